@@ -1,0 +1,5 @@
+"""``python -m dockerfw``."""
+
+from dockerfw.cli import main
+
+main()

@@ -1,0 +1,878 @@
+"""(Policy, Inventory, HostFacts) -> Ruleset: what the policy means for what runs here, now.
+
+Pure, and total: any policy and any inventory compile. See ``docs/architecture.md`` for the
+kernel state, the two places of judgement (*host*: ``mangle PREROUTING``; *container*: ``filter
+FORWARD``), the two classes of source (*inside*, *outside*) and the buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from ipaddress import collapse_addresses, ip_network
+from typing import Literal, TypeAlias
+
+from dockerfw.host import HostFacts
+from dockerfw.inventory import Container, Endpoint, Inventory, PublishedPort
+from dockerfw.policy import (
+    Address,
+    AddressSource,
+    Allow,
+    AnySource,
+    BridgeSource,
+    Deny,
+    FileSource,
+    InterfaceSource,
+    IPNetwork,
+    Origin,
+    Policy,
+    PortKeyword,
+    PortRange,
+    PublishedSpec,
+    Selector,
+    SelectorSource,
+    Source,
+)
+from dockerfw.ruleset import (
+    DENY,
+    INPUT,
+    INSIDE,
+    MAIN,
+    OK,
+    PRE,
+    PRE_INSIDE,
+    VERDICT,
+    AddressType,
+    Chain,
+    Count,
+    Destination,
+    DestPorts,
+    Drop,
+    Element,
+    Family,
+    Goto,
+    IcmpTypes,
+    InInterface,
+    InSet,
+    IPSet,
+    Marked,
+    Match,
+    Port,
+    Reject,
+    Reply,
+    Return,
+    Rule,
+    Ruleset,
+    Seal,
+    SetMark,
+    SetType,
+    State,
+    Target,
+)
+
+LIST_OVER = 64
+"""A source list with more networks than this gets a set of its own."""
+PRODUCT_OVER = 4096
+"""So does a list whose networks times ports are more than this."""
+SPAN_OVER = 1024
+"""A range with more ports than this is matched as a range and not expanded."""
+
+Place: TypeAlias = Literal["host", "container"]
+Class: TypeAlias = Literal["outside", "inside"]
+Verdict: TypeAlias = Literal["allow", "deny"]
+
+
+def halves(family: Family) -> tuple[IPNetwork, IPNetwork]:
+    """The whole address space, as ipset takes it: a /0 it refuses."""
+    if family == 4:
+        return (ip_network("0.0.0.0/1"), ip_network("128.0.0.0/1"))
+    return (ip_network("::/1"), ip_network("8000::/1"))
+
+
+def host_net(address: Address) -> IPNetwork:
+    """One address as a network."""
+    return ip_network(address)
+
+
+# --- where a statement's sources may come from ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """A short list: each network stands in the target set's own key."""
+
+    networks: tuple[IPNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A long list: a set of its own, named after its content."""
+
+    networks: tuple[IPNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Interface:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Everyone:
+    """No match at all: all that this class of source has."""
+
+
+_Term: TypeAlias = _Keyed | _Listed | _Interface | _Everyone
+
+
+# --- what a statement is about -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """``all`` (protocol None) or a wide range of ports."""
+
+    protocol: str | None = None
+    first: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Targets:
+    """What a statement opens or closes in one place: ``address`` None is every address.
+
+    ``spans_meant`` are the spans that the *policy* names, whether or not a target has turned
+    up: rules hang on the policy, elements on the inventory.
+    """
+
+    exact: frozenset[tuple[Address | None, Port]]
+    spans: frozenset[tuple[Address | None | IPNetwork, _Span]]
+    spans_meant: frozenset[_Span]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bucket:
+    """One rule with one target set; ``name`` says all of it, so it may serve as the key."""
+
+    name: str
+    type: SetType
+    place: Place
+    cls: Class
+    verdict: Verdict
+    matches: tuple[Match, ...]
+    comment: str
+
+
+class _Sets:
+    """The sets of one family under construction, and the buckets in the order of their names."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.elements: dict[str, set[Element]] = {}
+        self.buckets: dict[str, _Bucket] = {}
+        self.lists: dict[str, frozenset[Element]] = {}
+
+    def bucket(self, bucket: _Bucket) -> set[Element]:
+        self.buckets[bucket.name] = bucket
+        return self.elements.setdefault(bucket.name, set())
+
+    def list_name(self, networks: tuple[IPNetwork, ...]) -> str:
+        packed = b"".join(n.network_address.packed + bytes([n.prefixlen]) for n in networks)
+        name = f"dockerfw-list-{sha256(packed).hexdigest()[:12]}-{self.family}"
+        if name not in self.lists:
+            self.lists[name] = frozenset((n,) for n in networks)
+        return name
+
+
+_NOWHERE = Origin("", 0)
+_EVERY_CONTAINER = (Selector("container", "*"),)
+
+
+# --- the compiler --------------------------------------------------------------------------------
+
+
+def compile_ruleset(policy: Policy, inventory: Inventory, facts: HostFacts) -> Ruleset:
+    """Everything that should stand in the kernel for this policy and this inventory."""
+    return _Compiler(policy, inventory, facts).ruleset()
+
+
+class _Compiler:
+    def __init__(self, policy: Policy, inventory: Inventory, facts: HostFacts) -> None:
+        self.policy = policy
+        self.inventory = inventory
+        self.facts = facts
+        self.host_bit = policy.mark & -policy.mark
+        self.ok_bit = policy.mark ^ self.host_bit
+        self.observe = policy.mode == "observe"
+        self.bridge_baseline = any(isinstance(s, BridgeSource) for s in policy.baseline)
+        self.named_host_ports = self._named_host_ports()
+        self.inside_denied = False
+
+    def ruleset(self) -> Ruleset:
+        chains: list[Chain] = []
+        sets: list[IPSet] = []
+        for family in self.facts.families:
+            built = self._buckets(family)
+            geography = self._geography(family)
+            chains += self._chains(family, built)
+            sets += geography + _ipsets(built)
+        return Ruleset(
+            chains=tuple(chains),
+            sets=tuple(sorted(sets, key=lambda s: s.name)),
+            seal=self._seal(),
+            mark_host=self.host_bit,
+            mark_ok=self.ok_bit,
+        )
+
+    # the statements, as buckets
+
+    def _buckets(self, family: Family) -> _Sets:
+        sets = _Sets(family)
+        beyond_bridge = tuple(s for s in self.policy.baseline if not isinstance(s, BridgeSource))
+        if beyond_bridge:
+            everything = self._targets_of_all_containers(family)
+            self._fill(sets, "allow", beyond_bridge, everything, ports=1)
+        for allow in self.policy.allows:
+            self._fill_statement(sets, "allow", allow)
+        for deny in self.policy.denies:
+            self._fill_statement(sets, "deny", deny)
+        return sets
+
+    def _fill_statement(self, sets: _Sets, verdict: Verdict, statement: Allow | Deny) -> None:
+        targets = self._targets(sets.family, statement)
+        ports = sum(s.last - s.first + 1 for s in statement.ports if isinstance(s, PortRange))
+        ports += sum(s.ports.last - s.ports.first + 1 for s in statement.published)
+        self._fill(sets, verdict, statement.sources, targets, ports=ports)
+
+    def _fill(
+        self,
+        sets: _Sets,
+        verdict: Verdict,
+        sources: tuple[Source, ...],
+        targets: dict[Place, _Targets],
+        *,
+        ports: int,
+    ) -> None:
+        terms: dict[Class, list[_Term]] = {
+            "outside": self._outside_terms(sets.family, sources, ports),
+            "inside": self._inside_terms(sets.family, sources),
+        }
+        if verdict == "deny" and terms["inside"]:
+            self.inside_denied = True
+        for cls, class_terms in terms.items():
+            for term in class_terms:
+                for place, there in targets.items():
+                    _put(sets, place, cls, verdict, term, there)
+
+    def _outside_terms(
+        self, family: Family, sources: tuple[Source, ...], ports: int
+    ) -> list[_Term]:
+        interfaces = _interface_terms(sources)
+        if any(isinstance(s, AnySource) for s in sources):
+            return [_Keyed(halves(family)), *interfaces]
+        short: list[IPNetwork] = []
+        terms: list[_Term] = []
+        for source in sources:
+            networks = _networks(source, family)
+            if len(networks) > LIST_OVER:
+                terms.append(_Listed(_collapsed(networks)))
+            else:
+                short += networks
+        if short:
+            together = _collapsed(short)
+            large = len(together) > LIST_OVER or len(together) * ports > PRODUCT_OVER
+            terms.append(_Listed(together) if large else _Keyed(together))
+        return terms + interfaces
+
+    def _inside_terms(self, family: Family, sources: tuple[Source, ...]) -> list[_Term]:
+        terms = _interface_terms(sources)
+        if any(isinstance(s, BridgeSource) for s in sources):
+            return [_Everyone(), *terms]
+        selectors = tuple(s.selector for s in sources if isinstance(s, SelectorSource))
+        addresses = {
+            host_net(address)
+            for selector in selectors
+            for _, endpoints in self.inventory.select([selector])
+            for endpoint in endpoints
+            for address in endpoint.addresses
+            if address.version == family
+        }
+        if selectors:
+            terms.append(_Keyed(tuple(sorted(addresses))))
+        return terms
+
+    # what a statement is about
+
+    def _targets(self, family: Family, statement: Allow | Deny) -> dict[Place, _Targets]:
+        if statement.published:
+            return {"host": self._published_targets(family, statement)}
+        if not statement.to:
+            return self._targets_of_everything(family)
+        host: set[tuple[Address | None, Port]] = set()
+        exact: set[tuple[Address | None, Port]] = set()
+        spans: set[tuple[Address | None | IPNetwork, _Span]] = set()
+        ports = statement.ports or (PortKeyword.ALL,)
+        meant = frozenset(_spans(ports))
+        for container, endpoints in self.inventory.select(statement.to):
+            published = self.inventory.published(container)
+            host |= _bindings(family, published, ports)
+            addresses = [a for e in endpoints for a in e.addresses if a.version == family]
+            for address in addresses:
+                exact |= {(address, port) for port in _ports(ports, published)}
+                spans |= {(address, span) for span in meant}
+        named = {
+            (None, port)
+            for container in self._named_exactly(statement)
+            for port in self._host_network_ports(container, statement)
+        }
+        return {
+            "host": _Targets(frozenset(host | named), frozenset(), frozenset()),
+            "container": _Targets(frozenset(exact), frozenset(spans), meant),
+        }
+
+    def _targets_of_all_containers(self, family: Family) -> dict[Place, _Targets]:
+        everyone = Deny(origin=_NOWHERE, sources=(), to=_EVERY_CONTAINER)
+        return self._targets(family, everyone)
+
+    def _targets_of_everything(self, family: Family) -> dict[Place, _Targets]:
+        """Of a deny that names nothing: all subnets of Docker, and every host port."""
+        span = _Span()
+        subnets = frozenset((subnet, span) for _, subnet in self._subnets(family))
+        return {
+            "host": _Targets(frozenset(), frozenset({(None, span)}), frozenset({span})),
+            "container": _Targets(frozenset(), subnets, frozenset({span})),
+        }
+
+    def _published_targets(self, family: Family, statement: Allow | Deny) -> _Targets:
+        exact: set[tuple[Address | None, Port]] = set()
+        spans: set[tuple[Address | None | IPNetwork, _Span]] = set()
+        meant: set[_Span] = set()
+        for spec in statement.published:
+            if spec.address is not None and spec.address.version != family:
+                continue
+            if statement.to:
+                exact |= self._narrowed(family, statement, spec)
+            elif _wide(spec.ports):
+                span = _Span(spec.ports.protocol, spec.ports.first, spec.ports.last)
+                spans.add((spec.address, span))
+                meant.add(span)
+            else:
+                exact |= {(spec.address, port) for port in _expanded(spec.ports)}
+        return _Targets(frozenset(exact), frozenset(spans), frozenset(meant))
+
+    def _narrowed(
+        self, family: Family, statement: Allow | Deny, spec: PublishedSpec
+    ) -> set[tuple[Address | None, Port]]:
+        """The bindings of the containers in ``to`` that ``published`` names."""
+        found: set[tuple[Address | None, Port]] = set()
+        for container, _ in self.inventory.select(statement.to):
+            for binding in self.inventory.published(container):
+                if not _usable(binding, family) or binding.protocol != spec.ports.protocol:
+                    continue
+                if binding.host_port not in spec.ports:
+                    continue
+                if binding.wildcard:
+                    found.add((spec.address, Port(binding.protocol, binding.host_port)))
+                elif spec.address in (None, binding.host_address):
+                    found.add((binding.host_address, Port(binding.protocol, binding.host_port)))
+        return found
+
+    # host-network containers that a rule names exactly (P8)
+
+    def _named_exactly(self, statement: Allow | Deny) -> list[Container]:
+        names = {s.name for s in statement.to if s.exact_container}
+        return [
+            container
+            for container, _ in self.inventory.select(statement.to)
+            if container.name in names and self.inventory.on_host_network(container)
+        ]
+
+    def _named_host_ports(self) -> dict[str, frozenset[Port]]:
+        """Container id -> the ports of all rules that name this host-network container."""
+        found: dict[str, set[Port]] = {}
+        statements: tuple[Allow | Deny, ...] = (*self.policy.allows, *self.policy.denies)
+        for statement in statements:
+            for container in self._named_exactly(statement):
+                ranges = [s for s in statement.ports if isinstance(s, PortRange)]
+                ports = found.setdefault(container.id, set())
+                ports.update(port for one in ranges for port in _expanded(one))
+        return {name: frozenset(ports) for name, ports in found.items()}
+
+    def _host_network_ports(
+        self, container: Container, statement: Allow | Deny
+    ) -> frozenset[Port]:
+        if isinstance(statement, Deny) and not statement.ports:
+            return self.named_host_ports.get(container.id, frozenset())
+        ranges = [s for s in statement.ports if isinstance(s, PortRange)]
+        return frozenset(port for one in ranges for port in _expanded(one))
+
+    # geography: what the inventory alone decides
+
+    def _subnets(self, family: Family) -> Iterator[tuple[str, IPNetwork]]:
+        for network in self.inventory.bridges():
+            for subnet in network.subnets:
+                if subnet.version == family and network.bridge:
+                    yield network.bridge, subnet
+
+    def _geography(self, family: Family) -> list[IPSet]:
+        own = {(subnet, bridge) for bridge, subnet in self._subnets(family)}
+        guarded = {(subnet,) for _, subnet in self._subnets(family)}
+        targets = {
+            (host_net(address),)
+            for _, endpoint in self._endpoints()
+            for address in endpoint.addresses
+            if address.version == family
+        }
+        published: set[Element] = set()
+        for address, guarded_family, port in self._guarded_ports():
+            if guarded_family == family:
+                where = halves(family) if address is None else (host_net(address),)
+                published |= {(net, port) for net in where}
+        hostnet: set[Element] = {
+            (net, port)
+            for ports in self.named_host_ports.values()
+            for port in ports
+            for net in halves(family)
+        }
+        return [
+            IPSet(f"dockerfw-own{family}", "hash:net,iface", family, "guard", frozenset(own)),
+            IPSet(
+                f"dockerfw-inside{family}",
+                "hash:net,iface",
+                family,
+                "guard",
+                frozenset(self._inside(family)),
+            ),
+            IPSet(f"dockerfw-guarded{family}", "hash:net", family, "guard", frozenset(guarded)),
+            IPSet(f"dockerfw-target{family}", "hash:ip", family, "guard", frozenset(targets)),
+            IPSet(f"dockerfw-pub{family}", "hash:net,port", family, "guard", frozenset(published)),
+            IPSet(
+                f"dockerfw-hostnet{family}", "hash:net,port", family, "guard", frozenset(hostnet)
+            ),
+        ]
+
+    def _endpoints(self) -> Iterator[tuple[Container, Endpoint]]:
+        for container in self.inventory.containers:
+            for endpoint in self.inventory.endpoints(container):
+                yield container, endpoint
+
+    def _inside(self, family: Family) -> Iterator[tuple[IPNetwork, str]]:
+        """A pure bridge is inside with its subnet, one with foreign ports with its containers."""
+        mixed = {n.id: n for n in self.inventory.bridges() if n.foreign_ports}
+        for network in self.inventory.bridges():
+            if network.id not in mixed and network.bridge:
+                for subnet in network.subnets:
+                    if subnet.version == family:
+                        yield subnet, network.bridge
+        for _, endpoint in self._endpoints():
+            network_of = mixed.get(endpoint.network_id)
+            for address in endpoint.addresses:
+                if network_of and network_of.bridge and address.version == family:
+                    yield host_net(address), network_of.bridge
+
+    def _guarded_ports(self) -> set[tuple[Address | None, Family, Port]]:
+        guarded: set[tuple[Address | None, Family, Port]] = set()
+        for container in self.inventory.containers:
+            for binding in container.ports:
+                address = None if binding.wildcard else binding.host_address
+                family: Family = 4 if binding.host_address.version == 4 else 6
+                guarded.add((address, family, Port(binding.protocol, binding.host_port)))
+        for ports in self.named_host_ports.values():
+            for port in ports:
+                guarded |= {(None, 4, port), (None, 6, port)}
+        return guarded
+
+    # chains and seal
+
+    def _seal(self) -> Seal:
+        docker = {n.bridge for n in self.inventory.bridges()}
+        return Seal(
+            bit=self.ok_bit,
+            observe=self.observe,
+            inside=self.bridge_baseline and not self.inside_denied,
+            foreign_bridges=frozenset(b.name for b in self.facts.bridges if b.name not in docker),
+            mixed_bridges=frozenset(
+                n.bridge for n in self.inventory.bridges() if n.foreign_ports and n.bridge
+            ),
+            guarded=frozenset(
+                g for g in self._guarded_ports() if g[1] in self.facts.families
+            ),
+        )
+
+    def _chains(self, family: Family, sets: _Sets) -> list[Chain]:
+        mark_host = SetMark(self.host_bit, self.host_bit)
+        hosts = _rules(sets, "host", "outside", Return(), mark_host)
+        hosts_in = _rules(sets, "host", "inside", Return(), mark_host)
+        direct = _rules(sets, "container", "outside", Goto(DENY), Goto(OK))
+        direct_in = _rules(sets, "container", "inside", Goto(DENY), Goto(OK))
+        return [
+            _chain(family, PRE, self._pre_head(family), hosts, ()),
+            _chain(family, PRE_INSIDE, (), hosts_in, self._pre_inside_tail(family)),
+            _chain(
+                family,
+                MAIN,
+                self._main_head(family),
+                direct,
+                (Rule((), Goto(VERDICT), "everything else"),),
+                between=self._by_host_port(),
+            ),
+            _chain(
+                family,
+                INSIDE,
+                (),
+                direct_in,
+                self._inside_tail(),
+                between=self._inside_by_host_port(),
+            ),
+            Chain(family, "filter", VERDICT, self._verdict(family)),
+            Chain(family, "filter", INPUT, self._input(family)),
+            Chain(family, "filter", OK, (_set_ok(self.ok_bit), Rule((), Return(), "passed"))),
+            Chain(family, "filter", DENY, self._deny(family)),
+        ]
+
+    def _forged(self, matches: tuple[Match, ...], comment: str) -> Rule:
+        return Rule(matches, Count() if self.observe else Drop(), comment)
+
+    def _forged_container(self, family: Family) -> Rule:
+        return self._forged(
+            (
+                InSet(f"dockerfw-guarded{family}", ("src",)),
+                InSet(f"dockerfw-own{family}", ("src", "src"), negated=True),
+            ),
+            "forged: a container address from elsewhere",
+        )
+
+    def _pre_head(self, family: Family) -> tuple[Rule, ...]:
+        both = self.host_bit | self.ok_bit
+        not_ours: list[Rule]
+        if family == 4:
+            not_ours = [
+                Rule((Destination(ip_network("127.0.0.0/8")),), Return(), "nobody from outside"),
+                # Not "! LOCAL": a broadcast to a docker-proxy port is ours to judge too.
+                Rule((AddressType("dst", "UNICAST"),), Return(), "not for this host"),
+            ]
+        else:
+            # In IPv6 a local address is UNICAST as well.
+            elsewhere = (
+                AddressType("dst", "LOCAL", negated=True),
+                Destination(ip_network("ff00::/8"), negated=True),
+            )
+            not_ours = [Rule(elsewhere, Return(), "not for this host")]
+        inside = Rule(
+            (InSet(f"dockerfw-inside{family}", ("src", "src")),),
+            Goto(PRE_INSIDE),
+            "from a Docker bridge",
+        )
+        return (Rule((), SetMark(0, both), "no bit but ours counts"), *not_ours, inside)
+
+    def _pre_inside_tail(self, family: Family) -> tuple[Rule, ...]:
+        if not self.bridge_baseline:
+            return ()
+        not_host_network = InSet(f"dockerfw-hostnet{family}", ("dst", "dst"), negated=True)
+        mark = SetMark(self.host_bit, self.host_bit)
+        return (Rule((not_host_network,), mark, "baseline bridge"),)
+
+    def _main_head(self, family: Family) -> tuple[Rule, ...]:
+        return (
+            Rule((Reply(),), Goto(OK), "answers"),
+            *_icmp_that_always_passes(family),
+            self._forged_container(family),
+            self._forged((AddressType("src", "LOCAL"),), "forged: this host's own address"),
+            Rule(
+                (InSet(f"dockerfw-inside{family}", ("src", "src")),),
+                Goto(INSIDE),
+                "from a Docker bridge",
+            ),
+        )
+
+    def _by_host_port(self) -> tuple[Rule, ...]:
+        return (
+            Rule((self._marked(), State("DNAT")), Goto(OK), "by host port"),
+            Rule((State("DNAT"),), Goto(VERDICT), "not by this host port"),
+        )
+
+    def _marked(self) -> Marked:
+        return Marked(self.host_bit, self.host_bit)
+
+    def _inside_by_host_port(self) -> tuple[Rule, ...]:
+        """Where baseline lets all of the inside pass, only a deny makes the host port matter."""
+        if self.bridge_baseline and not self.inside_denied:
+            return ()
+        return self._by_host_port()
+
+    def _inside_tail(self) -> tuple[Rule, ...]:
+        if self.bridge_baseline:
+            return (Rule((), Goto(OK), "baseline bridge"),)
+        return (Rule((), Goto(VERDICT), "everything else"),)
+
+    def _verdict(self, family: Family) -> tuple[Rule, ...]:
+        guarded = InSet(f"dockerfw-guarded{family}", ("dst",))
+        return (
+            Rule((guarded,), Goto(DENY), "to a Docker network"),
+            Rule((), Return(), "not about containers"),
+        )
+
+    def _input(self, family: Family) -> tuple[Rule, ...]:
+        return (
+            Rule((InInterface("lo"),), Return(), "this host itself"),
+            Rule((Reply(),), Goto(OK), "answers"),
+            self._forged_container(family),
+            self._forged(
+                (AddressType("src", "LOCAL"), AddressType("dst", "LOCAL")),
+                "forged: this host's own address",
+            ),
+            Rule((self._marked(),), Goto(OK), "by host port"),
+            Rule((InSet(f"dockerfw-pub{family}", ("dst", "dst")),), Goto(DENY), "to docker-proxy"),
+        )
+
+    def _deny(self, family: Family) -> tuple[Rule, ...]:
+        count = Rule((InSet(f"dockerfw-target{family}", ("dst",)),), Count(), "denied, counted")
+        if self.observe:
+            return (count, Rule((), Goto(OK), "observe: would be denied"))
+        if self.policy.on_deny == "drop":
+            return (count, Rule((), Drop(), "denied"))
+        reset = Rule((DestPorts("tcp", 0, 65535),), Reject(tcp_reset=True), "denied")
+        return (count, reset, Rule((), Reject(), "denied"))
+
+
+# --- pieces --------------------------------------------------------------------------------------
+
+
+def _set_ok(bit: int) -> Rule:
+    return Rule((), SetMark(bit, bit), "for the seal")
+
+
+def _icmp_that_always_passes(family: Family) -> tuple[Rule, ...]:
+    errors = Rule((IcmpTypes(), State("RELATED")), Goto(OK), "ICMP errors")
+    if family == 4:
+        return (errors,)
+    # Bridged neighbour discovery meets FORWARD where br_netfilter is on.
+    discovery = (Rule((IcmpTypes(t),), Goto(OK), "neighbour discovery") for t in range(133, 138))
+    return (errors, *discovery)
+
+
+def _rules(
+    sets: _Sets, place: Place, cls: Class, deny: Target, allow: Target
+) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """The deny rules and the allow rules of all buckets of one place and class."""
+    mine = [b for _, b in sorted(sets.buckets.items()) if (b.place, b.cls) == (place, cls)]
+    denies = tuple(Rule(b.matches, deny, b.comment) for b in mine if b.verdict == "deny")
+    allows = tuple(Rule(b.matches, allow, b.comment) for b in mine if b.verdict == "allow")
+    return denies, allows
+
+
+def _chain(
+    family: Family,
+    name: str,
+    head: tuple[Rule, ...],
+    buckets: tuple[tuple[Rule, ...], tuple[Rule, ...]],
+    tail: tuple[Rule, ...],
+    *,
+    between: tuple[Rule, ...] = (),
+) -> Chain:
+    denies, allows = buckets
+    return Chain(
+        family,
+        "mangle" if name in (PRE, PRE_INSIDE) else "filter",
+        name,
+        (*head, *denies, *between, *allows, *tail),
+        deny_at=len(head),
+        allow_at=len(head) + len(denies) + len(between),
+    )
+
+
+def _ipsets(built: _Sets) -> list[IPSet]:
+    family = built.family
+    targets = [
+        IPSet(b.name, b.type, family, b.verdict, frozenset(built.elements[b.name]))
+        for b in built.buckets.values()
+    ]
+    lists = [
+        IPSet(name, "hash:net", family, "frozen", networks)
+        for name, networks in built.lists.items()
+    ]
+    return targets + lists
+
+
+def _interface_terms(sources: tuple[Source, ...]) -> list[_Term]:
+    return [_Interface(s.name) for s in sources if isinstance(s, InterfaceSource)]
+
+
+def _networks(source: Source, family: Family) -> tuple[IPNetwork, ...]:
+    match source:
+        case AddressSource(network=network):
+            return (network,) if network.version == family else ()
+        case FileSource(networks=networks):
+            return tuple(n for n in networks if n.version == family)
+    return ()
+
+
+def _collapsed(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+    """Without overlaps, sorted, and with no /0."""
+    whole: list[IPNetwork] = []
+    for network in collapse_addresses(networks):  # type: ignore[type-var]
+        whole += network.subnets() if network.prefixlen == 0 else [network]
+    return tuple(whole)
+
+
+def _wide(ports: PortRange) -> bool:
+    return ports.last - ports.first >= SPAN_OVER
+
+
+def _expanded(ports: PortRange) -> Iterator[Port]:
+    return (Port(ports.protocol, number) for number in range(ports.first, ports.last + 1))
+
+
+def _spans(ports: Iterable[PortRange | PortKeyword]) -> Iterator[_Span]:
+    for spec in ports:
+        if spec is PortKeyword.ALL:
+            yield _Span()
+        elif isinstance(spec, PortRange) and _wide(spec):
+            yield _Span(spec.protocol, spec.first, spec.last)
+
+
+def _ports(
+    ports: Iterable[PortRange | PortKeyword], published: tuple[PublishedPort, ...]
+) -> Iterator[Port]:
+    """The ports of a container's own address that stand in a set one by one."""
+    for spec in ports:
+        if spec is PortKeyword.ICMP:
+            yield Port("icmp", 0)
+        elif spec is PortKeyword.PUBLISHED:
+            yield from (Port(b.protocol, b.container_port) for b in published)
+        elif isinstance(spec, PortRange) and not _wide(spec):
+            yield from _expanded(spec)
+
+
+def _usable(binding: PublishedPort, family: Family) -> bool:
+    """A binding to loopback is this host's own affair: nothing from outside is let in there."""
+    return binding.host_address.version == family and not binding.host_address.is_loopback
+
+
+def _bindings(
+    family: Family,
+    published: tuple[PublishedPort, ...],
+    ports: Iterable[PortRange | PortKeyword],
+) -> set[tuple[Address | None, Port]]:
+    """The host ports that lead to these container ports."""
+    specs = tuple(ports)
+    everything = any(s in (PortKeyword.ALL, PortKeyword.PUBLISHED) for s in specs)
+    ranges = [s for s in specs if isinstance(s, PortRange)]
+    return {
+        (None if b.wildcard else b.host_address, Port(b.protocol, b.host_port))
+        for b in published
+        if _usable(b, family)
+        and (
+            everything
+            or any(r.protocol == b.protocol and b.container_port in r for r in ranges)
+        )
+    }
+
+
+# --- buckets -------------------------------------------------------------------------------------
+
+
+def _put(
+    sets: _Sets, place: Place, cls: Class, verdict: Verdict, term: _Term, targets: _Targets
+) -> None:
+    """Add a statement's targets, for one term of its sources, to the buckets they belong to."""
+    if isinstance(term, _Keyed):
+        _put_keyed(sets, place, cls, verdict, term, targets)
+        spanning = _spanning_term(term, cls, sets.family)
+    else:
+        elements = sets.bucket(_term_bucket(sets, place, cls, verdict, term, None))
+        for address, port in targets.exact:
+            elements |= {(net, port) for net in _where(address, sets.family)}
+        spanning = term
+    for span in targets.spans_meant:
+        elements = sets.bucket(_term_bucket(sets, place, cls, verdict, spanning, span))
+        for address_or_net, target_span in targets.spans:
+            if target_span == span:
+                elements |= {(net,) for net in _where(address_or_net, sets.family)}
+
+
+def _spanning_term(term: _Keyed, cls: Class, family: Family) -> _Term:
+    """A span has no room for a source in its key: `any` needs none, the rest gets a list."""
+    if cls == "outside" and term.networks == halves(family):
+        return _Everyone()
+    return _Listed(term.networks)
+
+
+def _where(address: Address | IPNetwork | None, family: Family) -> tuple[IPNetwork, ...]:
+    if address is None:
+        return halves(family)
+    return (ip_network(address),)
+
+
+def _put_keyed(
+    sets: _Sets, place: Place, cls: Class, verdict: Verdict, term: _Keyed, targets: _Targets
+) -> None:
+    by_address = sets.bucket(_keyed_bucket(sets.family, place, cls, verdict, wildcard=False))
+    by_address.update(
+        (host_net(address), port, net)
+        for address, port in targets.exact
+        if address is not None
+        for net in term.networks
+    )
+    if place == "container":
+        return
+    by_port = sets.bucket(_keyed_bucket(sets.family, place, cls, verdict, wildcard=True))
+    by_port.update(
+        (net, port) for address, port in targets.exact if address is None for net in term.networks
+    )
+
+
+def _keyed_bucket(
+    family: Family, place: Place, cls: Class, verdict: Verdict, *, wildcard: bool
+) -> _Bucket:
+    inside = "in-" if cls == "inside" else ""
+    what: str = verdict
+    if place == "host":
+        what = ("deny-" if verdict == "deny" else "") + ("port" if wildcard else "addr")
+    name = f"dockerfw-{inside}{what}{family}"
+    match: Match
+    if wildcard:
+        set_type: SetType = "hash:net,port"
+        match = InSet(name, ("src", "dst"))
+    else:
+        set_type = "hash:ip,port,net"
+        match = InSet(name, ("dst", "dst", "src"))
+    return _Bucket(name, set_type, place, cls, verdict, (match,), verdict)
+
+
+def _term_bucket(
+    sets: _Sets, place: Place, cls: Class, verdict: Verdict, term: _Term, span: _Span | None
+) -> _Bucket:
+    """A bucket whose rule matches the source; the set holds targets alone."""
+    matches: list[Match] = []
+    match term:
+        case _Interface(name=interface):
+            matches.append(InInterface(interface))
+            said = f"from {interface}"
+        case _Listed(networks=networks):
+            list_name = sets.list_name(networks)
+            matches.append(InSet(list_name, ("src",)))
+            said = f"from {list_name}"
+        case _:
+            said = "from everyone"
+    if span is not None and span.protocol is not None:
+        matches.append(DestPorts(span.protocol, span.first, span.last))
+        said += f" {span.protocol} {span.first}-{span.last}"
+    elif span is not None:
+        said += " all ports"
+    digest = sha256(f"{place} {cls} {verdict} {said}".encode()).hexdigest()[:10]
+    letters = place[0] + cls[0] + verdict[0]
+    name = f"dockerfw-{letters}-{digest}-{sets.family}"
+    if span is None:
+        matches.append(InSet(name, ("dst", "dst")))
+    else:
+        matches.append(InSet(name, ("dst",)))
+    return _Bucket(
+        name,
+        "hash:net,port" if span is None else "hash:net",
+        place,
+        cls,
+        verdict,
+        tuple(matches),
+        f"{verdict} {said}",
+    )

@@ -1,0 +1,267 @@
+"""The seal: nft table ``inet dockerfw``, which drops what reaches a container without our bit.
+
+Takes a `Seal` and gives the text for ``nft -f``; reads the live table back in a normal form in
+which a live and a wanted seal compare. Touches no other table, and lists no other one: an old
+``nft`` crashes on tables that a newer one wrote.
+
+**The normal form** says nothing of how ``nft`` prints a rule, for that differs between versions
+(``oif exists`` and ``check exists``). Each of our rules carries a comment, ``dockerfw`` and the
+digest of its text as we wrote it; the normal form is the chains with their hooks and priorities,
+the comments in order, the sets with their types and elements, and the table's flags. A rule or
+element that was deleted, added or moved by hand, a flushed chain, a dormant or missing table are
+therefore seen. A rule that was replaced by another with the very same comment is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from dockerfw.errors import Failed
+from dockerfw.kernel.run import Runner, fail, require
+from dockerfw.policy import Address
+from dockerfw.ruleset import Family, Port, Seal
+
+FAMILY_TABLE = ("inet", "dockerfw")
+TABLE = " ".join(FAMILY_TABLE)
+
+_PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
+_SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.@+-]{1,15}")
+_COMMENT = re.compile(r' comment "([^"]*)"$')
+_HOOKED = re.compile(r"type (\w+) hook (\w+) priority (-?\w+); policy (\w+);")
+
+# Hook and numeric priority: mangle is -150, filter is 0.
+_CHAINS = {"prerouting": -149, "forward": 5, "input": 5}
+_SET_TYPES = {
+    "foreign": "ifname",
+    "mixed": "ifname",
+    "port4": "inet_proto . inet_service",
+    "port6": "inet_proto . inet_service",
+    "addr4": "ipv4_addr . inet_proto . inet_service",
+    "addr6": "ipv6_addr . inet_proto . inet_service",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The two halves of a normal form: ``frame`` in order, ``elements`` as (set, element)."""
+
+    frame: tuple[str, ...]
+    elements: frozenset[tuple[str, str]]
+
+    def __str__(self) -> str:
+        elements = sorted(f"element {name} {element}" for name, element in self.elements)
+        return "".join(f"{line}\n" for line in (*self.frame, *elements))
+
+
+def render(seal: Seal) -> str:
+    """The whole table as a document for ``nft -f`` that replaces it in one transaction.
+
+    Raises `Failed` for a bridge whose name cannot be written in nft's language.
+    """
+    elements = _elements(seal)
+    lines = [f"add table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
+    for name, kind in _SET_TYPES.items():
+        lines += [f"  set {name} {{", f"    type {kind}"]
+        own = sorted(element for owner, element in elements if owner == name)
+        if own:
+            lines.append(f"    elements = {{ {', '.join(own)} }}")
+        lines.append("  }")
+    for chain, rules in _rules(seal).items():
+        lines.append(f"  chain {chain} {{")
+        lines.append(f"    type filter hook {chain} priority {_CHAINS[chain]}; policy accept;")
+        lines += [f'    {rule} comment "{_digest(rule)}"' for rule in rules]
+        lines.append("  }")
+    return "\n".join([*lines, "}", ""])
+
+
+def wanted(seal: Seal) -> str:
+    """The normal form that `read` gives while ``seal`` stands in the kernel."""
+    return str(_wanted(seal))
+
+
+def read(runner: Runner) -> str | None:
+    """The normal form of the live table; None when there is none. Raises `Failed`."""
+    argv = ["nft", "--stateless", "--numeric", "list", "table", *FAMILY_TABLE]
+    done = runner.run(argv)
+    if done.status == 0:
+        return str(_parse(done.stdout))
+    if done.status > 0 and "No such file or directory" in done.stderr:
+        return None
+    fail(argv, done)
+
+
+def update(live: str | None, seal: Seal) -> str | None:
+    """The ``nft -f`` document that turns ``live`` (from `read`) into ``seal``; None: in sync.
+
+    Where only elements of sets differ, only those are written: the rules keep their counters.
+    """
+    want = _wanted(seal)
+    if live == str(want):
+        return None
+    frame = "".join(f"{line}\n" for line in want.frame)
+    if live is None or not live.startswith(frame):
+        return render(seal)
+    rest = live.removeprefix(frame).splitlines()
+    if not all(line.startswith("element ") for line in rest):
+        return render(seal)
+    have = {(line.split(" ", 2)[1], line.split(" ", 2)[2]) for line in rest}
+    added = _element_lines("add", want.elements - have)
+    return "\n".join([*added, *_element_lines("delete", have - want.elements), ""])
+
+
+def commit(runner: Runner, document: str) -> None:
+    """Hand a document of `render`, `update` or `remove` to nft: one transaction, or `Failed`."""
+    require(runner, ["nft", "-f", "-"], document)
+
+
+def remove() -> str:
+    """The document that takes the table away, whether it stands or not."""
+    return f"add table {TABLE}\ndelete table {TABLE}\n"
+
+
+def _element_lines(verb: str, elements: Iterable[tuple[str, str]]) -> list[str]:
+    by_set: dict[str, list[str]] = {}
+    for name, element in sorted(elements):
+        by_set.setdefault(name, []).append(element)
+    return [
+        f"{verb} element {TABLE} {name} {{ {', '.join(found)} }}"
+        for name, found in by_set.items()
+    ]
+
+
+def _rules(seal: Seal) -> dict[str, list[str]]:
+    bit = f"{seal.bit:#010x}"
+    verdict = "counter" if seal.observe else "counter drop"
+    has_bit = f"meta mark & {bit} == {bit} accept"
+    forward = [
+        'meta oifkind != "bridge" accept',
+        "oifname @foreign accept",
+        has_bit,
+        "ct direction reply accept",
+        # Neighbour and listener discovery: without them no IPv6 address is ever found.
+        "icmpv6 type { 130-137, 143 } accept",
+    ]
+    if seal.inside:
+        forward.append('iifname != @mixed meta iifkind "bridge" fib saddr . iif oif exists accept')
+    return {
+        "prerouting": [f"meta mark set meta mark & {~seal.bit & 0xFFFFFFFF:#010x}"],
+        "forward": [*forward, verdict],
+        "input": [
+            has_bit,
+            'iifname "lo" accept',
+            "ct direction reply accept",
+            f"meta nfproto ipv4 meta l4proto . th dport @port4 {verdict}",
+            f"meta nfproto ipv6 meta l4proto . th dport @port6 {verdict}",
+            f"ip daddr . meta l4proto . th dport @addr4 {verdict}",
+            f"ip6 daddr . meta l4proto . th dport @addr6 {verdict}",
+        ],
+    }
+
+
+def _digest(rule: str) -> str:
+    return f"dockerfw {hashlib.sha256(rule.encode('ascii')).hexdigest()[:12]}"
+
+
+def _elements(seal: Seal) -> frozenset[tuple[str, str]]:
+    guarded = {
+        _guarded(address, family, port)
+        for address, family, port in seal.guarded
+        if port.protocol in _PROTOCOLS
+    }
+    foreign = {("foreign", _interface(name)) for name in seal.foreign_bridges}
+    mixed = {("mixed", _interface(name)) for name in seal.mixed_bridges}
+    return frozenset(guarded | foreign | mixed)
+
+
+def _guarded(address: Address | None, family: Family, port: Port) -> tuple[str, str]:
+    place = f"{_PROTOCOLS[port.protocol]} . {port.number}"
+    if address is None:
+        return (f"port{family}", place)
+    return (f"addr{family}", f"{_address_text(address)} . {place}")
+
+
+def _address_text(address: Address) -> str:
+    if isinstance(address, IPv6Address):
+        return socket.inet_ntop(socket.AF_INET6, address.packed)
+    return str(address)
+
+
+def _interface(name: str) -> str:
+    if _SAFE_INTERFACE.fullmatch(name) is None:
+        raise Failed(
+            f"bridge {name!r} has a name that cannot be written in nft's language: "
+            "rename it with letters, digits, '.', '_' and '-'"
+        )
+    return f'"{name}"'
+
+
+def _wanted(seal: Seal) -> _Form:
+    frame = [f"table {TABLE}"]
+    frame += [f"set {name} {_SET_TYPES[name]}" for name in sorted(_SET_TYPES)]
+    rules = _rules(seal)
+    for chain in sorted(_CHAINS):
+        frame.append(f"chain {chain} filter {chain} {_CHAINS[chain]} accept")
+        frame += [f"rule {_digest(rule)}" for rule in rules[chain]]
+    return _Form(tuple(frame), _elements(seal))
+
+
+def _parse(listing: str) -> _Form:
+    """The normal form of what ``nft --stateless --numeric list table`` prints."""
+    flags: list[str] = []
+    blocks: dict[str, list[str]] = {}
+    elements: set[tuple[str, str]] = set()
+    for header, body in _blocks(listing, flags):
+        kind, name = header.split(" ", 1)
+        if kind == "chain":
+            blocks[header] = _chain_form(name, body)
+        else:
+            text = " ".join(body)
+            declared, _, rest = text.partition("elements = {")
+            blocks[header] = [" ".join(f"{kind} {name} {declared}".split()).replace(" type ", " ")]
+            elements |= {(name, item) for item in _split_elements(rest)}
+    ordered = [line for header in sorted(blocks, key=_set_first) for line in blocks[header]]
+    return _Form((" ".join([f"table {TABLE}", *flags]), *ordered), frozenset(elements))
+
+
+def _set_first(header: str) -> tuple[bool, str]:
+    return (header.startswith("chain "), header)
+
+
+def _blocks(listing: str, flags: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each ``set`` and ``chain`` with its lines; lines of the table itself go to ``flags``."""
+    header = ""
+    body: list[str] = []
+    for line in listing.splitlines()[1:]:
+        text = line.strip()
+        if re.match(r"\t[^\t].* \{$", line):
+            header, body = text.removesuffix(" {"), []
+        elif line == "\t}":
+            yield header, body
+            header = ""
+        elif header and text:
+            body.append(text)
+        elif text not in ("", "}"):
+            flags.append(text)
+
+
+def _chain_form(name: str, body: list[str]) -> list[str]:
+    hooked = _HOOKED.fullmatch(body[0]) if body else None
+    where = " ".join(hooked.groups()) if hooked else "not hooked"
+    rules = body[1:] if hooked else body
+    return [f"chain {name} {where}", *(f"rule {_rule_form(rule)}" for rule in rules)]
+
+
+def _rule_form(rule: str) -> str:
+    comment = _COMMENT.search(rule)
+    return comment.group(1) if comment else f"foreign {rule}"
+
+
+def _split_elements(text: str) -> Iterator[str]:
+    for item in text.rpartition("}")[0].split(","):
+        if item.strip():
+            yield item.strip()

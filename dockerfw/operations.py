@@ -1,0 +1,292 @@
+"""What the commands do, free of the terminal: apply, roll back, boot, lock down, remove.
+
+Each takes a `Session` (the edges of one host) and values, and gives values; errors are
+`DockerfwError`. Printing and asking is ``cli.py``'s.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dockerfw import advice, explain
+from dockerfw import plan as planning
+from dockerfw.compile import compile_ruleset
+from dockerfw.docker import Docker
+from dockerfw.errors import DockerfwError, Failed, PolicyError
+from dockerfw.host import HostFacts
+from dockerfw.inventory import Inventory
+from dockerfw.kernel import facts as kernel_facts
+from dockerfw.kernel import seal
+from dockerfw.kernel.run import Runner
+from dockerfw.kernelstate import KernelState, TablesState
+from dockerfw.policy import Policy, Selector, SelectorSource
+from dockerfw.policyfiles import PolicyText, collect
+from dockerfw.reconcile import Observation, Reconciler, Result, with_foreign_ports
+from dockerfw.ruleset import MAIN
+from dockerfw.state import Applied, Pending, State
+
+CLOSED = Policy(baseline=())
+"""What a lockdown enforces: nobody but this host reaches any container port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The edges of one host. ``say`` prints a remark for people."""
+
+    runner: Runner
+    state: State
+    docker_host: str | None
+    say: Callable[[str], None]
+
+    @property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(self.runner, self.state)
+
+    def require_root(self) -> None:
+        if os.geteuid() != 0:
+            raise Failed("only root may read and write the firewall: run it with sudo")
+
+    def inventory(self, policy: Policy) -> Inventory:
+        """What runs now. Images are looked at only for policies that ask for them."""
+        kinds = {s.kind for s in _selectors(policy)}
+        docker = Docker.connect(self.docker_host)
+        return docker.read_inventory(
+            {}, need_images="image" in kinds, need_labels=bool(kinds & {"label", "compose"})
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A policy held against this host: what to warn of, and what would be written."""
+
+    text: PolicyText
+    policy: Policy
+    inventory: Inventory
+    facts: HostFacts
+    warnings: tuple[str, ...]
+    unenforced: tuple[str, ...]
+    observation: Observation | None = None
+
+
+def _selectors(policy: Policy) -> list[Selector]:
+    found = [s for statement in (*policy.allows, *policy.denies) for s in statement.to]
+    sources = [s for st in (*policy.allows, *policy.denies) for s in st.sources]
+    return found + [
+        s.selector for s in (*sources, *policy.baseline) if isinstance(s, SelectorSource)
+    ]
+
+
+def judge(text: PolicyText, inventory: Inventory, facts: HostFacts) -> Judged:
+    """Parse, check the expectations, collect the warnings. Raises `PolicyError`."""
+    policy = text.parse()
+    inventory = with_foreign_ports(inventory, facts)
+    broken = explain.broken_expectations(policy, inventory, facts)
+    if broken.errors:
+        raise PolicyError(broken.errors)
+    warnings = (
+        *text.warnings,
+        *policy.warnings,
+        *broken.warnings,
+        *advice.advise(policy, inventory, facts),
+    )
+    unenforced = advice.unenforced(policy, inventory, facts)
+    return Judged(text, policy, inventory, facts, warnings, unenforced)
+
+
+def look(session: Session, text: PolicyText) -> Judged:
+    """Everything that ``plan`` and ``apply`` show, with nothing written."""
+    session.require_root()
+    policy = text.parse()
+    inventory = session.inventory(policy)
+    facts = kernel_facts.read(session.runner)
+    judged = judge(text, inventory, facts)
+    observation = session.reconciler.observe(policy, judged.inventory, facts)
+    warnings = judged.warnings
+    if facts.stale_flavour:
+        warnings += (
+            f"old Docker chains stand in iptables-{facts.stale_flavour} too; Docker now uses "
+            f"iptables-{facts.flavour}: flush the others when nothing else needs them",
+        )
+    return replace(judged, observation=observation, warnings=warnings)
+
+
+def apply(session: Session, judged: Judged, config: Path) -> Result:
+    """Put a policy in force: the copy first, then the kernel. The lock is the caller's."""
+    session.state.replace_policy(
+        judged.text, Applied(str(config), time.time(), judged.facts.flavour)
+    )
+    session.state.set_lockdown(False)
+    result = session.reconciler.commit(judged.policy, judged.inventory)
+    session.state.remember(judged.inventory)
+    return result
+
+
+def policy_in_force(session: Session) -> tuple[Policy, PolicyText | None, str | None]:
+    """What should hold now: (policy, its text, why it is not the policy that was applied)."""
+    if session.state.locked_down():
+        return CLOSED, None, "locked down until the next apply"
+    try:
+        text = session.state.policy_in_force()
+        if text is not None:
+            return text.parse(), text, None
+    except DockerfwError as error:
+        return Policy(), None, f"the policy in force cannot be read, all is closed: {error}"
+    return Policy(), None, "no policy is in force yet"
+
+
+def roll_back(session: Session) -> None:
+    """Undo an apply that was not confirmed: the policy before it, or nothing of ours at all."""
+    if not session.state.restore_previous():
+        session.reconciler.remove()
+        return
+    policy, _, _ = policy_in_force(session)
+    session.reconciler.commit(policy, session.inventory(policy))
+
+
+def roll_back_when_due(session: Session, token: str) -> None:
+    """Wait until the deadline of this confirm and roll back, unless it has been confirmed."""
+    while True:
+        pending = session.state.pending()
+        if pending is None or pending.token != token:
+            return
+        remaining = pending.deadline - time.time()
+        if remaining <= 0:
+            break
+        time.sleep(min(remaining, 0.2))
+    with session.state.lock(session.say):
+        if session.state.pending() == pending:
+            roll_back(session)
+
+
+def await_confirm(session: Session, pending: Pending, ask: Callable[[float], bool | None]) -> bool:
+    """True when it is kept. ``ask`` polls for an answer at the terminal (None: not yet)."""
+    while True:
+        now = session.state.pending()
+        if now is None or now.token != pending.token:
+            return session.state.was_kept(pending.token)
+        answer = ask(pending.deadline - time.time())
+        if answer is True:
+            session.state.keep()
+            return True
+        if answer is False:
+            with session.state.lock(session.say):
+                if session.state.pending() == now:
+                    roll_back(session)
+            return False
+
+
+def boot(session: Session) -> str:
+    """Install all that needs no container. Says what was done."""
+    session.require_root()
+    if session.state.pending():
+        session.state.restore_previous()
+    if session.state.applied() is None and not session.state.locked_down():
+        return "no policy was ever applied: nothing to install"
+    policy, _, why = policy_in_force(session)
+    facts = kernel_facts.read(session.runner, prefer=_last_flavour(session))
+    if session.reconciler.installed(facts):
+        return "the chains stand already: nothing changed"
+    session.reconciler.commit(policy, without_addresses(session.state.last_seen()))
+    return why or "closed by the policy in force, until Docker and the next apply say more"
+
+
+def without_addresses(inventory: Inventory) -> Inventory:
+    """What survives a reboot: networks and host ports, but no container's address."""
+    bare = tuple(
+        replace(c, endpoints=tuple(replace(e, ipv4=None, ipv6=None) for e in c.endpoints))
+        for c in inventory.containers
+    )
+    return replace(inventory, containers=bare)
+
+
+def _last_flavour(session: Session) -> str | None:
+    applied = session.state.applied()
+    return applied.flavour if applied else None
+
+
+def lock_down(session: Session) -> None:
+    """Close every container port at once; with or without Docker's answer."""
+    session.require_root()
+    with session.state.lock(session.say):
+        session.state.set_lockdown(True)
+        try:
+            inventory = session.inventory(CLOSED)
+        except DockerfwError as error:
+            session.say(f"Docker does not answer, going by what was last seen ({error})")
+            inventory = session.state.last_seen()
+        session.reconciler.commit(CLOSED, inventory)
+
+
+def remove(session: Session) -> None:
+    """Take out all of dockerfw and forget the policy in force."""
+    session.require_root()
+    if session.state.daemon_alive():
+        raise Failed("the daemon is running: systemctl stop dockerfw, then remove again")
+    with session.state.lock(session.say):
+        session.reconciler.remove()
+        session.state.forget()
+
+
+def opens(inventory: Inventory) -> tuple[str, ...]:
+    """What `remove` opens: a line a published port."""
+    lines = []
+    for container in inventory.containers:
+        for binding in container.ports:
+            if binding.host_address.is_loopback:
+                continue
+            where = "" if binding.wildcard else f"{binding.host_address} "
+            family = f"IPv{binding.host_address.version}"
+            lines.append(
+                f"{where}port {binding.host_port}/{binding.protocol} ({family}): "
+                f"{container.name}:{binding.container_port}"
+            )
+    return tuple(sorted(lines))
+
+
+
+def confirm(session: Session) -> None:
+    """Keep what the pending apply did."""
+    session.require_root()
+    with session.state.lock(session.say):
+        if session.state.pending() is None:
+            raise Failed("nothing waits for a confirmation")
+        session.state.keep()
+
+
+def against_nothing(judged: Judged) -> Judged:
+    """A plan for a host on which nothing of ours stands yet."""
+    empty = KernelState({f: TablesState(f) for f in judged.facts.families}, {}, None)
+    ruleset = compile_ruleset(judged.policy, judged.inventory, judged.facts)
+    seal_update = seal.update(None, ruleset.seal)
+    steps = planning.plan(empty, ruleset, judged.facts, seal_update)
+    return replace(judged, observation=Observation(judged.facts, ruleset, empty, steps))
+
+
+def stands(live: KernelState) -> bool:
+    """Whether our chains stand at all."""
+    return any(tables.chain("filter", MAIN) is not None for tables in live.tables.values())
+
+
+def explain_now(
+    session: Session, source: str, target: str, config: Path | None, inventory: Inventory | None
+) -> explain.Explanation:
+    """By the policy in force, or by ``config``; for what runs, or for a recorded inventory."""
+    if inventory is None:
+        session.require_root()
+        facts = kernel_facts.read(session.runner)
+    else:
+        facts = HostFacts(br_netfilter=(True, True))
+    if config is not None:
+        policy = collect(config, for_kernel=False).parse()
+    else:
+        policy, _, why = policy_in_force(session)
+        if why:
+            session.say(f"warning: {why}")
+    if inventory is None:
+        inventory = session.inventory(policy)
+    inventory = with_foreign_ports(inventory, facts)
+    return explain.explain(policy, inventory, facts, source, target, facts.addresses)

@@ -1,0 +1,352 @@
+"""(live KernelState, wanted Ruleset) -> the steps that lead from one to the other, in the one
+order in which no packet gets through that neither the old nor the new rules allow, and none is
+cut that both allow.
+
+Pure. The order, see ``docs/architecture.md``:
+
+1. sets that are missing are created, empty; list sets are filled (nothing refers to them yet);
+2. *union*: the live chains get the wanted buckets as well (their sets are empty still);
+3. elements: + deny, + own subnets, + allow, + guard, − guard, − own subnets, − allow, − deny;
+4. the wanted chains and jumps, one transaction a table;
+5. the seal;
+6. sets of ours that nothing needs any more are destroyed.
+
+Where no rule changes, steps 1, 2, 4 and 6 are empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dockerfw import jumps
+from dockerfw.host import HostFacts
+from dockerfw.kernelstate import KernelState, SetState, TablesState
+from dockerfw.render import chain_texts, digest_of, set_state
+from dockerfw.ruleset import (
+    INSIDE,
+    MAIN,
+    PRE,
+    Chain,
+    Family,
+    IPSet,
+    Ruleset,
+    Table,
+)
+
+_TABLES: tuple[Table, Table] = ("mangle", "filter")
+_CLOSED = ("-m conntrack --ctdir REPLY -j RETURN", "-m conntrack --ctstate DNAT -j DROP")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One write: ``text`` goes to ``ipset restore``, ``iptables-restore --noflush`` or ``nft -f``.
+
+    ``family`` is None but for iptables. ``why`` is a short phrase for people.
+    """
+
+    tool: Literal["ipset", "iptables", "nft"]
+    text: str
+    why: str
+    family: Family | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What this plan makes that is not ours by name: ``remove`` takes it out again."""
+
+    family: Family
+    what: Literal["DOCKER-USER", "FORWARD jump"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps; ``notes`` say what was found broken and is put right."""
+
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+    creates: tuple[Created, ...] = ()
+
+    @property
+    def in_sync(self) -> bool:
+        return not self.steps
+
+
+@dataclass(slots=True)
+class _Draft:
+    steps: list[Step] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    creates: list[Created] = field(default_factory=list)
+
+    def ipset(self, lines: Iterable[str], why: str) -> None:
+        text = "\n".join(lines)
+        if text:
+            self.steps.append(Step("ipset", text + "\n", why))
+
+    def iptables(self, family: Family, text: str, why: str) -> None:
+        if text:
+            self.steps.append(Step("iptables", text, why, family))
+
+
+def plan(live: KernelState, wanted: Ruleset, facts: HostFacts, seal_update: str | None) -> Plan:
+    """The steps from ``live`` to ``wanted``.
+
+    ``seal_update`` is the ``nft`` text that brings the seal up to date, None if it is or if this
+    kernel has no nf_tables.
+    """
+    draft = _Draft()
+    sets = {s.name: s for s in wanted.sets}
+    states = {s.name: set_state(s) for s in wanted.sets}
+    live_sets = dict(live.sets)
+    tables = dict(live.tables)
+    _take_out_broken(draft, live_sets, tables, states)
+    _create(draft, live_sets, sets, states)
+    union = {f for f in facts.families if _has_skeleton(tables[f], wanted, f)}
+    for family in sorted(union):
+        _unite(draft, tables[family], wanted, family)
+    draft.ipset(_element_lines(live_sets, sets, states), "elements")
+    for family in facts.families:
+        _final(draft, tables[family], wanted, family, facts)
+    if seal_update is not None:
+        draft.steps.append(Step("nft", seal_update, "the seal"))
+    stale = sorted(set(live_sets) - set(sets))
+    draft.ipset((f"destroy {name}" for name in stale), "sets that nothing needs")
+    return Plan(tuple(draft.steps), tuple(draft.notes), tuple(draft.creates))
+
+
+# --- sets ----------------------------------------------------------------------------------------
+
+
+def _fits(live: SetState, wanted: SetState) -> bool:
+    same = (live.type, live.family) == (wanted.type, wanted.family)
+    return same and live.counters and live.timeout == wanted.timeout
+
+
+def _take_out_broken(
+    draft: _Draft,
+    live_sets: dict[str, SetState],
+    tables: dict[Family, TablesState],
+    states: Mapping[str, SetState],
+) -> None:
+    """A set of another type under a name of ours: close, let go of it, make it anew."""
+    broken = [n for n, s in states.items() if n in live_sets and not _fits(live_sets[n], s)]
+    if not broken:
+        return
+    for name in broken:
+        draft.notes.append(
+            f"set {name} was of type {live_sets[name].type}: made anew as {states[name].type}"
+        )
+    for family, state in tables.items():
+        draft.iptables(family, _closed_text(state), "closed while broken sets are replaced")
+        tables[family] = _without_our_chains(state)
+    draft.ipset((f"destroy {name}" for name in broken), "sets of the wrong type")
+    for name in broken:
+        del live_sets[name]
+
+
+def _closed_text(state: TablesState) -> str:
+    """Our chains without any set: replies pass, what Docker's NAT brings does not."""
+    parts = []
+    for table in _TABLES:
+        ours = [name for name in state.tables.get(table, {}) if name.startswith(MAIN)]
+        if not ours:
+            continue
+        lines = [f":{name} - [0:0]" for name in ours]
+        if table == "filter" and MAIN in ours:
+            lines += [f"-A {MAIN} {rule}" for rule in _CLOSED]
+        parts.append("\n".join([f"*{table}", *lines, "COMMIT\n"]))
+    return "".join(parts)
+
+
+def _without_our_chains(state: TablesState) -> TablesState:
+    """The state after `_closed_text`, as far as planning is concerned: nothing of ours holds."""
+    tables = {
+        table: {
+            name: chain for name, chain in chains.items() if not name.startswith(MAIN)
+        }
+        for table, chains in state.tables.items()
+    }
+    return TablesState(state.family, tables)
+
+
+def _create(
+    draft: _Draft,
+    live_sets: dict[str, SetState],
+    sets: Mapping[str, IPSet],
+    states: Mapping[str, SetState],
+) -> None:
+    lines = []
+    for name, state in states.items():
+        if name in live_sets:
+            continue
+        lines.append(create_line(state))
+        filled = sets[name].role == "frozen"
+        if filled:
+            lines += [f"add {name} {entry}" for entry in sorted(state.entries or ())]
+        entries = state.entries if filled else frozenset()
+        live_sets[name] = SetState(
+            name, state.type, state.family, state.maxelem, len(entries or ()), entries
+        )
+    draft.ipset(lines, "new sets")
+
+
+def create_line(state: SetState, name: str | None = None) -> str:
+    """``create …`` with a size that fits; packets never add to these sets."""
+    inet = "inet" if state.family == 4 else "inet6"
+    hashsize = max(64, min(1 << 20, 1 << (state.count // 4).bit_length()))
+    return (
+        f"create {name or state.name} {state.type} family {inet} "
+        f"hashsize {hashsize} maxelem {state.maxelem} counters"
+    )
+
+
+_GROW = {"deny": 0, "own": 1, "frozen": 2, "allow": 2, "guard": 3}
+_SHRINK = {"guard": 4, "own": 5, "frozen": 6, "allow": 6, "deny": 7}
+
+
+def _kind(ipset: IPSet) -> str:
+    """``own`` and ``inside`` grow before and shrink after the subnets that they except."""
+    geography = ipset.name.startswith(("dockerfw-own", "dockerfw-inside"))
+    return "own" if geography else ipset.role
+
+
+def _element_lines(
+    live_sets: Mapping[str, SetState],
+    sets: Mapping[str, IPSet],
+    states: Mapping[str, SetState],
+) -> list[str]:
+    phased: list[tuple[int, str]] = []
+    for name, state in states.items():
+        live = live_sets[name]
+        if live.entries is None or state.entries is None:
+            continue
+        kind = _kind(sets[name])
+        more, less = state.entries - live.entries, live.entries - state.entries
+        if live.maxelem < len(live.entries | state.entries):
+            phased += [(_GROW[kind], line) for line in _regrown(state, live)]
+        else:
+            phased += [(_GROW[kind], f"add {name} {entry}") for entry in sorted(more)]
+        phased += [(_SHRINK[kind], f"del {name} {entry}") for entry in sorted(less)]
+    return [line for _, line in sorted(phased, key=lambda item: item[0])]
+
+
+def _regrown(state: SetState, live: SetState) -> list[str]:
+    """A set cannot be resized: a larger one with all of both contents takes its place."""
+    together = sorted((state.entries or frozenset()) | (live.entries or frozenset()))
+    larger = SetState(
+        state.name, state.type, state.family, 2 * len(together), len(together), None
+    )
+    temporary = "dockerfw-swap"
+    return [
+        create_line(larger, temporary),
+        *(f"add {temporary} {entry}" for entry in together),
+        f"swap {temporary} {state.name}",
+        f"destroy {temporary}",
+    ]
+
+
+# --- chains --------------------------------------------------------------------------------------
+
+
+def _has_skeleton(state: TablesState, wanted: Ruleset, family: Family) -> bool:
+    mine = [c for c in wanted.chains if c.family == family]
+    return all(state.chain(c.table, c.name) is not None for c in mine)
+
+
+def _live_rules(state: TablesState, chain: Chain) -> tuple[str, ...]:
+    live = state.chain(chain.table, chain.name)
+    return live.rules if live else ()
+
+
+def same_rules(live: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """By digest: versions of iptables print one and the same rule differently."""
+    return [digest_of(r) for r in live] == [digest_of(r) for r in wanted]
+
+
+def _unite(draft: _Draft, state: TablesState, wanted: Ruleset, family: Family) -> None:
+    """The live chains and, beside what they have, the buckets that are new."""
+    united: dict[Table, list[tuple[str, tuple[str, ...]]]] = {"mangle": [], "filter": []}
+    for chain in wanted.chains:
+        if chain.family != family or chain.deny_at is None or chain.allow_at is None:
+            continue
+        live = _live_rules(state, chain)
+        known = {digest_of(rule) for rule in live}
+        fresh = [r for r in chain_texts(chain) if digest_of(r) not in known]
+        denies = [r for r in fresh if ' "deny ' in r and "--match-set" in r]
+        allows = [r for r in fresh if ' "allow ' in r and "--match-set" in r]
+        if denies or allows:
+            rules = _inserted(chain.name, live, denies, allows)
+            united[chain.table].append((chain.name, rules))
+    draft.iptables(family, _restore_text(united, {}), "old and new rules together")
+
+
+def _inserted(
+    name: str, live: tuple[str, ...], denies: list[str], allows: list[str]
+) -> tuple[str, ...]:
+    """Denies after the head of the chain, allows before its end: see `compile._chain`."""
+    deny_at = 0
+    if name in (PRE, MAIN):
+        heads = [i for i, rule in enumerate(live) if "from a Docker bridge [" in rule]
+        deny_at = heads[0] + 1 if heads else len(live)
+    allow_at = len(live)
+    if name in (MAIN, INSIDE) and live:
+        allow_at = max(deny_at, len(live) - 1)
+    return (*live[:deny_at], *denies, *live[deny_at:allow_at], *allows, *live[allow_at:])
+
+
+def _final(
+    draft: _Draft, state: TablesState, wanted: Ruleset, family: Family, facts: HostFacts
+) -> None:
+    changed: dict[Table, list[tuple[str, tuple[str, ...]]]] = {"mangle": [], "filter": []}
+    for chain in wanted.chains:
+        if chain.family != family:
+            continue
+        rules = chain_texts(chain)
+        live = state.chain(chain.table, chain.name)
+        if live is None or not same_rules(live.rules, rules):
+            changed[chain.table].append((chain.name, rules))
+            _note_edited(draft, family, chain.name, live.rules if live else None)
+    ours = {c.name for c in wanted.chains}
+    for table in _TABLES:
+        for name in state.tables.get(table, {}):
+            if name.startswith(f"{MAIN}-") and name not in ours:
+                draft.notes.append(f"IPv{family}: chain {name} is not known: left alone")
+    lines = jumps.fix_lines(state, docker_user=facts.docker_user)
+    for fault in jumps.check(state, docker_user=facts.docker_user):
+        if state.chain("filter", MAIN) is not None:
+            draft.notes.append(f"IPv{family}: {fault}")
+    if facts.docker_user and state.chain("filter", jumps.DOCKER_USER) is None:
+        draft.creates.append(Created(family, "DOCKER-USER"))
+    if facts.docker_user and not jumps.has_forward_jump(state):
+        draft.creates.append(Created(family, "FORWARD jump"))
+    draft.iptables(family, _restore_text(changed, lines), "the rules")
+
+
+def _note_edited(
+    draft: _Draft, family: Family, name: str, live: tuple[str, ...] | None
+) -> None:
+    foreign = [rule for rule in live or () if digest_of(rule) is None]
+    for rule in foreign:
+        draft.notes.append(f"IPv{family}: a rule that is not ours stood in {name}: {rule}")
+
+
+def _restore_text(
+    chains: Mapping[Table, list[tuple[str, tuple[str, ...]]]],
+    jump_lines: Mapping[Table, list[str]],
+) -> str:
+    """One ``iptables-restore`` input; mangle first: a mark is set before it is asked for."""
+    parts = []
+    for table in _TABLES:
+        mine = chains.get(table, [])
+        extra = jump_lines.get(table, [])
+        if not mine and not extra:
+            continue
+        lines = [f"*{table}", *(f":{name} - [0:0]" for name, _ in mine)]
+        lines += [line for line in extra if line.startswith(":")]
+        lines += [f"-A {name} {rule}" for name, rules in mine for rule in rules]
+        lines += [line for line in extra if not line.startswith(":")]
+        parts.append("\n".join([*lines, "COMMIT\n"]))
+    return "".join(parts)
+
+

@@ -1,0 +1,242 @@
+"""The policy as values: what the sysadmin declared, checked and with every name resolved.
+
+Takes and gives nothing but frozen values; never reads a file, the clock or Docker.
+``config.py`` makes a `Policy` out of TOML, ``compile.py`` makes a ruleset out of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Literal, TypeAlias
+
+Address: TypeAlias = IPv4Address | IPv6Address
+IPNetwork: TypeAlias = IPv4Network | IPv6Network
+Protocol: TypeAlias = Literal["tcp", "udp", "sctp"]
+
+DEFAULT_MARK = 0x30000000
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a statement stands: the file as the user wrote it, and a line that counts from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """``first`` to ``last`` (both included, 1 to 65535) of one protocol."""
+
+    protocol: Protocol
+    first: int
+    last: int
+
+    def __contains__(self, port: int) -> bool:
+        return self.first <= port <= self.last
+
+    def __str__(self) -> str:
+        ports = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return f"{ports}/{self.protocol}"
+
+
+class PortKeyword(Enum):
+    """The words that stand in ``ports`` in place of a number."""
+
+    ICMP = "icmp"
+    PUBLISHED = "published"
+    ALL = "all"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+PortSpec: TypeAlias = PortRange | PortKeyword
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedSpec:
+    """Host ports of ``published``; ``address`` None means on whatever address."""
+
+    ports: PortRange
+    address: Address | None = None
+
+    def __str__(self) -> str:
+        if self.address is None:
+            return str(self.ports)
+        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        return f"{host}:{self.ports}"
+
+
+SelectorKind: TypeAlias = Literal["container", "compose", "label", "image", "network", "service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Which containers: ``name`` and, for some kinds, ``detail``.
+
+    ============  ==========================  =============================
+    kind          name                        detail
+    ============  ==========================  =============================
+    container     name, ``*`` matches any      None
+    compose       project, ``*`` matches any   service (``*`` any) or None: all
+    label         key, exactly                 value, exactly, or None: any
+    image         name, ``*`` matches any      None
+    network       name, exactly                None
+    service       swarm service, exactly       None
+    ============  ==========================  =============================
+    """
+
+    kind: SelectorKind
+    name: str
+    detail: str | None = None
+    negated: bool = False
+
+    @property
+    def exact_container(self) -> bool:
+        """True when this names one container and no pattern (paths of P8 hang on that)."""
+        return self.kind == "container" and "*" not in self.name and not self.negated
+
+    def __str__(self) -> str:
+        prefix = "" if self.kind == "container" else f"{self.kind}:"
+        separator = "=" if self.kind == "label" else "/"
+        detail = "" if self.detail is None else f"{separator}{self.detail}"
+        return f"{'!' if self.negated else ''}{prefix}{self.name}{detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class AnySource:
+    """``any``: every outside address of both families."""
+
+    def __str__(self) -> str:
+        return "any"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSource:
+    """One IP address or CIDR of the outside."""
+
+    network: IPNetwork
+
+    def __str__(self) -> str:
+        net = self.network
+        return str(net.network_address if net.prefixlen == net.max_prefixlen else net)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """``file:PATH``: the path as written and the networks that it holds."""
+
+    path: str
+    networks: tuple[IPNetwork, ...]
+
+    def __str__(self) -> str:
+        return f"file:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceSource:
+    """``iface:NAME``; a ``*`` at the end of the name matches any rest."""
+
+    name: str
+
+    def matches(self, interface: str) -> bool:
+        if self.name.endswith("*"):
+            return interface.startswith(self.name[:-1])
+        return interface == self.name
+
+    def __str__(self) -> str:
+        return f"iface:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeSource:
+    """``bridge``: came in on a Docker bridge, with an address of that bridge's subnet."""
+
+    def __str__(self) -> str:
+        return "bridge"
+
+
+@dataclass(frozen=True, slots=True)
+class SelectorSource:
+    """The containers that a selector names, as sources, on their own bridges."""
+
+    selector: Selector
+
+    def __str__(self) -> str:
+        prefix = "container:" if self.selector.kind == "container" else ""
+        return f"{prefix}{self.selector}"
+
+
+Source: TypeAlias = (
+    AnySource | AddressSource | FileSource | InterfaceSource | BridgeSource | SelectorSource
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """``[[allow]]``: either ``to`` with ``ports``, or ``published`` (``to`` may narrow it).
+
+    ``to`` empty means no ``to`` was written. ``written_from`` is ``from`` as the user wrote it
+    (names of lists unresolved), for people; ``sources`` is what it means.
+    """
+
+    origin: Origin
+    sources: tuple[Source, ...]
+    to: tuple[Selector, ...] = ()
+    ports: tuple[PortSpec, ...] = ()
+    published: tuple[PublishedSpec, ...] = ()
+    until: datetime | None = None
+    written_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """``[[deny]]``: as `Allow`, or with neither ``ports`` nor ``published``: everything.
+
+    With ``to`` alone it is every port of those containers.
+    """
+
+    origin: Origin
+    sources: tuple[Source, ...]
+    to: tuple[Selector, ...] = ()
+    ports: tuple[PortSpec, ...] = ()
+    published: tuple[PublishedSpec, ...] = ()
+    written_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """``[[expect]]``: ``source`` and ``target`` are in the language of ``explain``."""
+
+    origin: Origin
+    source: str
+    target: str
+    allowed: bool
+
+
+Mode: TypeAlias = Literal["enforce", "observe"]
+OnDeny: TypeAlias = Literal["drop", "reject"]
+Committer: TypeAlias = Literal["iptables-restore", "python-iptables"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All that one policy file and its ``conf.d`` say."""
+
+    baseline: tuple[Source, ...] = (BridgeSource(),)
+    mode: Mode = "enforce"
+    on_deny: OnDeny = "drop"
+    mark: int = DEFAULT_MARK
+    committer: Committer = "iptables-restore"
+    resync: int = 30
+    allows: tuple[Allow, ...] = ()
+    denies: tuple[Deny, ...] = ()
+    expects: tuple[Expect, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), compare=False)

@@ -1,0 +1,199 @@
+"""Observe, compile, plan, commit: the one way to the kernel, for every command that writes it.
+
+Takes a policy and an inventory, and the edges (a runner, a state folder); gives what was done.
+It never decides what the policy means, and never talks to Docker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from dockerfw import jumps, plan as planning
+from dockerfw.compile import compile_ruleset
+from dockerfw.errors import Failed
+from dockerfw.host import HostFacts
+from dockerfw.inventory import Inventory
+from dockerfw.kernel import facts as kernel_facts
+from dockerfw.kernel import ipset, iptables, seal
+from dockerfw.kernel.run import Runner
+from dockerfw.kernelstate import KernelState
+from dockerfw.plan import Plan, Step
+from dockerfw.policy import Committer, Policy
+from dockerfw.ruleset import FAMILIES, INPUT, MAIN, PRE, Family, Ruleset, Table
+from dockerfw.state import State
+
+ATTEMPTS = 5
+"""Docker and other tools write the same tables: look again after each commit, this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look: what should stand, what stands, and the way from here to there."""
+
+    facts: HostFacts
+    ruleset: Ruleset
+    live: KernelState
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a commit did: ``first`` is the look before it, ``last`` the one after it."""
+
+    first: Observation
+    last: Observation
+    steps: int
+    notes: tuple[str, ...]
+
+
+class Reconciler:
+    """The kernel edge of one host."""
+
+    def __init__(self, runner: Runner, state: State) -> None:
+        self.runner = runner
+        self.state = state
+
+    def observe(
+        self, policy: Policy, inventory: Inventory, facts: HostFacts | None = None
+    ) -> Observation:
+        """Compile for what runs now, read what stands now, plan. Writes nothing."""
+        facts = facts or kernel_facts.read(self.runner)
+        inventory = with_foreign_ports(inventory, facts)
+        ruleset = compile_ruleset(policy, inventory, facts)
+        live = self.read(facts, ruleset)
+        seal_update = seal.update(live.seal, ruleset.seal) if facts.nf_tables else None
+        return Observation(facts, ruleset, live, planning.plan(live, ruleset, facts, seal_update))
+
+    def read(self, facts: HostFacts, ruleset: Ruleset | None = None) -> KernelState:
+        """The live state; list sets that hold as many entries as they should are not dumped."""
+        frozen = {s.name: len(s.elements) for s in ruleset.sets if s.role == "frozen"} if ruleset else {}
+        return KernelState(
+            tables={f: iptables.read(self.runner, facts.flavour, f) for f in facts.families},
+            sets=ipset.read(
+                self.runner, headers_only=lambda name, count: frozen.get(name) == count
+            ),
+            seal=seal.read(self.runner) if facts.nf_tables else None,
+        )
+
+    def commit(self, policy: Policy, inventory: Inventory) -> Result:
+        """Make the kernel match. Raises `Failed` when it does not stay so."""
+        first = look = self.observe(policy, inventory)
+        steps = 0
+        notes = list(first.plan.notes)
+        for _ in range(ATTEMPTS):
+            if look.plan.in_sync:
+                return Result(first, look, steps, tuple(notes))
+            self.state.remember_created(look.plan.creates)
+            for step in look.plan.steps:
+                self.write(step, look.facts, policy.committer)
+            steps += len(look.plan.steps)
+            look = self.observe(policy, inventory)
+        if look.plan.in_sync:
+            return Result(first, look, steps, tuple(notes))
+        what = ", ".join(step.why for step in look.plan.steps)
+        raise Failed(
+            f"the kernel does not stay as written ({what}): another tool seems to rewrite the "
+            "same tables; see dockerfw status"
+        )
+
+    def write(self, step: Step, facts: HostFacts, committer: Committer) -> None:
+        """One step, as one transaction of its tool."""
+        if step.tool == "ipset":
+            ipset.commit(self.runner, step.text)
+        elif step.tool == "nft":
+            seal.commit(self.runner, step.text)
+        elif step.family is not None:
+            python = committer == "python-iptables" and facts.flavour == "legacy"
+            write = iptables.commit_by_python_iptables if python else iptables.commit
+            write(self.runner, facts.flavour, step.family, step.text)
+
+    # taking everything out
+
+    def installed(self, facts: HostFacts) -> bool:
+        """Whether any chain, set or table of ours stands."""
+        live = self.read(facts)
+        chains = any(
+            name.startswith(MAIN)
+            for state in live.tables.values()
+            for chains in state.tables.values()
+            for name in chains
+        )
+        return chains or bool(live.sets) or live.seal is not None
+
+    def remove(self, facts: HostFacts | None = None) -> None:
+        """Take out every object of ours: the seal, jumps and chains, then sets."""
+        facts = facts or kernel_facts.read(self.runner)
+        live = self.read(facts)
+        if live.seal is not None:
+            seal.commit(self.runner, seal.REMOVE)
+        created = self.state.created()
+        for family, tables in live.tables.items():
+            text = removal_text(live, family, {c.what for c in created if c.family == family})
+            if text:
+                iptables.commit(self.runner, facts.flavour, tables.family, text)
+        if live.sets:
+            ipset.commit(self.runner, "".join(f"destroy {name}\n" for name in sorted(live.sets)))
+
+
+def with_foreign_ports(inventory: Inventory, facts: HostFacts) -> Inventory:
+    """The inventory, knowing which bridges have ports that Docker did not make."""
+    foreign: Mapping[str | None, tuple[str, ...]] = {b.name: b.foreign_ports for b in facts.bridges}
+    return replace(
+        inventory,
+        networks=tuple(
+            replace(n, foreign_ports=foreign.get(n.bridge, ())) if n.driver == "bridge" else n
+            for n in inventory.networks
+        ),
+    )
+
+
+_JUMPS: tuple[tuple[Table, str, str], ...] = (
+    ("mangle", "PREROUTING", PRE),
+    ("filter", "FORWARD", MAIN),
+    ("filter", jumps.DOCKER_USER, MAIN),
+    ("filter", "INPUT", INPUT),
+)
+
+
+def removal_text(live: KernelState, family: Family, created: set[str]) -> str:
+    """One ``iptables-restore`` input that takes our jumps and chains out of both tables.
+
+    A DOCKER-USER chain and its jump that dockerfw made go too, unless somebody has put a rule
+    in, or jumps there, by now.
+    """
+    state = live.tables[family]
+    parts = []
+    for table in ("mangle", "filter"):
+        ours = sorted(n for n in state.tables.get(table, {}) if n.startswith(MAIN))
+        lines = [f":{name} - [0:0]" for name in ours]
+        for jump_table, chain, target in _JUMPS:
+            held = state.chain(jump_table, chain)
+            if jump_table == table and held:
+                lines += [
+                    f"-D {chain} {rule}" for rule in held.rules if rule.split()[-1] == target
+                ]
+        if table == "filter":
+            lines += _created_lines(live, family, created)
+        lines += [f"-X {name}" for name in ours]
+        if lines:
+            parts.append("\n".join([f"*{table}", *lines, "COMMIT\n"]))
+    return "".join(parts)
+
+
+def _created_lines(live: KernelState, family: Family, created: set[str]) -> list[str]:
+    state = live.tables[family]
+    user = state.chain("filter", jumps.DOCKER_USER)
+    if user is None or not created:
+        return []
+    used = [r for r in user.rules if r.split()[-1] != MAIN and r != "-j RETURN"]
+    docker = any(n.startswith("DOCKER") and n != jumps.DOCKER_USER and not n.startswith(MAIN)
+                 for n in state.tables.get("filter", {}))
+    if used or docker:
+        return []
+    lines = []
+    if "FORWARD jump" in created:
+        lines.append(f"-D FORWARD -j {jumps.DOCKER_USER}")
+    if "DOCKER-USER" in created:
+        lines += [f"-F {jumps.DOCKER_USER}", f"-X {jumps.DOCKER_USER}"]
+    return lines

@@ -1,0 +1,248 @@
+"""What dockerfw remembers on disk: the policy in force, what was last seen, locks.
+
+Takes and gives values; reads and writes only below the two folders of `State`
+(``/var/lib/dockerfw`` and ``/run/dockerfw``; systemd's ``STATE_DIRECTORY`` and
+``RUNTIME_DIRECTORY`` where it sets them). Never touches the kernel or Docker.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dockerfw import inventoryfile, policyfiles
+from dockerfw.errors import DockerfwError, Failed
+from dockerfw.host import Flavour
+from dockerfw.inventory import Inventory
+from dockerfw.plan import Created
+from dockerfw.policyfiles import PolicyText
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Of the last apply: which file it was, when (Unix time), under which iptables flavour."""
+
+    config: str
+    at: float
+    flavour: Flavour
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An apply that waits for `confirm`: until when (Unix time), under which token."""
+
+    token: str
+    deadline: float
+
+
+class State:
+    """The two folders. Every write replaces a file whole."""
+
+    def __init__(self, folder: Path | None = None, run: Path | None = None) -> None:
+        self.folder = folder or Path(os.environ.get("STATE_DIRECTORY", "/var/lib/dockerfw"))
+        self.run = run or Path(os.environ.get("RUNTIME_DIRECTORY", "/run/dockerfw"))
+
+    # the policy in force
+
+    @property
+    def _policy(self) -> Path:
+        return self.folder / "policy"
+
+    @property
+    def _previous(self) -> Path:
+        return self.folder / "previous"
+
+    def policy_in_force(self) -> PolicyText | None:
+        """None: nothing was applied yet. A copy that is broken raises `Failed`."""
+        return policyfiles.load(self._policy) if self._policy.exists() else None
+
+    def replace_policy(self, text: PolicyText, applied: Applied) -> None:
+        """Make this the policy in force."""
+        self._make()
+        text.save(self._policy)
+        self._write_json(self.folder / "applied.json", asdict(applied))
+
+    def applied(self) -> Applied | None:
+        found = self._read_json(self.folder / "applied.json")
+        try:
+            return Applied(**found) if found else None
+        except TypeError:
+            return None
+
+    # what was last seen
+
+    def remember(self, inventory: Inventory) -> None:
+        """Subnets and published ports, for the next boot."""
+        self._make()
+        text = inventoryfile.dump(inventory)
+        path = self.folder / "inventory.json"
+        if not path.exists() or path.read_text() != text:
+            self._write(path, text)
+
+    def last_seen(self) -> Inventory:
+        """Empty when nothing usable was kept."""
+        try:
+            return inventoryfile.load((self.folder / "inventory.json").read_text())
+        except (OSError, UnicodeDecodeError, DockerfwError):
+            return Inventory()
+
+    # what was made that is not ours by name
+
+    def created(self) -> frozenset[Created]:
+        found = self._read_json(self.folder / "created.json")
+        try:
+            return frozenset(Created(**one) for one in found.get("created", ()))
+        except (TypeError, AttributeError):
+            return frozenset()
+
+    def remember_created(self, created: tuple[Created, ...]) -> None:
+        """Written before the kernel is: a crash in between must not hide who made it."""
+        everything = self.created() | set(created)
+        if everything != self.created():
+            self._make()
+            self._write_json(
+                self.folder / "created.json",
+                {"created": sorted((asdict(c) for c in everything), key=str)},
+            )
+
+    # lockdown
+
+    @property
+    def _lockdown(self) -> Path:
+        return self.folder / "lockdown"
+
+    def locked_down(self) -> bool:
+        return self._lockdown.exists()
+
+    def set_lockdown(self, on: bool) -> None:
+        if on:
+            self._make()
+            self._write(self._lockdown, "closed until the next apply\n")
+        else:
+            self._lockdown.unlink(missing_ok=True)
+
+    # confirm and rollback
+
+    def begin_confirm(self, seconds: float) -> Pending:
+        """Keep the policy in force as the one to go back to, before it is replaced."""
+        self._make()
+        shutil.rmtree(self._previous, ignore_errors=True)
+        self._previous.mkdir(mode=0o700)
+        if self._policy.exists():
+            shutil.copytree(self._policy, self._previous / "policy")
+            shutil.copy2(self.folder / "applied.json", self._previous / "applied.json")
+        pending = Pending(os.urandom(8).hex(), time.time() + seconds)
+        self._write_json(self.folder / "pending.json", asdict(pending))
+        return pending
+
+    def pending(self) -> Pending | None:
+        found = self._read_json(self.folder / "pending.json")
+        try:
+            return Pending(**found) if found else None
+        except TypeError:
+            return None
+
+    def keep(self) -> None:
+        """The pending apply, if any, is kept."""
+        self._end_confirm(kept=True)
+
+    def was_kept(self, token: str) -> bool:
+        """How the confirm with this token ended, once `pending` no longer shows it."""
+        found = self._read_json(self.folder / "confirmed.json")
+        return found == {"token": token, "kept": True}
+
+    def restore_previous(self) -> bool:
+        """Put the previous policy back in force; False: there was none. Ends the confirm."""
+        had_one = (self._previous / "policy").exists()
+        shutil.rmtree(self._policy, ignore_errors=True)
+        (self.folder / "applied.json").unlink(missing_ok=True)
+        if had_one:
+            (self._previous / "policy").rename(self._policy)
+            (self._previous / "applied.json").replace(self.folder / "applied.json")
+        self._end_confirm(kept=False)
+        return had_one
+
+    def _end_confirm(self, *, kept: bool) -> None:
+        pending = self.pending()
+        if pending is not None:
+            self._write_json(
+                self.folder / "confirmed.json", {"token": pending.token, "kept": kept}
+            )
+        (self.folder / "pending.json").unlink(missing_ok=True)
+        shutil.rmtree(self._previous, ignore_errors=True)
+
+    def forget(self) -> None:
+        """Everything but the locks."""
+        for child in self.folder.glob("*"):
+            if child.is_dir():
+                shutil.rmtree(child, ignore_errors=True)
+            else:
+                child.unlink(missing_ok=True)
+
+    # locks
+
+    @contextmanager
+    def lock(self, say: Callable[[str], None]) -> Iterator[None]:
+        """One writer at a time; a second one waits and says so once."""
+        self._make_run()
+        with (self.run / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say("another dockerfw is at work: waiting for it")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def daemon_alive(self) -> bool:
+        """Whether a daemon holds its lock."""
+        try:
+            with (self.run / "daemon.lock").open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    # files
+
+    def _make(self) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Failed(f"cannot write {self.folder}: {error.strerror}") from error
+
+    def _make_run(self) -> None:
+        try:
+            self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Failed(f"cannot write {self.run}: {error.strerror}") from error
+
+    def _read_json(self, path: Path) -> dict[str, object]:
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _write_json(self, path: Path, value: object) -> None:
+        self._write(path, json.dumps(value, indent=1) + "\n")
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except OSError as error:
+            raise Failed(f"cannot write {path}: {error.strerror}") from error
