@@ -6,25 +6,21 @@ import json
 import os
 import select
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from dockerfw import __version__, diff, explain, inventoryfile, operations, schema, status
-from dockerfw.advice import unenforced
+from dockerfw import __version__, diff, inventoryfile, operations, schema
 from dockerfw.docker import Docker
 from dockerfw.errors import DockerfwError, Failed, PolicyError, UsageError
 from dockerfw.host import HostFacts
 from dockerfw.inventory import Inventory
-from dockerfw.kernel import facts as kernel_facts
-from dockerfw.kernel import ipset
 from dockerfw.kernel.run import SystemRunner, detach
 from dockerfw.operations import Judged, Session
 from dockerfw.plan import Plan
 from dockerfw.policyfiles import PolicyText, collect
-from dockerfw.state import State
+from dockerfw.state import Pending, State
 
 DEFAULT_CONFIG = "/etc/dockerfw/config.toml"
 FIRST_APPLY_SECONDS = 60
@@ -74,7 +70,7 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(141)
-    except Exception as error:  # noqa: BLE001 - a root tool never shows a traceback
+    except Exception as error:
         if os.environ.get("DOCKERFW_DEBUG"):
             raise
         _complain(
@@ -193,6 +189,7 @@ def _changes(judged: Judged) -> diff.Diff:
         seen.ruleset,
         judged.inventory,
         before_installed=operations.stands(seen.live),
+        live_tables=seen.live.tables,
     )
 
 
@@ -263,7 +260,7 @@ def apply(
         seconds = confirm_seconds or _first_time_seconds(session, yes=yes)
         pending = session.state.begin_confirm(seconds) if seconds else None
         if pending:
-            detach([sys.executable, "-m", "dockerfw.rollback", pending.token], docker_host)
+            _start_rollback(pending, docker_host)
         else:
             session.state.keep()
         result = operations.apply(session, judged, config)
@@ -275,6 +272,14 @@ def apply(
     if not kept:
         raise Failed("not confirmed: rolled back to what stood before")
     return 0
+
+
+def _start_rollback(pending: Pending, docker_host: str | None) -> None:
+    """A process of its own: it rolls back though the terminal, or this process, dies."""
+    host = {"DOCKER_HOST": docker_host} if docker_host else {}
+    # From "/" a package that is not installed but run in place would not be found.
+    place = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    detach([sys.executable, "-m", "dockerfw.rollback", pending.token], {**host, **place})
 
 
 def _first_time_seconds(session: Session, *, yes: bool) -> int | None:

@@ -146,7 +146,7 @@ class _Targets:
     """
 
     exact: frozenset[tuple[Address | None, Port]]
-    spans: frozenset[tuple[Address | None | IPNetwork, _Span]]
+    spans: frozenset[tuple[Address | IPNetwork | None, _Span]]
     spans_meant: frozenset[_Span]
 
 
@@ -310,7 +310,7 @@ class _Compiler:
             return self._targets_of_everything(family)
         host: set[tuple[Address | None, Port]] = set()
         exact: set[tuple[Address | None, Port]] = set()
-        spans: set[tuple[Address | None | IPNetwork, _Span]] = set()
+        spans: set[tuple[Address | IPNetwork | None, _Span]] = set()
         ports = statement.ports or (PortKeyword.ALL,)
         meant = frozenset(_spans(ports))
         for container, endpoints in self.inventory.select(statement.to):
@@ -345,7 +345,7 @@ class _Compiler:
 
     def _published_targets(self, family: Family, statement: Allow | Deny) -> _Targets:
         exact: set[tuple[Address | None, Port]] = set()
-        spans: set[tuple[Address | None | IPNetwork, _Span]] = set()
+        spans: set[tuple[Address | IPNetwork | None, _Span]] = set()
         meant: set[_Span] = set()
         for spec in statement.published:
             if spec.address is not None and spec.address.version != family:
@@ -554,8 +554,8 @@ class _Compiler:
         else:
             # In IPv6 a local address is UNICAST as well.
             elsewhere = (
-                AddressType("dst", "LOCAL", negated=True),
                 Destination(ip_network("ff00::/8"), negated=True),
+                AddressType("dst", "LOCAL", negated=True),
             )
             not_ours = [Rule(elsewhere, Return(), "not for this host")]
         inside = Rule(
@@ -577,7 +577,7 @@ class _Compiler:
             Rule((Reply(),), Goto(OK), "answers"),
             *_icmp_that_always_passes(family),
             self._forged_container(family),
-            self._forged((AddressType("src", "LOCAL"),), "forged: this host's own address"),
+            self._forged((AddressType("src", "LOCAL"),), "forged: an address of this host"),
             Rule(
                 (InSet(f"dockerfw-inside{family}", ("src", "src")),),
                 Goto(INSIDE),
@@ -619,7 +619,7 @@ class _Compiler:
             self._forged_container(family),
             self._forged(
                 (AddressType("src", "LOCAL"), AddressType("dst", "LOCAL")),
-                "forged: this host's own address",
+                "forged: an address of this host",
             ),
             Rule((self._marked(),), Goto(OK), "by host port"),
             Rule((InSet(f"dockerfw-pub{family}", ("dst", "dst")),), Goto(DENY), "to docker-proxy"),

@@ -17,12 +17,13 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any
+from typing import Any, Literal
 
 from docker import APIClient
 from docker.errors import DockerException, NotFound
-from docker.utils import kwargs_from_env
+from docker.utils import kwargs_from_env, parse_host
 from requests.exceptions import Timeout
 
 from dockerfw.errors import Failed
@@ -41,6 +42,7 @@ TIMEOUT = 60
 """Seconds that one answer of Docker may take."""
 
 _GATEWAY_BRIDGE = "docker_gwbridge"
+_SERVICE_NAME = "com.docker.swarm.service.name"
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _GATEWAY_MODES = (
     "com.docker.network.bridge.gateway_mode_ipv4",
@@ -58,14 +60,15 @@ class EngineInfo:
 
     ``firewall_backend`` is the label in ``/info`` (engine 28.1 and later, else None); the kernel
     is to be believed where it says otherwise: 28.5 can be made to say "nftables" while it writes
-    iptables chains.
+    iptables chains. ``swarm`` is this node's part in a swarm, None outside of one: only a manager
+    is told which ports the routing mesh publishes.
     """
 
     version: str
     api_version: str
     firewall_backend: str | None = None
     live_restore: bool = False
-    swarm: bool = False
+    swarm: Literal["manager", "worker"] | None = None
 
 
 class Docker:
@@ -81,6 +84,7 @@ class Docker:
         self._version = version
         self._image_names: dict[str, str] = {}
         self._image_labels: dict[str, Mapping[str, str]] = {}
+        self._mesh_ports: dict[str, tuple[PublishedPort, ...]] = {}
         self._routed: dict[tuple[str, str], tuple[tuple[Protocol, int], ...]] = {}
         self.engine = EngineInfo("", "")
         self.warnings: tuple[str, ...] = ()
@@ -93,16 +97,21 @@ class Docker:
         """Connect to ``host`` (else ``DOCKER_HOST``, else Docker's own socket).
 
         The newest API version of the engine is used, as ``/version`` tells it: no single one is
-        known to both engine 20.10 (up to 1.41) and 29.0 (from 1.44 on). ``remote_ok`` lets tcp
-        and ssh through. ``timeout`` is in seconds, for each answer. Raises `Failed`.
+        known to both engine 20.10 (up to 1.41) and 29.0 (from 1.44 on). ``remote_ok`` is for
+        who only records: it lets tcp and ssh through, and a kernel that is not ours.
+        ``timeout`` is in seconds, for each answer. Raises `Failed`.
         """
         url = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
         where = _one_line(url)
         options = _options(url, where, remote_ok=remote_ok, timeout=timeout)
         with _plain_errors(where):
             client = APIClient(version="auto", timeout=timeout, **options)  # type: ignore[arg-type]
-            docker = cls(client, where, _object(client.version()))
-            docker._look_at_engine(this_host=url.startswith("unix://"))
+            try:
+                docker = cls(client, where, _object(client.version()))
+                docker._look_at_engine(this_host=not remote_ok)
+            except BaseException:
+                client.close()
+                raise
         return docker
 
     def close(self) -> None:
@@ -130,8 +139,10 @@ class Docker:
             listed = _list(self._client.containers())
             reading.take_networks(_list(self._client.networks()))
             reading.take_containers(listed)
-            if self.engine.swarm:
+            if self.engine.swarm is not None:
                 self._add_gateway_endpoints(reading)
+            if self.engine.swarm == "manager":
+                self._add_mesh_ports(reading)
             self._add_routed_ports(reading)
             if need_images:
                 self._add_image_names(reading)
@@ -148,7 +159,8 @@ class Docker:
 
     def _add_gateway_endpoints(self, reading: _Reading) -> None:
         """Containers on overlay networks are reached through docker_gwbridge, which only tells
-        of them when it is inspected (moby: setupDefaultGW)."""
+        of them when it is inspected (moby: setupDefaultGW).
+        """
         gateway = next((n for n in reading.networks.values() if n.name == _GATEWAY_BRIDGE), None)
         if gateway is None:
             return
@@ -156,6 +168,29 @@ class Docker:
         for container_id, place in _object((answer or {}).get("Containers")).items():
             with reading.tolerating(f"an endpoint of {_GATEWAY_BRIDGE}"):
                 reading.add_endpoint(container_id, _gateway_endpoint(gateway, _object(place)))
+
+    def _add_mesh_ports(self, reading: _Reading) -> None:
+        """Ports that the routing mesh publishes, which no list of containers tells.
+
+        A swarm without a leader does not answer: the last answer stands then.
+        """
+        tasks = reading.of_ingress_networks()
+        if not tasks:
+            return
+        ask: Callable[[], object] = self._client.services
+        try:
+            services = _list(ask())
+        except (DockerException, OSError) as error:
+            reading.warn(
+                "the swarm does not tell which ports its services publish, so the last ones known"
+                f" count: {_one_line(error)}"
+            )
+        else:
+            self._mesh_ports = dict(reading.mesh_ports(services))
+        for task in tasks:
+            service = reading.all_labels[task.id].get(_SERVICE_NAME, "")
+            ports = {*task.ports, *self._mesh_ports.get(service, ())}
+            reading.change(task.id, ports=_in_order(ports))
 
     def _add_routed_ports(self, reading: _Reading) -> None:
         """Ports that are published without a host port: lists of engine 29 leave them out."""
@@ -218,15 +253,13 @@ class Docker:
         names, labels, routed = self._image_names, self._image_labels, self._routed
         self._image_names = {k: v for k, v in names.items() if k in reading.containers}
         self._image_labels = {k: v for k, v in labels.items() if k in images}
-        self._routed = {
-            k: v for k, v in routed.items() if reading.endpoint_ids.get(k[0]) == k[1]
-        }
+        self._routed = {k: v for k, v in routed.items() if reading.endpoint_ids.get(k[0]) == k[1]}
 
 
 # --- one reading ---------------------------------------------------------------------------------
 
 
-class _Malformed(ValueError):
+class _MalformedError(ValueError):
     """An answer, or a part of one, that is not what Docker's API promises."""
 
 
@@ -237,6 +270,7 @@ class _Reading:
         self.foreign_ports = foreign_ports
         self.networks: dict[str, Network] = {}
         self.routed_networks: set[str] = set()
+        self.ingress_networks: set[str] = set()
         self.containers: dict[str, Container] = {}
         self.all_labels: dict[str, Mapping[str, str]] = {}
         self.image_ids: dict[str, str] = {}
@@ -251,7 +285,7 @@ class _Reading:
     def tolerating(self, what: str) -> Iterator[None]:
         try:
             yield
-        except _Malformed as error:
+        except _MalformedError as error:
             self.warn(f"left out {what}, which Docker describes in a way not understood: {error}")
 
     def take_networks(self, entries: list[Any]) -> None:
@@ -263,17 +297,19 @@ class _Reading:
         options = _object(entry.get("Options"))
         network = _network(entry, options)
         if network.bridge is not None and not is_interface_name(network.bridge):
-            raise _Malformed(f"{_one_line(network.bridge)!r} is no name of an interface")
+            raise _MalformedError(f"{_one_line(network.bridge)!r} is no name of an interface")
         subnets = []
         for pool in _list(_object(entry.get("IPAM")).get("Config")):
             with self.tolerating(f"a subnet of network {_one_line(network.name)}"):
                 if written := _text(_object(pool).get("Subnet")):
                     subnets.append(_subnet(written))
-        ports = self.foreign_ports.get(network.bridge or "", ())
-        network = replace(network, subnets=tuple(subnets), foreign_ports=tuple(sorted(ports)))
+        foreign = tuple(sorted(self.foreign_ports.get(network.bridge or "", ())))
+        network = replace(network, subnets=tuple(subnets), foreign_ports=foreign)
         self.networks[network.id] = network
         if any(options.get(mode) == "routed" for mode in _GATEWAY_MODES):
             self.routed_networks.add(network.id)
+        if entry.get("Ingress"):
+            self.ingress_networks.add(network.id)
 
     def take_containers(self, entries: list[Any]) -> None:
         for entry in entries:
@@ -300,11 +336,26 @@ class _Reading:
         self.change(container_id, endpoints=_by_network((*others, endpoint)))
 
     def of_routed_networks(self) -> tuple[Container, ...]:
+        return self._of(self.routed_networks)
+
+    def of_ingress_networks(self) -> tuple[Container, ...]:
+        """Tasks of services that the routing mesh publishes; nothing else may attach there."""
+        return self._of(self.ingress_networks)
+
+    def _of(self, network_ids: set[str]) -> tuple[Container, ...]:
         return tuple(
             c
             for c in self.containers.values()
-            if any(e.network_id in self.routed_networks for e in c.endpoints)
+            if any(e.network_id in network_ids for e in c.endpoints)
         )
+
+    def mesh_ports(self, services: list[Any]) -> Iterator[tuple[str, tuple[PublishedPort, ...]]]:
+        """By the name of the service."""
+        for service in services:
+            with self.tolerating(f"service {_label_of(service, 'ID')}"):
+                spec = _object(_object(service).get("Spec"))
+                ports = _list(_object(service.get("Endpoint")).get("Ports"))
+                yield _text(spec.get("Name")), tuple(_mesh_bindings(ports))
 
     def change(self, container_id: str, **fields: Any) -> None:
         self.containers[container_id] = replace(self.containers[container_id], **fields)
@@ -336,13 +387,15 @@ class _Reading:
 
 
 def _engine_info(version: _Json, info: _Json) -> EngineInfo:
-    swarm = _object(info.get("Swarm")).get("LocalNodeState")
+    swarm = _object(info.get("Swarm"))
+    part: Literal["manager", "worker"] = "manager" if swarm.get("ControlAvailable") else "worker"
+    outside = swarm.get("LocalNodeState") in (None, "", "inactive")
     return EngineInfo(
         version=_one_line(version.get("Version") or info.get("ServerVersion") or "unknown"),
         api_version=_one_line(version.get("ApiVersion") or "unknown"),
         firewall_backend=_object(info.get("FirewallBackend")).get("Driver"),
         live_restore=info.get("LiveRestoreEnabled") is True,
-        swarm=swarm not in (None, "", "inactive"),
+        swarm=None if outside else part,
     )
 
 
@@ -408,10 +461,13 @@ def _gateway_endpoint(gateway: Network, place: _Json) -> Endpoint:
 
 def _ports(entries: list[Any]) -> tuple[PublishedPort, ...]:
     """Without a public port it is only exposed, or published in routed mode."""
-    found = {port for entry in entries for port in _bindings(_object(entry))}
+    return _in_order({port for entry in entries for port in _bindings(_object(entry))})
+
+
+def _in_order(ports: set[PublishedPort]) -> tuple[PublishedPort, ...]:
     return tuple(
         sorted(
-            found,
+            ports,
             key=lambda p: (
                 p.protocol,
                 p.host_port,
@@ -434,6 +490,15 @@ def _bindings(entry: _Json) -> Iterator[PublishedPort]:
         yield PublishedPort(address, host_port, container_port, protocol)
 
 
+def _mesh_bindings(ports: list[Any]) -> Iterator[PublishedPort]:
+    """The routing mesh is for IPv4 alone (moby: service_linux.go)."""
+    for port in map(_object, ports):
+        if port.get("PublishMode") == "ingress" and port.get("PublishedPort"):
+            protocol = _protocol(_text(port.get("Protocol")) or "tcp")
+            published, target = _port(port["PublishedPort"]), _port(port.get("TargetPort"))
+            yield PublishedPort(IPv4Address(0), published, target, protocol)
+
+
 def _routed_ports(inspected: _Json) -> tuple[tuple[Protocol, int], ...]:
     """Of ``NetworkSettings.Ports``: ``{"80/tcp": [{"HostIp": "", "HostPort": ""}]}``."""
     ports = _object(_object(inspected.get("NetworkSettings")).get("Ports"))
@@ -442,7 +507,7 @@ def _routed_ports(inspected: _Json) -> tuple[tuple[Protocol, int], ...]:
         number, _, protocol = written.partition("/")
         if any(_object(b).get("HostPort") in (None, "", "0") for b in _list(bindings)):
             if not number.isdecimal():
-                raise _Malformed(f"{_one_line(written)!r} is no port")
+                raise _MalformedError(f"{_one_line(written)!r} is no port")
             found.add((_protocol(protocol or "tcp"), _port(int(number))))
     return tuple(sorted(found))
 
@@ -460,7 +525,7 @@ def _object(value: object) -> _Json:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _Malformed(f"{_one_line(value)!r} where an object should be")
+        raise _MalformedError(f"{_one_line(value)!r} where an object should be")
     return value
 
 
@@ -468,7 +533,7 @@ def _list(value: object) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise _Malformed(f"{_one_line(value)!r} where a list should be")
+        raise _MalformedError(f"{_one_line(value)!r} where a list should be")
     return value
 
 
@@ -476,27 +541,27 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _Malformed(f"{_one_line(value)!r} where text should be")
+        raise _MalformedError(f"{_one_line(value)!r} where text should be")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise _Malformed(f"{_one_line(value)!r} is not text")
+        raise _MalformedError(f"{_one_line(value)!r} is not text")
     return value
 
 
 def _id(value: object) -> str:
     if not (text := _text(value)):
-        raise _Malformed("it has no id")
+        raise _MalformedError("it has no id")
     return text
 
 
 def _port(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise _Malformed(f"{_one_line(value)!r} is no port")
+        raise _MalformedError(f"{_one_line(value)!r} is no port")
     return value
 
 
 def _protocol(text: str) -> Protocol:
     if text not in _PROTOCOLS:
-        raise _Malformed(f"{_one_line(text)!r} is no protocol")
+        raise _MalformedError(f"{_one_line(text)!r} is no protocol")
     return _PROTOCOLS[text]
 
 
@@ -507,20 +572,20 @@ def _address(text: str) -> Address:
             return ip_address(text)
         except ValueError:
             pass
-    raise _Malformed(f"{_one_line(text)!r} is no IP address")
+    raise _MalformedError(f"{_one_line(text)!r} is no IP address")
 
 
 def _ipv4(text: str) -> IPv4Address | None:
     address = _address(text) if text else None
     if isinstance(address, IPv6Address):
-        raise _Malformed(f"{address} is no IPv4 address")
+        raise _MalformedError(f"{address} is no IPv4 address")
     return address
 
 
 def _ipv6(text: str) -> IPv6Address | None:
     address = _address(text) if text else None
     if isinstance(address, IPv4Address):
-        raise _Malformed(f"{address} is no IPv6 address")
+        raise _MalformedError(f"{address} is no IPv6 address")
     return address
 
 
@@ -530,7 +595,7 @@ def _subnet(text: str) -> IPNetwork:
             return ip_network(text, strict=False)
         except ValueError:
             pass
-    raise _Malformed(f"{_one_line(text)!r} is no subnet")
+    raise _MalformedError(f"{_one_line(text)!r} is no subnet")
 
 
 def _label_of(entry: object, key: str) -> str:
@@ -558,7 +623,7 @@ def _options(url: str, where: str, *, remote_ok: bool, timeout: float) -> dict[s
     if scheme == "unix" and rest.startswith("/"):
         _knock(rest, where, timeout)
         return {"base_url": url}
-    if not separator or scheme not in ("tcp", "http", "https", "ssh") or not rest:
+    if not separator or scheme not in ("tcp", "http", "https", "ssh") or not _parses(url):
         raise Failed(
             f"{where!r} is no address of Docker: write -H unix:///var/run/docker.sock,"
             " or set DOCKER_HOST to that, or to nothing"
@@ -570,13 +635,26 @@ def _options(url: str, where: str, *, remote_ok: bool, timeout: float) -> dict[s
             f" {where} inventory`"
         )
     if scheme == "ssh":
+        if find_spec("paramiko") is None:  # the docker package wants it, even for /usr/bin/ssh
+            raise Failed(
+                f"{where} needs the Python package paramiko: install it, or run `dockerfw"
+                " inventory` on that host and copy what it prints"
+            )
         return {"base_url": url, "use_ssh_client": True}
     try:
         return dict(kwargs_from_env(environment={**os.environ, "DOCKER_HOST": url}))
     except DockerException as error:
         raise Failed(
-            f"cannot use the certificates in DOCKER_CERT_PATH for {where}: {_one_line(error)}"
+            f"cannot use the certificates for {where}: DOCKER_CERT_PATH (else ~/.docker) has to"
+            " hold ca.pem, cert.pem and key.pem"
         ) from error
+
+
+def _parses(url: str) -> bool:
+    try:
+        return bool(parse_host(url))
+    except (DockerException, ValueError):
+        return False
 
 
 def _knock(path: str, where: str, timeout: float) -> None:
@@ -603,7 +681,9 @@ def _knock(path: str, where: str, timeout: float) -> None:
         ) from error
 
 
-_PODMAN_NEXT = "dockerfw knows Docker's way of filtering only; stop Podman's socket or name Docker's"
+_PODMAN_NEXT = (
+    "dockerfw knows Docker's way of filtering only; stop Podman's socket or name Docker's"
+)
 
 
 def _refuse_other_engines(where: str, version: _Json, info: _Json, *, this_host: bool) -> None:

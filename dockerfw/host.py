@@ -23,13 +23,13 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """This host's netfilter and bridges.
+    """Netfilter and bridges of this host.
 
     flavour        which iptables binaries Docker's own chains were written with
     ipv6           the kernel has an IPv6 half (ip6tables works)
     nf_tables      the kernel has nf_tables and ``nft`` is there: the seal can be had
-    docker_user    per family (4, 6): Docker jumps to DOCKER-USER there (or would: engine on
-                   iptables); False where Docker is on nftables
+    docker_user    Docker jumps to DOCKER-USER, or would once it runs; False where Docker is on
+                   nftables
     bridges        every bridge interface on the host, Docker's or not
     br_netfilter   per family: bridged packets meet iptables (bridge-nf-call-iptables = 1)
     stale_flavour  the other flavour, when it holds left-over Docker chains; else None

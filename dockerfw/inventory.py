@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from re import Pattern
-from re import compile as compile_regex
+from re import Pattern, compile as compile_regex
+from typing import TypeAlias
 
 from dockerfw.policy import Address, IPNetwork, Protocol, Selector
 
@@ -106,16 +106,22 @@ def _matches(pattern: str, text: str) -> bool:
     return _wildcard(pattern).match(text) is not None
 
 
+Selected: TypeAlias = tuple[tuple[Container, tuple[Endpoint, ...]], ...]
+"""Containers, each with the endpoints that it is named at."""
+
+
 class _Index:
     """What is looked up often, found in one step."""
 
-    __slots__ = ("bridge_ids", "bridges", "containers", "networks")
+    __slots__ = ("bridge_ids", "bridges", "containers", "networks", "selected")
 
     def __init__(self, containers: Iterable[Container], networks: Iterable[Network]) -> None:
         self.containers = {c.id: c for c in containers}
         self.networks = {n.id: n for n in networks}
         self.bridges = tuple(n for n in networks if n.driver == "bridge" and n.bridge)
         self.bridge_ids = frozenset(n.id for n in self.bridges)
+        # A compiler asks the same of every family and place; an inventory never changes.
+        self.selected: dict[tuple[Selector, ...], Selected] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +193,7 @@ class Inventory:
             case "service":
                 return container.label("com.docker.swarm.service.name") == selector.name
 
-    def select(self, selectors: Iterable[Selector]) -> tuple[tuple[Container, tuple[Endpoint, ...]], ...]:
+    def select(self, selectors: Iterable[Selector]) -> Selected:
         """The containers that a ``to`` list names, each with the endpoints it is named at.
 
         Plain selectors add up, negated ones take out. ``network:NAME`` names a container at its
@@ -195,6 +201,12 @@ class Inventory:
         wins when both do. An empty list, or one of negated selectors alone, starts from all
         containers.
         """
+        key = tuple(selectors)
+        if (known := self._index.selected.get(key)) is not None:
+            return known
+        return self._index.selected.setdefault(key, self._select(key))
+
+    def _select(self, selectors: tuple[Selector, ...]) -> Selected:
         wanted = [s for s in selectors if not s.negated]
         unwanted = [s for s in selectors if s.negated]
         chosen = []
@@ -202,10 +214,11 @@ class Inventory:
             if any(self.matches(container, s) for s in unwanted):
                 continue
             named_by = [s for s in wanted if self.matches(container, s)]
+            if wanted and not named_by:
+                continue
             endpoints = self.endpoints(container)
-            if not wanted or any(s.kind != "network" for s in named_by):
-                chosen.append((container, endpoints))
-            elif named_by:
+            if named_by and all(s.kind == "network" for s in named_by):
                 networks = {s.name for s in named_by}
-                chosen.append((container, tuple(e for e in endpoints if e.network in networks)))
+                endpoints = tuple(e for e in endpoints if e.network in networks)
+            chosen.append((container, endpoints))
         return tuple(chosen)

@@ -12,18 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dockerfw import advice, explain
-from dockerfw import plan as planning
+from dockerfw import advice, explain, plan as planning
 from dockerfw.compile import compile_ruleset
 from dockerfw.docker import Docker
 from dockerfw.errors import DockerfwError, Failed, PolicyError
-from dockerfw.host import HostFacts
+from dockerfw.host import Flavour, HostFacts
 from dockerfw.inventory import Inventory
-from dockerfw.kernel import facts as kernel_facts
-from dockerfw.kernel import seal
+from dockerfw.kernel import facts as kernel_facts, seal
 from dockerfw.kernel.run import Runner
 from dockerfw.kernelstate import KernelState, TablesState
-from dockerfw.policy import Policy, Selector, SelectorSource
+from dockerfw.policy import Allow, Deny, Policy, Selector, SelectorSource
 from dockerfw.policyfiles import PolicyText, collect
 from dockerfw.reconcile import Observation, Reconciler, Result, with_foreign_ports
 from dockerfw.ruleset import MAIN
@@ -54,9 +52,14 @@ class Session:
         """What runs now. Images are looked at only for policies that ask for them."""
         kinds = {s.kind for s in _selectors(policy)}
         docker = Docker.connect(self.docker_host)
-        return docker.read_inventory(
-            {}, need_images="image" in kinds, need_labels=bool(kinds & {"label", "compose"})
+        found = docker.read_inventory(
+            {},
+            need_images="image" in kinds,
+            need_labels=bool(kinds & {"label", "compose", "service"}),
         )
+        for warning in docker.warnings:
+            self.say(f"warning: {warning}")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,11 @@ class Judged:
 
 
 def _selectors(policy: Policy) -> list[Selector]:
-    found = [s for statement in (*policy.allows, *policy.denies) for s in statement.to]
-    sources = [s for st in (*policy.allows, *policy.denies) for s in st.sources]
-    return found + [
-        s.selector for s in (*sources, *policy.baseline) if isinstance(s, SelectorSource)
+    statements: tuple[Allow | Deny, ...] = (*policy.allows, *policy.denies)
+    sources = [source for statement in statements for source in statement.sources]
+    return [
+        *(selector for statement in statements for selector in statement.to),
+        *(s.selector for s in (*sources, *policy.baseline) if isinstance(s, SelectorSource)),
     ]
 
 
@@ -107,10 +111,11 @@ def look(session: Session, text: PolicyText) -> Judged:
     observation = session.reconciler.observe(policy, judged.inventory, facts)
     warnings = judged.warnings
     if facts.stale_flavour:
-        warnings += (
+        stale = (
             f"old Docker chains stand in iptables-{facts.stale_flavour} too; Docker now uses "
-            f"iptables-{facts.flavour}: flush the others when nothing else needs them",
+            f"iptables-{facts.flavour}: flush the others when nothing else needs them"
         )
+        warnings += (stale,)
     return replace(judged, observation=observation, warnings=warnings)
 
 
@@ -203,7 +208,7 @@ def without_addresses(inventory: Inventory) -> Inventory:
     return replace(inventory, containers=bare)
 
 
-def _last_flavour(session: Session) -> str | None:
+def _last_flavour(session: Session) -> Flavour | None:
     applied = session.state.applied()
     return applied.flavour if applied else None
 

@@ -57,7 +57,7 @@ class Created:
     """What this plan makes that is not ours by name: ``remove`` takes it out again."""
 
     family: Family
-    what: Literal["DOCKER-USER", "FORWARD jump"]
+    what: Literal["DOCKER-USER", "FORWARD jump", "mangle table", "filter table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +298,7 @@ def _inserted(
 def _final(
     draft: _Draft, state: TablesState, wanted: Ruleset, family: Family, facts: HostFacts
 ) -> None:
+    """The wanted chains, and our jumps where they have to stand."""
     changed: dict[Table, list[tuple[str, tuple[str, ...]]]] = {"mangle": [], "filter": []}
     for chain in wanted.chains:
         if chain.family != family:
@@ -306,28 +307,30 @@ def _final(
         live = state.chain(chain.table, chain.name)
         if live is None or not same_rules(live.rules, rules):
             changed[chain.table].append((chain.name, rules))
-            _note_edited(draft, family, chain.name, live.rules if live else None)
-    ours = {c.name for c in wanted.chains}
-    for table in _TABLES:
-        for name in state.tables.get(table, {}):
-            if name.startswith(f"{MAIN}-") and name not in ours:
-                draft.notes.append(f"IPv{family}: chain {name} is not known: left alone")
+            _note_edited(draft, family, chain.name, live.rules if live else ())
+    if state.chain("filter", MAIN) is not None:
+        faults = jumps.check(state, docker_user=facts.docker_user)
+        draft.notes += [f"IPv{family}: {fault}" for fault in faults]
     lines = jumps.fix_lines(state, docker_user=facts.docker_user)
-    for fault in jumps.check(state, docker_user=facts.docker_user):
-        if state.chain("filter", MAIN) is not None:
-            draft.notes.append(f"IPv{family}: {fault}")
-    if facts.docker_user and state.chain("filter", jumps.DOCKER_USER) is None:
-        draft.creates.append(Created(family, "DOCKER-USER"))
-    if facts.docker_user and not jumps.has_forward_jump(state):
-        draft.creates.append(Created(family, "FORWARD jump"))
+    draft.creates += _creates(state, family, facts)
     draft.iptables(family, _restore_text(changed, lines), "the rules")
 
 
+def _creates(state: TablesState, family: Family, facts: HostFacts) -> Iterable[Created]:
+    if "mangle" not in state.tables:
+        yield Created(family, "mangle table")
+    if "filter" not in state.tables:
+        yield Created(family, "filter table")
+    if facts.docker_user and state.chain("filter", jumps.DOCKER_USER) is None:
+        yield Created(family, "DOCKER-USER")
+    if facts.docker_user and not jumps.has_forward_jump(state):
+        yield Created(family, "FORWARD jump")
+
+
 def _note_edited(
-    draft: _Draft, family: Family, name: str, live: tuple[str, ...] | None
+    draft: _Draft, family: Family, name: str, live: tuple[str, ...]
 ) -> None:
-    foreign = [rule for rule in live or () if digest_of(rule) is None]
-    for rule in foreign:
+    for rule in (rule for rule in live if digest_of(rule) is None):
         draft.notes.append(f"IPv{family}: a rule that is not ours stood in {name}: {rule}")
 
 

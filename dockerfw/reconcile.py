@@ -14,13 +14,12 @@ from dockerfw.compile import compile_ruleset
 from dockerfw.errors import Failed
 from dockerfw.host import HostFacts
 from dockerfw.inventory import Inventory
-from dockerfw.kernel import facts as kernel_facts
-from dockerfw.kernel import ipset, iptables, seal
+from dockerfw.kernel import facts as kernel_facts, ipset, iptables, seal
 from dockerfw.kernel.run import Runner
 from dockerfw.kernelstate import KernelState
 from dockerfw.plan import Plan, Step
 from dockerfw.policy import Committer, Policy
-from dockerfw.ruleset import FAMILIES, INPUT, MAIN, PRE, Family, Ruleset, Table
+from dockerfw.ruleset import INPUT, MAIN, PRE, Family, Ruleset, Table
 from dockerfw.state import State
 
 ATTEMPTS = 5
@@ -67,7 +66,8 @@ class Reconciler:
 
     def read(self, facts: HostFacts, ruleset: Ruleset | None = None) -> KernelState:
         """The live state; list sets that hold as many entries as they should are not dumped."""
-        frozen = {s.name: len(s.elements) for s in ruleset.sets if s.role == "frozen"} if ruleset else {}
+        sets = ruleset.sets if ruleset else ()
+        frozen = {s.name: len(s.elements) for s in sets if s.role == "frozen"}
         return KernelState(
             tables={f: iptables.read(self.runner, facts.flavour, f) for f in facts.families},
             sets=ipset.read(
@@ -104,9 +104,7 @@ class Reconciler:
         elif step.tool == "nft":
             seal.commit(self.runner, step.text)
         elif step.family is not None:
-            python = committer == "python-iptables" and facts.flavour == "legacy"
-            write = iptables.commit_by_python_iptables if python else iptables.commit
-            write(self.runner, facts.flavour, step.family, step.text)
+            iptables.commit(self.runner, facts.flavour, step.family, step.text)
 
     # taking everything out
 
@@ -128,12 +126,30 @@ class Reconciler:
         if live.seal is not None:
             seal.commit(self.runner, seal.REMOVE)
         created = self.state.created()
-        for family, tables in live.tables.items():
-            text = removal_text(live, family, {c.what for c in created if c.family == family})
+        for family in live.tables:
+            mine: set[str] = {c.what for c in created if c.family == family}
+            text = removal_text(live, family, mine)
             if text:
-                iptables.commit(self.runner, facts.flavour, tables.family, text)
+                iptables.commit(self.runner, facts.flavour, family, text)
+            if facts.flavour == "nft":
+                self._remove_empty_tables(facts, family, mine)
         if live.sets:
             ipset.commit(self.runner, "".join(f"destroy {name}\n" for name in sorted(live.sets)))
+
+    def _remove_empty_tables(self, facts: HostFacts, family: Family, created: set[str]) -> None:
+        """A table that dockerfw made and that nobody has used since.
+
+        The chains that held our jumps are deleted by name in the same transaction: that fails
+        where one has got a rule in the meantime, and nothing is lost.
+        """
+        state = iptables.read(self.runner, facts.flavour, family)
+        for table, chains in state.tables.items():
+            unused = all(c.policy == "ACCEPT" and not c.rules for c in chains.values())
+            if f"{table} table" in created and unused:
+                inet = "ip" if family == 4 else "ip6"
+                held = [chain for at, chain, _ in _JUMPS if at == table and chain in chains]
+                lines = [f"delete chain {inet} {table} {name}\n" for name in held]
+                seal.commit(self.runner, "".join([*lines, f"delete table {inet} {table}\n"]))
 
 
 def with_foreign_ports(inventory: Inventory, facts: HostFacts) -> Inventory:
@@ -187,8 +203,10 @@ def _created_lines(live: KernelState, family: Family, created: set[str]) -> list
     if user is None or not created:
         return []
     used = [r for r in user.rules if r.split()[-1] != MAIN and r != "-j RETURN"]
-    docker = any(n.startswith("DOCKER") and n != jumps.DOCKER_USER and not n.startswith(MAIN)
-                 for n in state.tables.get("filter", {}))
+    docker = any(
+        name.startswith("DOCKER") and name != jumps.DOCKER_USER and not name.startswith(MAIN)
+        for name in state.tables.get("filter", {})
+    )
     if used or docker:
         return []
     lines = []

@@ -41,7 +41,7 @@ from dockerfw.ruleset import (
 )
 
 _SAFE = compile_regex(r"[A-Za-z0-9_.:/@+,-]+")
-_COMMENT = compile_regex(r"[A-Za-z0-9 _.:/@+,'-]*")
+_COMMENT = compile_regex(r"[A-Za-z0-9 _.:/@+*,-]*")
 _DIGEST = compile_regex(r"\[([0-9a-f]{8})\]")
 
 DEFAULT_MAXELEM = 65536
@@ -76,7 +76,7 @@ def chain_texts(chain: Chain) -> tuple[str, ...]:
     return tuple(rule_text(rule, chain.family) for rule in chain.rules)
 
 
-def _match_text(match: Match, family: Family) -> str:
+def _match_text(match: Match, family: Family) -> str:  # noqa: C901 - one case a match
     match match:
         case InInterface(name=name, negated=negated):
             pattern = f"{name[:-1]}+" if name.endswith("*") else name

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from dockerfw import inventoryfile, policyfiles
 from dockerfw.errors import DockerfwError, Failed
@@ -226,7 +227,7 @@ class State:
         except OSError as error:
             raise Failed(f"cannot write {self.run}: {error.strerror}") from error
 
-    def _read_json(self, path: Path) -> dict[str, object]:
+    def _read_json(self, path: Path) -> dict[str, Any]:
         try:
             found = json.loads(path.read_text())
         except (OSError, ValueError):

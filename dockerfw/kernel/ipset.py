@@ -18,17 +18,15 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
-from ipaddress import IPv6Address
+from itertools import pairwise
 
 from dockerfw.kernel.run import Runner, require
 from dockerfw.kernelstate import SetState
-from dockerfw.policy import IPNetwork
-from dockerfw.ruleset import Element, Family, Port
 
 PREFIX = "dockerfw-"
-DEFAULT_MAXELEM = 65536
 
 # Starting another ``ipset save`` costs about as much as dumping this many entries.
 _ENTRIES_A_PROCESS = 500
@@ -43,7 +41,7 @@ _COUNTERS = re.compile(r" packets (\d+) bytes (\d+)")
 
 
 def read(
-    runner: Runner, headers_only: Callable[[str, int], bool] = lambda name, count: False
+    runner: Runner, headers_only: Callable[[str, int], bool] | None = None
 ) -> dict[str, SetState]:
     """Our sets as they stand, by name.
 
@@ -52,16 +50,11 @@ def read(
     kernel has no ip_set.
     """
     states, foreign_entries = _headers(require(runner, ["ipset", "list", "-t"]))
-    wanted = [s.name for s in states.values() if not headers_only(s.name, s.count)]
-    filled = [name for name in wanted if states[name].count]
-    unwanted = foreign_entries + sum(
-        s.count for s in states.values() if s.name not in set(filled)
-    )
-    entries = {name: frozenset[str]() for name in wanted}
-    for name, found in _dump(runner, filled, unwanted).items():
-        entries[name] = frozenset(_canonical([_entry(line) for line in found], states[name].type))
-    for name, found_entries in entries.items():
-        states[name] = _with_entries(states[name], found_entries)
+    skip = headers_only or (lambda _name, _count: False)
+    wanted = {s.name for s in states.values() if not skip(s.name, s.count)}
+    for name, lines in _dump(runner, states, wanted, foreign_entries).items():
+        entries = frozenset(_canonical([_entry(line) for line in lines], states[name].type))
+        states[name] = replace(states[name], count=len(entries), entries=entries)
     return states
 
 
@@ -70,99 +63,37 @@ def counters(
 ) -> dict[str, dict[str, tuple[int, int]]]:
     """Set name -> entry -> (packets, bytes), for the sets of ``names`` that exist."""
     states, foreign_entries = _headers(require(runner, ["ipset", "list", "-t"]))
-    filled = [s.name for s in states.values() if s.name in set(names) and s.count]
-    unwanted = foreign_entries + sum(s.count for s in states.values() if s.name not in filled)
-    result: dict[str, dict[str, tuple[int, int]]] = {
-        name: {} for name in names if name in states
-    }
-    for name, lines in _dump(runner, filled, unwanted).items():
+    result: dict[str, dict[str, tuple[int, int]]] = {}
+    for name, lines in _dump(runner, states, set(names) & set(states), foreign_entries).items():
         keys = _canonical([_entry(line) for line in lines], states[name].type)
         result[name] = dict(zip(keys, map(_count, lines), strict=True))
     return result
 
 
-def commit(runner: Runner, lines: Iterable[str]) -> None:
-    """Hand ``lines`` (``create``, ``add``, ``del``, ``destroy`` …) to one ``ipset restore -exist``.
+def commit(runner: Runner, text: str) -> None:
+    """Hand lines (``create``, ``add``, ``del``, ``destroy`` …) to one ``ipset restore -exist``.
 
-    Lines are carried out in order, but not as a transaction. Raises `Failed` with the bad line.
+    They are carried out in order, but not as a transaction. Raises `Failed` with the bad line.
     """
-    text = "".join(f"{line}\n" for line in _plain_deletes(list(lines)))
-    if not text:
-        return
+    if _NOMATCH in text:
+        text = _plain_deletes(text)
     if not _host_names_protocols():
         text = _WRITTEN_PROTOCOL.sub(lambda m: f",{_PROTOCOLS[m.group(1)]}:", text)
     require(runner, ["ipset", "restore", "-exist"], text, timeout=300)
 
 
-def _plain_deletes(lines: list[str]) -> list[str]:
+def _plain_deletes(text: str) -> str:
     """``ipset`` knows no ``del … nomatch``: a plain ``del`` takes the entry out, a plain ``add``
-    makes it match again, and both together would leave nothing."""
-    odd = {line for line in lines if line.startswith("del ") and line.endswith(_NOMATCH)}
-    if not odd:
-        return lines
-    added = {line[4:] for line in lines if line.startswith("add ")}
-    plain = {line: line.removesuffix(_NOMATCH) for line in odd}
-    return [plain.get(line, line) for line in lines if plain.get(line, "")[4:] not in added]
-
-
-def create_line(state: SetState, filled_by_packets: bool = False) -> str:
-    """The ``create`` line for a set that shall hold ``state.count`` entries.
-
-    Adding by ``ipset`` grows the hash table as needed, adding by packets (``-j SET``) cannot:
-    ``filled_by_packets`` gives it room for ``maxelem`` from the start.
+    makes it match again, and both together would leave nothing.
     """
-    family = "inet" if state.family == 4 else "inet6"
-    room = state.maxelem if filled_by_packets else state.count
-    words = ["create", state.name, state.type, "family", family]
-    words += ["hashsize", str(_power_of_two(room // 4, at_least=64))]
-    words += ["maxelem", str(state.maxelem)]
-    if state.timeout:
-        words += ["timeout", "0"]
-    if state.counters:
-        words.append("counters")
-    return " ".join(words)
-
-
-def maxelem_for(count: int) -> int:
-    """A limit that leaves a set of ``count`` entries room to double."""
-    return _power_of_two(2 * count, at_least=DEFAULT_MAXELEM)
-
-
-def entry_text(element: Element, family: Family) -> str:
-    """An element as `read` gives it back: ``10.0.0.1,tcp:80,0.0.0.0/1``, ``2001:db8::/32,eth0``.
-
-    >>> from ipaddress import ip_network
-    >>> entry_text((ip_network("10.0.0.1/32"), Port("icmp", 0)), 4)
-    '10.0.0.1,icmp:echo-request'
-    """
-    return ",".join(_part_text(part, family) for part in element)
-
-
-def _part_text(part: IPNetwork | Port | str, family: Family) -> str:
-    if isinstance(part, str):
-        return part
-    if isinstance(part, Port):
-        return _port_text(part, family)
-    if part.prefixlen == 0:
-        raise ValueError(f"an ipset holds no /0: {part}")
-    address = part.network_address
-    text = _ipv6_text(address) if isinstance(address, IPv6Address) else str(address)
-    return text if part.prefixlen == part.max_prefixlen else f"{text}/{part.prefixlen}"
-
-
-def _ipv6_text(address: IPv6Address) -> str:
-    # As the C library writes it: ::ffff:1.2.3.4, where Python has ::ffff:102:304.
-    return socket.inet_ntop(socket.AF_INET6, address.packed)
-
-
-def _port_text(port: Port, family: Family) -> str:
-    if port.protocol == "icmp":
-        return "icmp:echo-request" if family == 4 else "ipv6-icmp:echo-request"
-    return f"{_PROTOCOL_NAMES.get(port.protocol, port.protocol)}:{port.number}"
-
-
-def _power_of_two(number: int, at_least: int) -> int:
-    return max(at_least, 1 << max(0, number - 1).bit_length())
+    lines = text.splitlines()
+    added = {line.removeprefix("add ") for line in lines if line.startswith("add ")}
+    kept = []
+    for line in lines:
+        plain = line.removesuffix(_NOMATCH)
+        if plain == line or plain.removeprefix("del ") not in added:
+            kept.append(plain)
+    return "".join(f"{line}\n" for line in kept)
 
 
 def _headers(text: str) -> tuple[dict[str, SetState], int]:
@@ -183,7 +114,7 @@ def _headers(text: str) -> tuple[dict[str, SetState], int]:
 
 def _header(fields: Mapping[str, str], count: int) -> SetState:
     words = fields.get("Header", "").split()
-    values = dict(zip(words, words[1:], strict=False))
+    values = dict(pairwise(words))
     return SetState(
         name=fields["Name"],
         type=fields.get("Type", ""),
@@ -196,31 +127,19 @@ def _header(fields: Mapping[str, str], count: int) -> SetState:
     )
 
 
-def _with_entries(state: SetState, entries: frozenset[str]) -> SetState:
-    return SetState(
-        state.name,
-        state.type,
-        state.family,
-        state.maxelem,
-        len(entries),
-        entries,
-        state.counters,
-        state.timeout,
-    )
-
-
-def _dump(runner: Runner, names: Collection[str], unwanted: int) -> dict[str, list[str]]:
+def _dump(
+    runner: Runner, states: Mapping[str, SetState], names: Collection[str], foreign_entries: int
+) -> dict[str, list[str]]:
     """The ``add`` lines of the sets ``names``, by the cheaper of two ways.
 
-    One ``ipset save`` dumps every set of the host, ``unwanted`` entries too; one each costs a
+    One ``ipset save`` dumps every set of the host, unwanted entries too; one each costs a
     process each.
     """
-    if not names:
-        return {}
-    if unwanted <= _ENTRIES_A_PROCESS * (len(names) - 1):
-        texts: Iterator[str] = iter([require(runner, ["ipset", "save"])])
-    else:
-        texts = (require(runner, ["ipset", "save", name]) for name in names)
+    filled = [name for name in names if states[name].count]
+    others = foreign_entries + sum(s.count for s in states.values() if s.name not in filled)
+    texts: Iterator[str] = (require(runner, ["ipset", "save", name]) for name in filled)
+    if len(filled) > 1 and others <= _ENTRIES_A_PROCESS * (len(filled) - 1):
+        texts = iter([require(runner, ["ipset", "save"])])
     found: dict[str, list[str]] = {name: [] for name in names}
     for text in texts:
         for line in text.split("\n"):

@@ -8,7 +8,9 @@ which tables it has (``/proc/net/ip_tables_names`` of the current namespace).
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import TypeAlias
 
 from dockerfw.errors import Failed
@@ -29,6 +31,8 @@ _NAMES: Mapping[Family, str] = {
 _INCOMPATIBLE = re.compile(r"^# Table `([^']+)' is incompatible", re.MULTILINE)
 _COUNTED = re.compile(r"^\[(\d+):(\d+)\] -A (\S+)")
 _LOCK_SECONDS = "30"
+_PYTHON_COMMITTER = str(Path(__file__).with_name("legacy_committer.py"))
+_NO_PYTHON_IPTABLES = 3
 
 
 def read(
@@ -56,6 +60,27 @@ def commit(runner: Runner, flavour: Flavour, family: Family, text: str) -> None:
     """
     options = ("--noflush", "-w", _LOCK_SECONDS)
     _run(runner, flavour, family, "restore", options, stdin=text)
+
+
+def commit_by_python_iptables(
+    runner: Runner, flavour: Flavour, family: Family, text: str
+) -> None:
+    """As `commit`, by the python-iptables package, in a process of its own.
+
+    It knows iptables-legacy only. Raises `Failed`.
+    """
+    if flavour != "legacy":
+        raise Failed(
+            'python-iptables cannot write iptables-nft: set committer = "iptables-restore"'
+        )
+    done = runner.run([sys.executable, "-I", _PYTHON_COMMITTER, str(family)], stdin=text)
+    if done.status == _NO_PYTHON_IPTABLES:
+        raise Failed(
+            f"{sys.executable} has no python-iptables: install it (apt install python3-iptables) "
+            'or set committer = "iptables-restore"'
+        )
+    if done.status != 0:
+        fail(["python-iptables"], done, text)
 
 
 def counters(runner: Runner, flavour: Flavour, family: Family) -> Counters:

@@ -1,17 +1,18 @@
 """The one place that starts processes.
 
 Takes an argument list and text for standard input; gives what the program printed and its exit
-status. Never uses a shell, never looks at the caller's environment, and turns what the tools of
+status. Never uses a shell, looks at no environment (but for `detach`), and turns what the tools of
 netfilter print when they fail into one sentence with the next step.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -31,9 +32,9 @@ _PACKAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a program left: its output as text and its exit status (negative: killed by a signal).
+    r"""What a program left: its output as text and its exit status (negative: killed by a signal).
 
-    Bytes that are not UTF-8 are shown as ``\\xNN``.
+    Bytes that are not UTF-8 are shown as ``\xNN``.
     """
 
     stdout: str
@@ -103,47 +104,57 @@ class SystemRunner:
             raise Failed(f"{path} cannot be read: {error.strerror}") from None
 
 
+def detach(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Start a program that outlives this one and its terminal; nobody waits for it.
+
+    It gets a session of its own, no standard streams, and the caller's environment with
+    ``environment`` on top.
+    """
+    subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, **environment},
+        cwd="/",
+    )
+
+
 def not_installed(program: str) -> NotInstalled:
     """The error for a program that is not there, with the Debian package that brings it."""
-    family = program.split("-")[0]
+    family = program.split("-", maxsplit=1)[0]
     package = _PACKAGES.get(family)
     advice = f"apt install {package}" if package else "install it"
     return NotInstalled(f"{program} is not installed: {advice}")
 
 
-_ADVICE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), advice)
-    for pattern, advice in (
-        (
-            r"you must be root|Operation not permitted|Permission denied",
-            "the kernel does not let this user do that: run dockerfw as root, with CAP_NET_ADMIN",
-        ),
-        (
-            r"Cannot open session to kernel|support \w+ protocol version",
-            "this kernel has no ip_set: load the module (modprobe ip_set) or use a kernel "
-            "built with CONFIG_IP_SET",
-        ),
-        (
-            r"set type not supported",
-            "this kernel lacks an ipset type: load its ip_set_hash_* modules or use a kernel "
-            "built with CONFIG_IP_SET_HASH_*",
-        ),
-        (r"Hash is full", "an ipset is full: please report this, dockerfw sizes its sets itself"),
-        (
-            r"Extension set revision|load match [`']set'|load target [`']SET'",
-            "this kernel or iptables has no set match: load the module (modprobe xt_set) or use "
-            "a kernel built with CONFIG_NETFILTER_XT_SET",
-        ),
-        (
-            r"can't initialize ip6?tables table|Table does not exist|fetch rule set generation id",
-            "this kernel lacks a table that dockerfw needs: load its modules (modprobe "
-            "iptable_filter iptable_mangle, or nf_tables)",
-        ),
-        (
-            r"holding the xtables lock",
-            "another tool holds the lock of iptables: wait until it is done, then try again",
-        ),
-    )
+_ADVICE: tuple[tuple[str, str], ...] = (
+    (
+        r"you must be root|Operation not permitted|Permission denied",
+        "the kernel does not let this user do that, run dockerfw as root with CAP_NET_ADMIN",
+    ),
+    (
+        r"Cannot open session to kernel|kernel.*protocol version",
+        "this kernel has no ip_set, load the module (modprobe ip_set) or use a kernel with it",
+    ),
+    (
+        r"set type not supported",
+        "this kernel lacks an ipset type, load its ip_set_hash_* modules or use a kernel with them",
+    ),
+    (r"Hash is full", "an ipset is full, see how many entries it holds (ipset list -t)"),
+    (
+        r"Extension set revision|load match [`']set'|load target [`']SET'",
+        "this kernel or iptables has no set match, load the module (modprobe xt_set)",
+    ),
+    (
+        r"can't initialize ip6?tables table|Table does not exist|fetch rule set generation id",
+        "this kernel lacks a table of iptables, load its module (modprobe nf_tables, or ip_tables)",
+    ),
+    (
+        r"holding the xtables lock",
+        "another tool holds the lock of iptables, wait until it is done and try again",
+    ),
 )
 
 # iptables-restore: "line 4 failed", "at line: 4"; ipset: "in line 3"; nft: "/dev/stdin:4:1-5"
@@ -173,7 +184,7 @@ def _sentence(program: str, done: Completed) -> str:
     if done.status < 0:
         return f"{program} crashed ({_signal_name(-done.status)}): update it, then try again"
     reason = _reason(done.stderr)
-    advice = next((text for pattern, text in _ADVICE if pattern.search(done.stderr)), None)
+    advice = next((text for pattern, text in _ADVICE if re.search(pattern, done.stderr)), None)
     if advice is None:
         return f"{program} failed (exit status {done.status}): {reason}"
     return f"{program} failed: {advice} ({reason})"

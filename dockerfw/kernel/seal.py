@@ -29,6 +29,9 @@ from dockerfw.ruleset import Family, Port, Seal
 FAMILY_TABLE = ("inet", "dockerfw")
 TABLE = " ".join(FAMILY_TABLE)
 
+REMOVE = f"add table {TABLE}\ndelete table {TABLE}\n"
+"""The document that takes the table away, whether it stands or not."""
+
 _PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 _SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.@+-]{1,15}")
 _COMMENT = re.compile(r' comment "([^"]*)"$')
@@ -88,11 +91,11 @@ def read(runner: Runner) -> str | None:
     """The normal form of the live table; None when there is none. Raises `Failed`."""
     argv = ["nft", "--stateless", "--numeric", "list", "table", *FAMILY_TABLE]
     done = runner.run(argv)
-    if done.status == 0:
-        return str(_parse(done.stdout))
     if done.status > 0 and "No such file or directory" in done.stderr:
         return None
-    fail(argv, done)
+    if done.status != 0:
+        fail(argv, done)
+    return str(_parse(done.stdout))
 
 
 def update(live: str | None, seal: Seal) -> str | None:
@@ -115,13 +118,8 @@ def update(live: str | None, seal: Seal) -> str | None:
 
 
 def commit(runner: Runner, document: str) -> None:
-    """Hand a document of `render`, `update` or `remove` to nft: one transaction, or `Failed`."""
+    """Hand a document to nft: one transaction, or `Failed`."""
     require(runner, ["nft", "-f", "-"], document)
-
-
-def remove() -> str:
-    """The document that takes the table away, whether it stands or not."""
-    return f"add table {TABLE}\ndelete table {TABLE}\n"
 
 
 def _element_lines(verb: str, elements: Iterable[tuple[str, str]]) -> list[str]:

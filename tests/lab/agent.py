@@ -26,6 +26,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fcntl import ioctl
+from functools import partial
 from typing import Any
 
 CLONE_NEWNET = 0x40000000
@@ -88,7 +89,7 @@ class Listener:
                 connection, peer = self.socket.accept()
                 connection.setblocking(False)
                 self._note(peer, b"")
-                self.agent.watch(connection, lambda c=connection: self._talk(c))
+                self.agent.watch(connection, partial(self._talk, connection))
 
     def _talk(self, connection: socket.socket) -> None:
         try:
@@ -419,9 +420,7 @@ class Agent:
 
     def do_sniff(self, at: str, interface: str) -> int:
         with self.inside(at):
-            sniffer = socket.socket(
-                socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)
-            )
+            sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
         sniffer.setsockopt(263, _PACKET_IGNORE_OUTGOING, 1)
         sniffer.bind((interface, _ETH_P_ALL))
         sniffer.setblocking(False)

@@ -6,6 +6,7 @@ Everything that changes a network goes through `elsewhere`, which raises before 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 _VARIABLE = "DOCKERFW_LAB_HOME"
 
@@ -15,7 +16,7 @@ class LabError(Exception):
 
 
 def _namespace(path: str) -> str:
-    return os.readlink(path)
+    return str(Path(path).readlink())
 
 
 # Recorded when the run starts, and handed down, so that a process started inside a test host

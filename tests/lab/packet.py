@@ -43,13 +43,13 @@ class Packet:
 
     @property
     def family(self) -> int:
-        return ip_address(self.destination).version
+        return 6 if ":" in self.destination else 4
 
 
 def _checksum(data: bytes) -> int:
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -107,10 +107,7 @@ def build(packet: Packet) -> bytes:
 
 def frame(packet: Packet, source_mac: bytes, destination_mac: bytes) -> bytes:
     return (
-        destination_mac
-        + source_mac
-        + struct.pack("!H", _ETHERTYPES[packet.family])
-        + build(packet)
+        destination_mac + source_mac + struct.pack("!H", _ETHERTYPES[packet.family]) + build(packet)
     )
 
 
@@ -137,9 +134,7 @@ def parse(data: bytes) -> Packet | None:
             flags = "".join(x for bit, x in enumerate(_FLAGS) if body[13] >> bit & 1)
             sequence, acknowledged = struct.unpack("!II", body[4:12])
             payload = body[(body[12] >> 4) * 4 :]
-            return Packet(
-                protocol, *ends, first, second, flags, payload, sequence, acknowledged
-            )
+            return Packet(protocol, *ends, first, second, flags, payload, sequence, acknowledged)
         case "udp":
             return Packet(protocol, *ends, first, second, "", body[8:])
         case "sctp":

@@ -1,0 +1,163 @@
+"""A small shop on a real Docker engine, seen from outside, before dockerfw and after.
+
+Everything lives in network namespaces that end with this program. Exit status 1 when what the
+outside could reach afterwards is not what config.example.toml says.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.engine import Engine, EngineContainer
+from tests.lab.host import HOST_V4, HOST_V6, Host
+from tests.lab.place import Probe, probe
+
+CONFIG = Path(__file__).resolve().parents[1] / "config.example.toml"
+PROJECT = "shop"
+SERVICES = {
+    # service: what it publishes, and where it listens itself
+    "proxy": ("8080:80", 80),
+    "app": ("8000:8000", 8000),
+    "db": ("5432:5432", 5432),
+    "admin": ("127.0.0.1:9090:80", 80),
+}
+OFFICE = ("198.51.100.7", "2001:db8:10::7")
+STRANGER = ("203.0.113.9", "2001:db8:1::9")
+# Who may reach a service by config.example.toml: (the office, a stranger).
+EXPECTED = {
+    "proxy": (True, True),
+    "app": (True, False),
+    "db": (True, False),
+    "admin": (False, False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to a service: how people call it, and where its packets go."""
+
+    service: str
+    words: str
+    address: str
+    port: int
+
+    @property
+    def local(self) -> bool:
+        return self.address.startswith("127.")
+
+    def source(self, caller: tuple[str, str]) -> str:
+        return caller[":" in self.address]
+
+
+def ways(containers: dict[str, EngineContainer]) -> list[Way]:
+    """Every way to every service, the published ones first."""
+    found = []
+    for service, (published, port) in SERVICES.items():
+        *address, host_port, _ = published.split(":")
+        outer = int(host_port)
+        if address:
+            found.append(Way(service, f"{address[0]}:{outer}, by a neighbour", address[0], outer))
+        else:
+            found.append(Way(service, f"{HOST_V4}:{outer}", HOST_V4, outer))
+            found.append(Way(service, f"[{HOST_V6}]:{outer}, docker-proxy", HOST_V6, outer))
+        own = containers[service].address
+        found.append(Way(service, f"{own}:{port}, directly", own, port))
+    return found
+
+
+def look(host: Host, all_ways: list[Way]) -> list[tuple[bool, bool]]:
+    """For each way: does it answer the office, does it answer a stranger."""
+    usual = [way for way in all_ways if not way.local]
+    callers = (OFFICE, STRANGER)
+    answers = probe(
+        [
+            Probe(host.outside, "tcp", way.address, way.port, way.source(caller))
+            for way in usual
+            for caller in callers
+        ]
+    )
+    seen = iter(answer.outcome == "answered" for answer in answers)
+    rows = []
+    for way in all_ways:
+        if way.local:
+            office, stranger = (
+                host.outside.syn(way.address, way.port, source=way.source(caller))
+                for caller in callers
+            )
+        else:
+            office, stranger = next(seen), next(seen)
+        rows.append((office, stranger))
+    return rows
+
+
+def table(
+    all_ways: list[Way], before: list[tuple[bool, bool]], after: list[tuple[bool, bool]]
+) -> list[str]:
+    words = {True: "open", False: "-"}
+    lines = [
+        f"{'':<13} {'':<34} {'before':^15}  {'after':^15}",
+        f"{'container':<13} {'way in':<34} {'office':<6} {'stranger':<8}  {'office':<6} stranger",
+    ]
+    service = ""
+    for way, old, new in zip(all_ways, before, after, strict=True):
+        name = "" if way.service == service else f"shop-{way.service}-1"
+        service = way.service
+        lines.append(
+            f"{name:<13} {way.words:<34} {words[old[0]]:<6} {words[old[1]]:<8}  "
+            f"{words[new[0]]:<6} {words[new[1]]}"
+        )
+    return [line.rstrip() for line in lines]
+
+
+def start_shop(engine: Engine) -> dict[str, EngineContainer]:
+    network = f"{PROJECT}_default"
+    engine.docker("network", "create", network)
+    containers = {}
+    for service, (published, port) in SERVICES.items():
+        labels = [f"com.docker.compose.project={PROJECT}", f"com.docker.compose.service={service}"]
+        options = [word for label in labels for word in ("--label", label)]
+        containers[service] = engine.container(
+            f"{PROJECT}-{service}-1",
+            *("--network", network, "-p", published),
+            *options,
+            env={"PORT": str(port)},
+        )
+    return containers
+
+
+def act(host: Host, *arguments: str, statuses: tuple[int, ...]) -> bool:
+    """Run dockerfw and show what it says; whether it left with one of these statuses."""
+    print(f"\n$ dockerfw {' '.join(arguments)}")
+    sys.stdout.flush()
+    done = host.dockerfw(*arguments, check=False)
+    print((done.stdout + done.stderr).rstrip())
+    return done.returncode in statuses
+
+
+def main() -> int:
+    with Host() as host, Engine(host, "20.10") as engine:
+        version = engine.docker("version", "--format", "{{.Server.Version}}")
+        print(f"Docker {version.partition('+')[0]} in a network namespace of its own:")
+        print(f"  host      {HOST_V4}   {HOST_V6}")
+        print(f"  office    {OFFICE[0]}  {OFFICE[1]}")
+        print(f"  stranger  {STRANGER[0]}   {STRANGER[1]}")
+        all_ways = ways(start_shop(engine))
+        before = look(host, all_ways)
+        host.write("/etc/dockerfw/config.toml", CONFIG.read_text(encoding="utf-8"), 0o600)
+        went_well = act(host, "plan", statuses=(3,))
+        went_well &= act(host, "apply", "--yes", statuses=(0,))
+        after = look(host, all_ways)
+    print()
+    print("\n".join(table(all_ways, before, after)))
+    wrong = [
+        way for way, seen in zip(all_ways, after, strict=True) if seen != EXPECTED[way.service]
+    ]
+    for way in wrong:
+        print(f"wrong: {way.service} by {way.words}", file=sys.stderr)
+    return 0 if went_well and not wrong else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,497 @@
+"""What a policy means, written a second time from its text: the judge of the compiler.
+
+Takes the same values as the compiler (policy, inventory, facts) and a `Question` about one target on one
+path; gives the exact set of source addresses from which a *new* packet passes in mode
+``enforce``. It knows no chains, sets or marks, and shares no code with ``compile.py`` nor with
+the selection in ``inventory.py``: two readings of one text must agree.
+
+The reading:
+
+* *Inside* is a packet that came in on a Docker bridge from that bridge's own subnet; on a bridge
+  with foreign ports only from its containers' own addresses. All else is *outside*. Addresses,
+  files and ``any`` match outside packets only; ``bridge`` and containers match inside packets
+  only; ``iface:`` matches both.
+* *Forged* never passes: an address of a Docker bridge network that did not come in on that
+  network's bridge; an address of this host on a packet that is forwarded or sent to this host.
+* A container as a source is its addresses, each on the bridge of its own network; one that shares
+  another's network is at the donor's addresses.
+* ``!network:NAME`` takes the whole container out, not only its address there.
+* The baseline opens every port of every container address and every host port that leads to such
+  a container; an inside packet under ``bridge`` may use any host port but those of host-network
+  containers, and reaches addresses that no container has (yet).
+* A host port is guarded when a container publishes it (wildcard bindings: on every address), or
+  when a rule that names a host-network container exactly writes it down as a number (on every
+  address). Host ports that nobody guards are not ours: all but forged packets pass.
+* ``ports`` open the host ports that lead to them, ``published`` opens host ports alone; a binding
+  to a loopback address is opened by nothing.
+* A deny with ``to`` alone is ``ports = ["all"]``, and closes those ports of an exactly named
+  host-network container that some rule writes down. A deny of nothing in particular closes every
+  guarded host port and every address of Docker's subnets: a container may stand there next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Literal, TypeAlias
+
+from dockerfw.host import HostFacts
+from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.policy import (
+    Address,
+    AddressSource,
+    Allow,
+    AnySource,
+    BridgeSource,
+    Deny,
+    FileSource,
+    InterfaceSource,
+    IPNetwork,
+    Policy,
+    PortKeyword,
+    PortRange,
+    Selector,
+    SelectorSource,
+    Source,
+)
+
+Statement: TypeAlias = Allow | Deny
+
+
+# --- sets of addresses ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalSet:
+    """Sorted, disjoint, not touching ``(first, last)`` pairs of addresses as integers."""
+
+    intervals: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[int, int]]) -> IntervalSet:
+        merged: list[tuple[int, int]] = []
+        for first, last in sorted(pairs):
+            if merged and first <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+            else:
+                merged.append((first, last))
+        return cls(tuple(merged))
+
+    @classmethod
+    def of_networks(cls, networks: Iterable[IPNetwork], family: int) -> IntervalSet:
+        """Those of one family."""
+        return cls.of(
+            (int(n.network_address), int(n.broadcast_address))
+            for n in networks
+            if n.version == family
+        )
+
+    @classmethod
+    def of_addresses(cls, addresses: Iterable[Address], family: int) -> IntervalSet:
+        return cls.of((int(a), int(a)) for a in addresses if a.version == family)
+
+    @classmethod
+    def everything(cls, family: int) -> IntervalSet:
+        return cls(((0, 2**32 - 1 if family == 4 else 2**128 - 1),))
+
+    def __or__(self, other: IntervalSet) -> IntervalSet:
+        return IntervalSet.of(self.intervals + other.intervals)
+
+    def __sub__(self, other: IntervalSet) -> IntervalSet:
+        left: list[tuple[int, int]] = []
+        for first, last in self.intervals:
+            start = first
+            for cut_first, cut_last in other.intervals:
+                if cut_last < start or cut_first > last:
+                    continue
+                if cut_first > start:
+                    left.append((start, cut_first - 1))
+                start = cut_last + 1
+            if start <= last:
+                left.append((start, last))
+        return IntervalSet(tuple(left))
+
+    def __and__(self, other: IntervalSet) -> IntervalSet:
+        return self - (self - other)
+
+    def __contains__(self, address: Address | int) -> bool:
+        number = int(address)
+        return any(first <= number <= last for first, last in self.intervals)
+
+
+NOTHING = IntervalSet()
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+# --- questions -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Who may send a new packet to this target, coming in on this interface?
+
+    path            ``host``: to an address of this host (or a broadcast that it hears), whether
+                    DNAT or docker-proxy then carries it on; ``direct``: to any other address
+    protocol        tcp, udp, sctp, ``icmp`` (an echo request, both families) or another one
+    port            the port that it was sent to: host port or container port; 0 where none is
+    """
+
+    path: Literal["host", "direct"]
+    interface: str
+    address: Address
+    protocol: str
+    port: int = 0
+
+    @property
+    def family(self) -> Literal[4, 6]:
+        return 4 if self.address.version == 4 else 6
+
+
+def allowed_sources(
+    policy: Policy, inventory: Inventory, facts: HostFacts, question: Question
+) -> IntervalSet:
+    """The source addresses from which this packet passes, all of them and no other.
+
+    Of the facts only this host's own addresses matter: policy and inventory say the rest.
+    """
+    return _Judge(policy, inventory, facts.addresses, question).allowed()
+
+
+class _Judge:
+    def __init__(
+        self,
+        policy: Policy,
+        inventory: Inventory,
+        host_addresses: frozenset[Address],
+        question: Question,
+    ) -> None:
+        self.policy = policy
+        self.host_addresses = host_addresses
+        self.world = _World(inventory)
+        self.question = question
+        self.everyone = IntervalSet.everything(question.family)
+        self.inside = self._inside()
+
+    def allowed(self) -> IntervalSet:
+        if not self._ours():
+            return self.everyone - self._forged()
+        opened = self._baseline()
+        for allow in self.policy.allows:
+            if self._about(allow):
+                opened |= self._sources(allow.sources)
+        for deny in self.policy.denies:
+            if self._about(deny):
+                opened -= self._sources(deny.sources)
+        return opened - self._forged()
+
+    # who sends
+
+    def _inside(self) -> IntervalSet:
+        inside = NOTHING
+        for network in self.world.bridges_named(self.question.interface):
+            if network.foreign_ports:
+                own = self.world.addresses_on(network)
+                inside |= IntervalSet.of_addresses(own, self.question.family)
+            else:
+                inside |= IntervalSet.of_networks(network.subnets, self.question.family)
+        return inside
+
+    def _forged(self) -> IntervalSet:
+        question = self.question
+        elsewhere = (
+            subnet
+            for network in self.world.bridges
+            if network.bridge != question.interface
+            for subnet in network.subnets
+        )
+        forged = IntervalSet.of_networks(elsewhere, question.family)
+        if question.path == "direct" or question.address in self.host_addresses:
+            forged |= IntervalSet.of_addresses(self.host_addresses, question.family)
+            forged |= IntervalSet.of_networks(LOOPBACK, question.family)
+        return forged
+
+    def _sources(self, sources: Iterable[Source]) -> IntervalSet:
+        matched = NOTHING
+        for source in sources:
+            matched |= self._source(source)
+        return matched
+
+    def _source(self, source: Source) -> IntervalSet:
+        family = self.question.family
+        outside = self.everyone - self.inside
+        match source:
+            case AnySource():
+                return outside
+            case AddressSource(network=network):
+                return IntervalSet.of_networks([network], family) & outside
+            case FileSource(networks=networks):
+                return IntervalSet.of_networks(networks, family) & outside
+            case InterfaceSource(name=name):
+                return self.everyone if _glob(name, self.question.interface) else NOTHING
+            case BridgeSource():
+                return self.inside
+            case SelectorSource(selector=selector):
+                addresses = self.world.named_on(selector, self.question.interface)
+                return IntervalSet.of_addresses(addresses, family) & self.inside
+
+    # what is asked for
+
+    def _ours(self) -> bool:
+        if self.question.path == "host":
+            return self._published() or self._named_host_port()
+        return self.world.in_docker_subnet(self.question.address)
+
+    def _published(self) -> bool:
+        return any(
+            self._leads_here(binding)
+            for container in self.world.containers
+            for binding in self.world.bindings(container)
+        )
+
+    def _leads_here(self, binding: PublishedPort) -> bool:
+        question = self.question
+        if (binding.protocol, binding.host_port) != (question.protocol, question.port):
+            return False
+        host = binding.host_address
+        if host.version != question.family or host.is_loopback:
+            return False
+        return host.is_unspecified or host == question.address
+
+    def _named_host_port(self) -> bool:
+        """Whether some rule writes this port down for a host-network container that it names."""
+        return any(
+            self._writes_down_port(statement) and self.world.exactly_named(statement.to)
+            for statement in self._statements()
+        )
+
+    def _statements(self) -> tuple[Statement, ...]:
+        return (*self.policy.allows, *self.policy.denies)
+
+    def _writes_down_port(self, statement: Statement) -> bool:
+        return any(isinstance(s, PortRange) and self._in_range(s) for s in statement.ports)
+
+    def _in_range(self, ports: PortRange) -> bool:
+        question = self.question
+        return ports.protocol == question.protocol and ports.first <= question.port <= ports.last
+
+    def _baseline(self) -> IntervalSet:
+        opened = NOTHING
+        if self._baseline_target():
+            opened = self._sources(self.policy.baseline)
+        if any(isinstance(s, BridgeSource) for s in self.policy.baseline) and not (
+            self.question.path == "host" and self._named_host_port()
+        ):
+            opened |= self.inside
+        return opened
+
+    def _baseline_target(self) -> bool:
+        for container in self.world.containers:
+            endpoints = self.world.endpoints(container)
+            if self.question.path == "direct":
+                if any(self.question.address in _addresses(e) for e in endpoints):
+                    return True
+            elif endpoints and any(map(self._leads_here, self.world.bindings(container))):
+                return True
+        return False
+
+    def _about(self, statement: Statement) -> bool:
+        if not statement.to and not statement.published:
+            return True
+        if self.question.path == "direct":
+            return not statement.published and self._about_direct(statement)
+        if statement.published:
+            return self._about_published(statement)
+        return self._about_bindings(statement) or self._about_host_network(statement)
+
+    def _about_direct(self, statement: Statement) -> bool:
+        return any(
+            self._names_port(statement, container)
+            for container, endpoints in self.world.named(statement.to)
+            if any(self.question.address in _addresses(e) for e in endpoints)
+        )
+
+    def _names_port(self, statement: Statement, container: Container) -> bool:
+        """Whether ``ports`` hold the container port that is asked for."""
+        question = self.question
+        for spec in statement.ports or (PortKeyword.ALL,):
+            if spec is PortKeyword.ALL:
+                return True
+            if spec is PortKeyword.ICMP:
+                if question.protocol == "icmp":
+                    return True
+            elif spec is PortKeyword.PUBLISHED:
+                if (question.protocol, question.port) in self.world.published_ports(container):
+                    return True
+            elif isinstance(spec, PortRange) and self._in_range(spec):
+                return True
+        return False
+
+    def _about_published(self, statement: Statement) -> bool:
+        here = any(
+            self._in_range(spec.ports) and spec.address in (None, self.question.address)
+            for spec in statement.published
+        )
+        if not here or not statement.to:
+            return here
+        return any(
+            self._leads_here(binding)
+            for container, _ in self.world.named(statement.to)
+            for binding in self.world.bindings(container)
+        )
+
+    def _about_bindings(self, statement: Statement) -> bool:
+        return any(
+            self._leads_here(binding) and _opens_binding(statement, binding)
+            for container, _ in self.world.named(statement.to)
+            for binding in self.world.bindings(container)
+        )
+
+    def _about_host_network(self, statement: Statement) -> bool:
+        named = self.world.exactly_named(statement.to)
+        if not named:
+            return False
+        if self._writes_down_port(statement):
+            return True
+        if statement.ports:
+            return False
+        return any(
+            self._writes_down_port(other) and named & self.world.exactly_named(other.to)
+            for other in self._statements()
+        )
+
+
+def _opens_binding(statement: Statement, binding: PublishedPort) -> bool:
+    for spec in statement.ports or (PortKeyword.ALL,):
+        if spec in (PortKeyword.ALL, PortKeyword.PUBLISHED):
+            return True
+        if (
+            isinstance(spec, PortRange)
+            and spec.protocol == binding.protocol
+            and spec.first <= binding.container_port <= spec.last
+        ):
+            return True
+    return False
+
+
+# --- who is where --------------------------------------------------------------------------------
+
+
+class _World:
+    """The inventory's fields, asked by the words of the policy."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.containers = inventory.containers
+        self.bridges: list[Network] = [
+            n for n in inventory.networks if n.driver == "bridge" and n.bridge is not None
+        ]
+        self._by_id = {c.id: c for c in inventory.containers}
+
+    def bridges_named(self, interface: str) -> Iterator[Network]:
+        return (n for n in self.bridges if n.bridge == interface)
+
+    def in_docker_subnet(self, address: Address) -> bool:
+        return any(
+            address.version == subnet.version and address in subnet
+            for network in self.bridges
+            for subnet in network.subnets
+        )
+
+    def home(self, container: Container) -> Container:
+        if container.donor is None:
+            return container
+        return self._by_id.get(container.donor, container)
+
+    def endpoints(self, container: Container) -> list[Endpoint]:
+        bridge_ids = [n.id for n in self.bridges]
+        return [e for e in self.home(container).endpoints if e.network_id in bridge_ids]
+
+    def bindings(self, container: Container) -> tuple[PublishedPort, ...]:
+        return self.home(container).ports
+
+    def published_ports(self, container: Container) -> list[tuple[str, int]]:
+        """Container ports that a host port leads to, or that are published as routed."""
+        home = self.home(container)
+        return [(b.protocol, b.container_port) for b in home.ports] + list(home.routed)
+
+    def addresses_on(self, network: Network) -> Iterator[Address]:
+        for container in self.containers:
+            for endpoint in self.endpoints(container):
+                if endpoint.network_id == network.id:
+                    yield from _addresses(endpoint)
+
+    def named(self, selectors: tuple[Selector, ...]) -> list[tuple[Container, list[Endpoint]]]:
+        """The containers of a ``to`` list, with the endpoints at which it names them."""
+        found = []
+        plus = [s for s in selectors if not s.negated]
+        minus = [s for s in selectors if s.negated]
+        for container in self.containers:
+            if any(self._names(s, container) for s in minus):
+                continue
+            endpoints = self.endpoints(container)
+            naming = [s for s in plus if self._names(s, container)]
+            if plus and not naming:
+                continue
+            if naming and all(s.kind == "network" for s in naming):
+                endpoints = [e for e in endpoints if e.network in [s.name for s in naming]]
+            found.append((container, endpoints))
+        return found
+
+    def named_on(self, selector: Selector, interface: str) -> Iterator[Address]:
+        """The addresses that a container source has on the network of this bridge."""
+        here = [n.id for n in self.bridges_named(interface)]
+        for _, endpoints in self.named((selector,)):
+            for endpoint in endpoints:
+                if endpoint.network_id in here:
+                    yield from _addresses(endpoint)
+
+    def exactly_named(self, selectors: tuple[Selector, ...]) -> frozenset[str]:
+        """Ids of host-network containers that ``to`` names by their own name."""
+        names = [s.name for s in selectors if s.exact_container]
+        return frozenset(
+            container.id
+            for container, _ in self.named(selectors)
+            if container.name in names and self.home(container).host_network
+        )
+
+    def _names(self, selector: Selector, container: Container) -> bool:
+        labels = dict(container.labels)
+        match selector.kind:
+            case "container":
+                return _glob(selector.name, container.name)
+            case "image":
+                return _glob(selector.name, container.image)
+            case "network":
+                return selector.name in [e.network for e in self.home(container).endpoints]
+            case "service":
+                return labels.get("com.docker.swarm.service.name") == selector.name
+            case "label":
+                if selector.name not in labels:
+                    return False
+                return selector.detail is None or labels[selector.name] == selector.detail
+            case "compose":
+                project = labels.get("com.docker.compose.project")
+                service = labels.get("com.docker.compose.service", "")
+                if project is None or not _glob(selector.name, project):
+                    return False
+                return selector.detail is None or _glob(selector.detail, service)
+
+
+def _addresses(endpoint: Endpoint) -> list[Address]:
+    return [a for a in (endpoint.ipv4, endpoint.ipv6) if a is not None]
+
+
+def _glob(pattern: str, text: str) -> bool:
+    """``*`` stands for any text, also none; nothing else is special."""
+    if "*" not in pattern:
+        return pattern == text
+    head, *middle, tail = pattern.split("*")
+    if not text.startswith(head) or not text.endswith(tail):
+        return False
+    at, end = len(head), len(text) - len(tail)
+    for part in middle:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return at <= end

@@ -1,0 +1,482 @@
+"""Random policies and inventories, small enough to collide and odd enough to hurt.
+
+Names, networks and ports come from small pools, so that rules meet containers, CIDRs overlap with
+each other and with Docker's subnets, and host ports are shared. Also the questions worth asking of
+a pair of them, the host's facts that fit an inventory, and how much hypothesis tries:
+``DOCKERFW_PROFILE`` is ``unit`` (the default), ``ci`` or ``full``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from random import Random
+from typing import Literal, TypeAlias, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from dockerfw.host import HostFacts
+from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.policy import (
+    Address,
+    AddressSource,
+    Allow,
+    AnySource,
+    BridgeSource,
+    Deny,
+    FileSource,
+    InterfaceSource,
+    IPNetwork,
+    Origin,
+    Policy,
+    PortKeyword,
+    PortRange,
+    PortSpec,
+    Protocol,
+    PublishedSpec,
+    Selector,
+    SelectorSource,
+    Source,
+)
+from tests.oracle import Question
+
+_T = TypeVar("_T")
+_Target: TypeAlias = tuple[bool, Address, str, int]
+"""On the host path or not, address, protocol, port."""
+
+_EXAMPLES = {"unit": 25, "ci": 400, "full": 5000}
+
+
+def profile(share: float = 1.0) -> settings:
+    """How much to try, by ``DOCKERFW_PROFILE``; ``share`` of it where an example is dear.
+
+    A failure prints how to play it again; nothing is kept on disk.
+    """
+    examples = _EXAMPLES[os.environ.get("DOCKERFW_PROFILE", "unit")]
+    return settings(
+        max_examples=max(1, int(examples * share)),
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+ORIGIN = Origin("config.toml", 1)
+OUTSIDE_INTERFACES = ("eth0", "wg0", "br-lan")
+OWN_ADDRESSES: tuple[Address, ...] = (
+    IPv4Address("192.0.2.10"),
+    IPv4Address("192.0.2.11"),
+    IPv6Address("2001:db8:f::10"),
+)
+HEARD: tuple[Address, ...] = (IPv4Address("255.255.255.255"), IPv6Address("ff02::1"))
+"""Destinations that docker-proxy hears without their being this host's own."""
+ELSEWHERE: tuple[Address, ...] = (IPv4Address("198.51.100.200"), IPv6Address("2001:db8:e::5"))
+"""Hosts that this one routes to and that are no container's."""
+
+_BRIDGES: tuple[tuple[str, str, str, str], ...] = (
+    ("front", "br-front", "172.18.0.0/24", "fd00:18::/64"),
+    ("back", "br-back", "172.19.0.0/24", "fd00:19::/64"),
+    ("bridge", "docker0", "172.17.0.0/16", "fd00:17::/64"),
+)
+_MACVLAN = Network("id-lan", "lan", "macvlan", None, (ip_network("198.51.100.0/25"),))
+_NAMES = ("web", "db", "shop-db-1", "cache")
+_PROJECTS = ("shop", "blog")
+_CONTAINER_PORTS = (80, 443, 53)
+_HOST_PORTS = (80, 8080, 53)
+_PROTOCOLS: tuple[Protocol, ...] = ("tcp", "tcp", "tcp", "udp", "sctp")
+_BINDINGS: tuple[Address, ...] = (
+    IPv4Address("0.0.0.0"),
+    IPv6Address("::"),
+    *OWN_ADDRESSES,
+    IPv4Address("127.0.0.1"),
+    IPv6Address("::1"),
+)
+_CIDRS = tuple(
+    ip_network(text)
+    for text in (
+        "198.51.100.0/24",
+        "198.51.100.128/25",
+        "198.51.100.7/32",
+        "203.0.113.0/24",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "172.18.0.0/25",
+        "172.19.0.2/32",
+        "192.0.2.0/24",
+        "0.0.0.0/0",
+        "128.0.0.0/1",
+        "2001:db8:10::/48",
+        "2001:db8:10::7/128",
+        "2001:db8::/32",
+        "fd00::/8",
+        "fd00:18::2/128",
+        "::/0",
+    )
+)
+
+
+# --- inventories ---------------------------------------------------------------------------------
+
+
+def _sometimes(strategy: st.SearchStrategy[_T], otherwise: _T) -> st.SearchStrategy[_T]:
+    """Mostly ``otherwise``, which is also what a failing example shrinks to."""
+    return st.one_of(st.just(otherwise), st.just(otherwise), strategy)
+
+
+@st.composite
+def _bridge_networks(draw: st.DrawFn) -> tuple[Network, ...]:
+    chosen = draw(st.lists(st.sampled_from(_BRIDGES), min_size=1, max_size=3, unique=True))
+    found = []
+    for name, bridge, subnet, subnet6 in chosen:
+        subnets: tuple[IPNetwork, ...] = (ip_network(subnet),)
+        if draw(st.booleans()):
+            subnets += (ip_network(subnet6),)
+        foreign = draw(_sometimes(st.just(("eth1",)), ()))
+        found.append(Network(f"id-{name}", name, "bridge", bridge, subnets, False, foreign))
+    return tuple(found)
+
+
+published_ports: st.SearchStrategy[PublishedPort] = st.builds(
+    PublishedPort,
+    host_address=st.one_of(st.sampled_from(_BINDINGS[:2]), st.sampled_from(_BINDINGS)),
+    host_port=st.sampled_from(_HOST_PORTS),
+    container_port=st.sampled_from(_CONTAINER_PORTS),
+    protocol=st.sampled_from(_PROTOCOLS),
+)
+
+
+@st.composite
+def _labels(draw: st.DrawFn) -> tuple[tuple[str, str], ...]:
+    labels: list[tuple[str, str]] = []
+    if draw(st.booleans()):
+        labels.append(("com.docker.compose.project", draw(st.sampled_from(_PROJECTS))))
+        labels.append(("com.docker.compose.service", draw(st.sampled_from(("web", "db")))))
+    if draw(st.booleans()):
+        labels.append(("tier", draw(st.sampled_from(("cache", "front")))))
+    if draw(_sometimes(st.just(True), False)):
+        labels.append(("com.docker.swarm.service.name", "stack_web"))
+    return tuple(labels)
+
+
+def _endpoint(network: Network, index: int) -> Endpoint:
+    """The place of the container with this index: its addresses end in ``index + 2``."""
+    ipv4, ipv6 = None, None
+    for subnet in network.subnets:
+        address = subnet.network_address + index + 2
+        if isinstance(address, IPv4Address):
+            ipv4 = address
+        else:
+            ipv6 = address
+    return Endpoint(network.name, network.id, ipv4, ipv6)
+
+
+@st.composite
+def inventories(draw: st.DrawFn) -> Inventory:
+    """Up to four containers: on bridges, on the host's network, on another's, on a macvlan."""
+    networks = draw(_bridge_networks())
+    containers: list[Container] = []
+    names = draw(st.permutations(_NAMES))[: draw(st.sampled_from((3, 1, 2, 4, 0)))]
+    for index, name in enumerate(names):
+        kind = draw(st.sampled_from(("bridge",) * 6 + ("host", "host", "donor", "macvlan")))
+        common = Container(
+            id=f"{index:x}" * 12,
+            name=name,
+            image=draw(st.sampled_from(("nginx:1", "postgres:16"))),
+            labels=draw(_labels()),
+        )
+        if kind == "host":
+            containers.append(_with(common, host_network=True))
+        elif kind == "donor" and containers:
+            donor = draw(st.sampled_from([c for c in containers if c.donor is None]))
+            containers.append(_with(common, donor=donor.id))
+        elif kind == "macvlan":
+            containers.append(_with(common, endpoints=(_endpoint(_MACVLAN, index),)))
+        else:
+            containers.append(draw(_on_bridges(common, networks, index)))
+    return Inventory(tuple(containers), (*networks, _MACVLAN))
+
+
+def _with(
+    container: Container, *, host_network: bool = False, donor: str | None = None,
+    endpoints: tuple[Endpoint, ...] = (), ports: tuple[PublishedPort, ...] = (),
+    routed: tuple[tuple[Protocol, int], ...] = (),
+) -> Container:
+    return Container(
+        container.id, container.name, container.image, container.labels, endpoints, ports,
+        host_network, donor, routed,
+    )
+
+
+@st.composite
+def _on_bridges(
+    draw: st.DrawFn, container: Container, networks: tuple[Network, ...], index: int
+) -> Container:
+    joined = draw(st.lists(st.sampled_from(networks), min_size=1, max_size=2, unique=True))
+    return _with(
+        container,
+        endpoints=tuple(_endpoint(network, index) for network in joined),
+        ports=tuple(draw(st.lists(published_ports, min_size=1, max_size=4, unique=True))),
+        routed=draw(_sometimes(st.just((("tcp", 8080),)), ())),
+    )
+
+
+# --- policies ------------------------------------------------------------------------------------
+
+
+@st.composite
+def _files(draw: st.DrawFn) -> FileSource:
+    """A few networks, or so many that they get a list of their own, both families mixed."""
+    few = st.lists(st.sampled_from(_CIDRS), min_size=0, max_size=4, unique=True)
+    networks: list[IPNetwork] = list(draw(few))
+    count = draw(_sometimes(st.integers(60, 200), 0))
+    if count:
+        start = draw(st.sampled_from(("100.64.0.0", "172.17.255.0", "10.1.0.0")))
+        prefix = draw(st.sampled_from((24, 28, 32)))
+        step = 2 ** (32 - prefix) * draw(st.sampled_from((1, 2, 3)))
+        first = int(ip_network(f"{start}/{prefix}").network_address)
+        networks += [ip_network((first + step * n, prefix)) for n in range(count)]
+    return FileSource("list.netset", tuple(networks))
+
+
+positive_selectors: st.SearchStrategy[Selector] = st.one_of(
+    st.builds(Selector, st.just("container"), st.sampled_from((*_NAMES, "*", "shop-*", "*b*"))),
+    st.builds(
+        Selector, st.just("compose"), st.sampled_from((*_PROJECTS, "*")),
+        st.sampled_from((None, "*", "db", "w*")),
+    ),
+    st.builds(
+        Selector, st.just("label"), st.just("tier"), st.sampled_from((None, "cache", "c*"))
+    ),
+    st.builds(Selector, st.just("image"), st.sampled_from(("nginx:*", "postgres:16"))),
+    st.builds(Selector, st.just("network"), st.sampled_from(("front", "back", "lan"))),
+    st.builds(Selector, st.just("service"), st.sampled_from(("stack_web", "none"))),
+)
+
+
+def _negated(selector: Selector) -> Selector:
+    return Selector(selector.kind, selector.name, selector.detail, negated=True)
+
+
+@st.composite
+def to_lists(draw: st.DrawFn) -> tuple[Selector, ...]:
+    """What may stand in ``to``."""
+    wanted = draw(st.lists(positive_selectors, min_size=1, max_size=2, unique=True))
+    unwanted = draw(_sometimes(positive_selectors.map(_negated).map(lambda s: [s]), []))
+    return (*wanted, *unwanted)
+
+
+addresses_of_outside: st.SearchStrategy[Source] = st.one_of(
+    st.sampled_from(_CIDRS).map(AddressSource), st.just(AnySource()), _files()
+)
+sources: st.SearchStrategy[Source] = st.one_of(
+    addresses_of_outside,
+    st.sampled_from(("wg0", "wg*", "eth0", "br-*", "docker0")).map(InterfaceSource),
+    st.just(BridgeSource()),
+    positive_selectors.map(SelectorSource),
+)
+
+
+def _some_sources() -> st.SearchStrategy[tuple[Source, ...]]:
+    return st.lists(sources, min_size=1, max_size=3).map(tuple)
+
+
+port_ranges: st.SearchStrategy[PortRange] = st.one_of(
+    st.builds(
+        lambda protocol, port: PortRange(protocol, port, port),
+        st.sampled_from(_PROTOCOLS),
+        st.sampled_from(_CONTAINER_PORTS),
+    ),
+    st.sampled_from(
+        (
+            PortRange("tcp", 8000, 8100),
+            PortRange("udp", 50, 60),
+            PortRange("tcp", 1, 65535),
+            PortRange("tcp", 443, 9049),
+            PortRange("udp", 53, 9050),
+        )
+    ),
+)
+
+
+def _port_specs() -> st.SearchStrategy[tuple[PortSpec, ...]]:
+    one: st.SearchStrategy[PortSpec] = st.one_of(port_ranges, st.sampled_from(PortKeyword))
+    return st.lists(one, min_size=1, max_size=3, unique=True).map(tuple)
+
+
+published_specs: st.SearchStrategy[PublishedSpec] = st.builds(
+    PublishedSpec,
+    st.one_of(
+        port_ranges,
+        st.builds(
+            lambda protocol, port: PortRange(protocol, port, port),
+            st.sampled_from(_PROTOCOLS),
+            st.sampled_from(_HOST_PORTS),
+        ),
+    ),
+    _sometimes(st.sampled_from(OWN_ADDRESSES), None),
+)
+
+
+def _published_lists() -> st.SearchStrategy[tuple[PublishedSpec, ...]]:
+    return st.lists(published_specs, min_size=1, max_size=3, unique=True).map(tuple)
+
+
+allows: st.SearchStrategy[Allow] = st.one_of(
+    st.builds(Allow, st.just(ORIGIN), _some_sources(), to=to_lists(), ports=_port_specs()),
+    st.builds(
+        Allow,
+        st.just(ORIGIN),
+        _some_sources(),
+        to=_sometimes(to_lists(), ()),
+        published=_published_lists(),
+    ),
+)
+denies: st.SearchStrategy[Deny] = st.one_of(
+    st.builds(Deny, st.just(ORIGIN), _some_sources(), to=to_lists(), ports=_port_specs()),
+    st.builds(Deny, st.just(ORIGIN), _some_sources(), to=to_lists()),
+    st.builds(
+        Deny,
+        st.just(ORIGIN),
+        _some_sources(),
+        to=_sometimes(to_lists(), ()),
+        published=_published_lists(),
+    ),
+    st.builds(Deny, st.just(ORIGIN), _some_sources()),
+)
+baselines: st.SearchStrategy[tuple[Source, ...]] = st.one_of(
+    st.just((BridgeSource(),)),
+    st.just(()),
+    addresses_of_outside.map(lambda source: (BridgeSource(), source)),
+    sources.map(lambda source: (source,)),
+)
+policies: st.SearchStrategy[Policy] = st.builds(
+    Policy,
+    baseline=baselines,
+    on_deny=st.sampled_from(("drop", "reject")),
+    allows=st.lists(allows, min_size=1, max_size=4).map(tuple),
+    denies=_sometimes(st.lists(denies, min_size=1, max_size=2).map(tuple), ()),
+)
+
+
+# --- facts and questions -------------------------------------------------------------------------
+
+
+def facts_for(*inventories: Inventory) -> HostFacts:
+    """A host with the gateways of all these networks."""
+    gateways = {
+        subnet.network_address + 1
+        for inventory in inventories
+        for network in inventory.networks
+        if network.bridge
+        for subnet in network.subnets
+    }
+    return HostFacts(addresses=frozenset({*OWN_ADDRESSES, *gateways}))
+
+
+def questions(
+    policy: Policy, inventory: Inventory, facts: HostFacts, random: Random, count: int
+) -> list[Question]:
+    """That many questions, most of them about ports that somebody publishes or names."""
+    targets = [*_host_targets(policy, inventory, facts), *_direct_targets(policy, inventory)]
+    ours = [t for t in targets if _of_interest(inventory, t)]
+    bridges = [n.bridge for n in inventory.networks if n.bridge]
+    interfaces = (*OUTSIDE_INTERFACES, *bridges)
+    found = []
+    for _ in range(count):
+        pool = ours if ours and random.random() < 0.9 else targets
+        host, address, protocol, port = random.choice(pool)
+        path: Literal["host", "direct"] = "host" if host else "direct"
+        found.append(Question(path, random.choice(interfaces), address, protocol, port))
+    return found
+
+
+def _of_interest(inventory: Inventory, target: _Target) -> bool:
+    """A host port that is published, or the address of a container."""
+    host, address, protocol, port = target
+    if not host:
+        return any(address in e.addresses for c in inventory.containers for e in c.endpoints)
+    return any(
+        (protocol, port) == (b.protocol, b.host_port) and b.host_address.version == address.version
+        for c in inventory.containers
+        for b in c.ports
+    )
+
+
+def _host_targets(
+    policy: Policy, inventory: Inventory, facts: HostFacts
+) -> Iterator[_Target]:
+    ports = {(b.protocol, b.host_port) for c in inventory.containers for b in c.ports}
+    ports |= _edges(spec.ports for rule in _rules(policy) for spec in rule.published)
+    ports |= _named_ports(policy)
+    ports.add(("tcp", 22))
+    for address in (*sorted(facts.addresses, key=_key), *HEARD):
+        for protocol, port in sorted(ports):
+            yield True, address, protocol, port
+
+
+def _direct_targets(
+    policy: Policy, inventory: Inventory
+) -> Iterator[_Target]:
+    ports = {(b.protocol, b.container_port) for c in inventory.containers for b in c.ports}
+    ports |= {port for c in inventory.containers for port in c.routed} | _named_ports(policy)
+    ports |= {("tcp", 22), ("icmp", 0), ("esp", 0)}
+    addresses = {a for c in inventory.containers for e in c.endpoints for a in e.addresses}
+    unused = {s.network_address + 200 for n in inventory.networks for s in n.subnets}
+    for address in sorted({*addresses, *unused, *ELSEWHERE}, key=_key):
+        for protocol, port in sorted(ports):
+            yield False, address, protocol, port
+
+
+def _rules(policy: Policy) -> tuple[Allow | Deny, ...]:
+    return (*policy.allows, *policy.denies)
+
+
+def _named_ports(policy: Policy) -> set[tuple[str, int]]:
+    specs = (spec for rule in _rules(policy) for spec in rule.ports)
+    return _edges(spec for spec in specs if isinstance(spec, PortRange))
+
+
+def _edges(ranges: Iterable[PortRange]) -> set[tuple[str, int]]:
+    """The first and last port of each range, and the ports just outside."""
+    return {
+        (r.protocol, port)
+        for r in ranges
+        for port in (r.first - 1, r.first, r.last, r.last + 1)
+        if 0 < port < 65536
+    }
+
+
+def _key(address: Address) -> tuple[int, int]:
+    return address.version, int(address)
+
+
+def cut_points(family: int, policy: Policy, inventory: Inventory, facts: HostFacts) -> set[int]:
+    """Where a source may begin to mean something else: the ends of all networks named anywhere."""
+    networks: list[IPNetwork] = [s for n in inventory.networks for s in n.subnets]
+    every_source = [s for rule in _rules(policy) for s in rule.sources]
+    for source in (*policy.baseline, *every_source):
+        if isinstance(source, AddressSource):
+            networks.append(source.network)
+        elif isinstance(source, FileSource):
+            networks += source.networks
+    addresses = {a for c in inventory.containers for e in c.endpoints for a in e.addresses}
+    networks += [ip_network(a) for a in (*facts.addresses, *addresses)]
+    networks += [ip_network("127.0.0.0/8"), ip_network("::1/128"), ip_address_space(family)]
+    return {
+        edge
+        for n in networks
+        if n.version == family
+        for edge in (int(n.network_address), int(n.broadcast_address) + 1)
+        if edge < 2**n.max_prefixlen
+    }
+
+
+def ip_address_space(family: int) -> IPNetwork:
+    return ip_network("0.0.0.0/0" if family == 4 else "::/0")
+
+
+def as_address(number: int, family: int) -> Address:
+    return IPv4Address(number) if family == 4 else IPv6Address(number)
