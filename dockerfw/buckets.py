@@ -219,8 +219,19 @@ def _port(text: str) -> Port:
     return Port(protocol, int(number))
 
 
-def read_guarded(entry: str) -> tuple[Address | None, Port]:
-    """An entry of ``dockerfw-pub*``: the address (None: every one) and port of a host port."""
-    address, port = entry.split(",")
-    where = _anywhere(network_of(address))
-    return (where.network_address if where is not None else None), _port(port)
+def read_guarded(entry: str) -> tuple[Address | None, Port] | None:
+    """The address (None: every one) and host port of an entry of ``dockerfw-pub*``."""
+    try:
+        address, port = entry.split(",")
+        where = _anywhere(network_of(address))
+        return (where.network_address if where is not None else None), _port(port)
+    except ValueError:
+        return None
+
+
+def read_network(entry: str) -> IPNetwork | None:
+    """An entry of a set of networks or addresses."""
+    try:
+        return network_of(entry)
+    except ValueError:
+        return None

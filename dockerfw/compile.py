@@ -319,6 +319,9 @@ class _Compiler:
             addresses = [a for e in endpoints for a in e.addresses if a.version == family]
             for address in addresses:
                 exact |= {(address, port) for port in _ports(ports, published)}
+                if PortKeyword.PUBLISHED in ports:
+                    routed = self.inventory.donor(container).routed
+                    exact |= {(address, Port(*port)) for port in routed}
                 spans |= {(address, span) for span in meant}
         named = {
             (None, port)

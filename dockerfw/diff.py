@@ -20,14 +20,14 @@ from dockerfw.buckets import (
     Source,
     Target,
     Unknown,
-    network_of,
     read_guarded,
+    read_network,
     rules_by_set,
 )
 from dockerfw.inventory import Inventory
 from dockerfw.kernelstate import SetState, TablesState
 from dockerfw.plan import Plan
-from dockerfw.policy import IPNetwork
+from dockerfw.policy import Address, IPNetwork
 from dockerfw.reach import Difference, Side, Sources, differences
 from dockerfw.render import chain_texts, set_state
 from dockerfw.ruleset import INSIDE, MAIN, PRE, PRE_INSIDE, Family, Port, Ruleset
@@ -376,19 +376,20 @@ class _Wording:
     def _guarded_targets(self, side: Side) -> set[tuple[str, str]]:
         found = set()
         for family in sorted(self.families):
-            published = side.sets.get(f"dockerfw-pub{family}")
-            for entry in (published and published.entries) or ():
-                where, port = read_guarded(entry)
-                if where is not None and where.is_loopback:
-                    continue
-                ports = port_text(port.protocol, port.number, port.number)
-                behind = {p for f in self.families for p in self.names.behind(where, f, port)}
-                found.add((host_port_text(where, ports) + behind_text(behind), ports))
-            subnets = side.sets.get(f"dockerfw-guarded{family}")
-            for entry in (subnets and subnets.entries) or ():
-                name = self.names.label(network_of(entry))
-                found.add((name if name == entry else f"{name} ({entry})", "all ports"))
+            for guarded in map(read_guarded, side.entries(f"dockerfw-pub{family}")):
+                if guarded is not None and not (guarded[0] and guarded[0].is_loopback):
+                    found.add(self._guarded_port(*guarded))
+            for subnet in map(read_network, side.entries(f"dockerfw-guarded{family}")):
+                if subnet is not None:
+                    name = self.names.label(subnet)
+                    known = subnet in self.names.subnets
+                    found.add((f"{name} ({subnet})" if known else name, "all ports"))
         return found
+
+    def _guarded_port(self, where: Address | None, port: Port) -> tuple[str, str]:
+        ports = port_text(port.protocol, port.number, port.number)
+        behind = {pair for f in self.families for pair in self.names.behind(where, f, port)}
+        return host_port_text(where, ports) + behind_text(behind), ports
 
 
 def _families_in_whole(sources: Sources) -> frozenset[int]:

@@ -3,18 +3,20 @@ the policy that decides it. Serves ``dockerfw explain`` and ``[[expect]]``.
 
 Takes a policy, an inventory and facts of the host; gives an `Explanation`. The verdict always
 comes from walking the compiled ruleset of the whole policy; which line decides is found by
-walking the same packet through rulesets in which one statement alone has sources. Never reads
-the kernel, and never looks at what Docker's own or other rules refuse after us.
+walking the same packet through rulesets of parts of the policy. Never reads the kernel, and never
+looks at what Docker's own or other rules refuse after us.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, ip_network
 from re import compile as compile_regex
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from dockerfw.compile import compile_ruleset
 from dockerfw.errors import UsageError
@@ -33,7 +35,8 @@ _HOST_ITSELF = "this host's own port"
 _ECHO_REQUEST: dict[Family, int] = {4: 8, 6: 128}
 _UNFILTERED = ("macvlan", "ipvlan")
 
-Kind = Literal["allow", "deny"]
+_Part: TypeAlias = Literal["allows", "denies", "baseline"]
+_Key: TypeAlias = tuple[_Part, int, int | None]
 
 
 class UnknownContainer(UsageError):
@@ -811,8 +814,12 @@ class _Judge:
         self.local = local
         self.whole = self._compiled(self.policy)
         self.silent = self._silent()
-        self.closed = self._compiled(self.silent)
-        self._alone: dict[tuple[Kind | Literal["baseline"], int, int | None], Ruleset] = {}
+        self._parts: dict[_Key, Ruleset] = {}
+
+    @cached_property
+    def closed(self) -> Ruleset:
+        """As `silent`, compiled: nobody from outside may reach anything."""
+        return self._compiled(self.silent)
 
     def verdict(self, way: _Way) -> tuple[bool, str]:
         """Whether it passes, and why."""
@@ -832,61 +839,73 @@ class _Judge:
         last = outcome.path[-1].comment
         if last.startswith("forged"):
             return last
-        for index, deny in enumerate(self.policy.denies):
-            if self._denies(("deny", index, None), way):
-                return f"denied by {deny.origin}{self._from('deny', index, way)}"
-        return "denied: nothing allows it"
+        index = self._first("denies", len(self.policy.denies), way)
+        if index is None:
+            return "denied: nothing allows it"
+        deny = self.policy.denies[index]
+        return f"denied by {deny.origin}{self._from('denies', index, way)}"
 
     def _why_allowed(self, way: _Way, outcome: Outcome) -> str:
         if not outcome.has_bit:
             return "allowed: no rule guards this port of the host, dockerfw leaves it alone"
-        for index, allow in enumerate(self.policy.allows):
-            if self._allows(("allow", index, None), way):
-                until = f" until {allow.until.isoformat(' ')}" if allow.until else ""
-                return f"allowed by {allow.origin}{self._from('allow', index, way)}{until}"
-        for index, source in enumerate(self.policy.baseline):
-            if self._allows(("baseline", index, None), way):
-                return f"allowed by baseline {source}"
-        return "allowed"
+        index = self._first("allows", len(self.policy.allows), way)
+        if index is not None:
+            allow = self.policy.allows[index]
+            until = f" until {allow.until.isoformat(' ')}" if allow.until else ""
+            return f"allowed by {allow.origin}{self._from('allows', index, way)}{until}"
+        index = self._first("baseline", len(self.policy.baseline), way)
+        return "allowed" if index is None else f"allowed by baseline {self.policy.baseline[index]}"
 
-    def _from(self, kind: Kind, index: int, way: _Way) -> str:
+    def _first(self, part: _Part, count: int, way: _Way) -> int | None:
+        """The first statement that decides this packet: with more of them it stays decided."""
+        found = bisect_left(
+            range(1, count + 1), True, key=lambda stop: self._decides((part, stop, None), way)
+        )
+        return found if found < count else None
+
+    def _from(self, part: Literal["allows", "denies"], index: int, way: _Way) -> str:
         """`` (from office)``: the word of ``from``, as written, that matches this packet."""
-        statement = self._statement(kind, index)
+        statement = (self.policy.denies if part == "denies" else self.policy.allows)[index]
         written, sources = statement.written_from, statement.sources
         if len(written) == 1:
             return f" (from {written[0]})"
-        holds = self._denies if kind == "deny" else self._allows
-        for number, source in enumerate(sources):
-            if len(sources) == 1 or holds((kind, index, number), way):
+        for number, source in enumerate(sources[:-1]):
+            if self._decides((part, index, number), way):
                 return f" (from {_written(source, sources, written)})"
-        return ""
+        return f" (from {_written(sources[-1], sources, written)})"
 
-    def _statement(self, kind: Kind, index: int) -> Allow | Deny:
-        return self.policy.denies[index] if kind == "deny" else self.policy.allows[index]
-
-    def _denies(self, key: _Key, way: _Way) -> bool:
-        """Whether this deny alone (or one source of it) turns the packet away."""
-        ruleset = self._only(key)
-        names = (
-            match.name
-            for rule in self._walk(ruleset, way).path
+    def _decides(self, key: _Key, way: _Way) -> bool:
+        """Whether this part of the policy alone lets the packet pass, or turns it away."""
+        if key not in self._parts:
+            self._parts[key] = self._compiled(self._part(*key))
+        ruleset = self._parts[key]
+        outcome = self._walk(ruleset, way)
+        if key[0] != "denies":
+            return outcome.passed and outcome.has_bit
+        sets = (
+            ruleset.set(match.name)
+            for rule in outcome.path
             for match in rule.matches
             if isinstance(match, InSet)
         )
-        return any((found := ruleset.set(n)) is not None and found.role == "deny" for n in names)
+        return any(ipset is not None and ipset.role == "deny" for ipset in sets)
 
-    def _allows(self, key: _Key, way: _Way) -> bool:
-        outcome = self._walk(self._only(key), way)
-        return outcome.passed and outcome.has_bit
-
-    def _walk(self, ruleset: Ruleset, way: _Way) -> Outcome:
-        local = self.local
-        if way.packet.host_port is not None:
-            local |= {way.packet.host_port[0]}
-        return ruleset.walk(way.hook, way.packet, local)
-
-    def _compiled(self, policy: Policy) -> Ruleset:
-        return compile_ruleset(policy, self.inventory, self.facts)
+    def _part(self, part: _Part, stop: int, number: int | None) -> Policy:
+        """The first ``stop`` statements alone; or, with ``number``, one source of that index."""
+        silent = self.silent
+        if part == "baseline":
+            return replace(silent, baseline=self.policy.baseline[:stop])
+        if part == "denies":
+            denies = self.policy.denies[:stop]
+            if number is not None:
+                deny = self.policy.denies[stop]
+                denies = (replace(deny, sources=(deny.sources[number],)),)
+            return replace(silent, denies=(*silent.denies, *denies))
+        allows = self.policy.allows[:stop]
+        if number is not None:
+            allow = self.policy.allows[stop]
+            allows = (replace(allow, sources=(allow.sources[number],)),)
+        return replace(silent, allows=(*silent.allows, *allows))
 
     def _silent(self) -> Policy:
         """No statement has a source.
@@ -905,29 +924,14 @@ class _Judge:
             denies=tuple(replace(d, sources=()) for d in self.policy.denies if stays(d)),
         )
 
-    def _only(self, key: _Key) -> Ruleset:
-        """The ruleset in which this one statement alone (or one source of it) has a say."""
-        if key not in self._alone:
-            self._alone[key] = self._compiled(self._policy_of(key))
-        return self._alone[key]
+    def _walk(self, ruleset: Ruleset, way: _Way) -> Outcome:
+        local = self.local
+        if way.packet.host_port is not None:
+            local |= {way.packet.host_port[0]}
+        return ruleset.walk(way.hook, way.packet, local)
 
-    def _policy_of(self, key: _Key) -> Policy:
-        kind, index, number = key
-        silent = self.silent
-        if kind == "baseline":
-            return replace(silent, baseline=(self.policy.baseline[index],))
-        if kind == "deny":
-            deny = self.policy.denies[index]
-            if number is not None:
-                deny = replace(deny, sources=(deny.sources[number],))
-            return replace(silent, denies=(*silent.denies, deny))
-        allow = self.policy.allows[index]
-        if number is not None:
-            allow = replace(allow, sources=(allow.sources[number],))
-        return replace(silent, allows=(*silent.allows, allow))
-
-
-_Key = tuple[Literal["allow", "deny", "baseline"], int, int | None]
+    def _compiled(self, policy: Policy) -> Ruleset:
+        return compile_ruleset(policy, self.inventory, self.facts)
 
 
 def _written(source: Source, sources: tuple[Source, ...], written: tuple[str, ...]) -> str:

@@ -86,9 +86,7 @@ class JumpFault:
     rules: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = _WORDS[self.reason].format(
-            table=self.table, chain=self.chain, target=self.target
-        )
+        text = _WORDS[self.reason].format(table=self.table, chain=self.chain, target=self.target)
         if not self.rules:
             return text
         return f"{text}: {'; '.join(_printable(rule) for rule in self.rules)}"
@@ -157,9 +155,7 @@ _JUDGED = frozenset({MAIN, INPUT})
 
 
 def _jumps(*, docker_user: bool) -> tuple[Jump, ...]:
-    forward = (
-        (_FORWARD_USER, Jump("filter", DOCKER_USER, MAIN)) if docker_user else (_DIRECT,)
-    )
+    forward = (_FORWARD_USER, Jump("filter", DOCKER_USER, MAIN)) if docker_user else (_DIRECT,)
     return (
         Jump("mangle", "PREROUTING", PRE, last=True),
         *forward,

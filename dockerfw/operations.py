@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dockerfw import advice, explain, plan as planning
+from dockerfw import advice, explain, plan as planning, status
 from dockerfw.compile import compile_ruleset
 from dockerfw.docker import Docker
 from dockerfw.errors import DockerfwError, Failed, PolicyError
 from dockerfw.host import Flavour, HostFacts
 from dockerfw.inventory import Inventory
-from dockerfw.kernel import facts as kernel_facts, seal
+from dockerfw.kernel import facts as kernel_facts
+from dockerfw.kernel import ipset, seal
 from dockerfw.kernel.run import Runner
 from dockerfw.kernelstate import KernelState, TablesState
 from dockerfw.policy import Allow, Deny, Policy, Selector, SelectorSource
@@ -295,3 +296,59 @@ def explain_now(
         inventory = session.inventory(policy)
     inventory = with_foreign_ports(inventory, facts)
     return explain.explain(policy, inventory, facts, source, target, facts.addresses)
+
+
+def read_status(session: Session) -> status.Status:
+    """What holds now, by the policy in force; with Docker silent, by what was last seen."""
+    session.require_root()
+    policy, text, why = policy_in_force(session)
+    notes = [] if why is None else [why]
+    facts = kernel_facts.read(session.runner)
+    try:
+        inventory = session.inventory(policy)
+    except DockerfwError as error:
+        notes.append(f"Docker does not answer, so this goes by what was last seen: {error}")
+        inventory = session.state.last_seen()
+    inventory = with_foreign_ports(inventory, facts)
+    seen = session.reconciler.observe(policy, inventory, facts)
+    notes += seen.plan.notes
+    notes += [f"to be written: {step.why}" for step in seen.plan.steps]
+    if session.state.pending():
+        notes.append("an apply waits for dockerfw confirm")
+    applied = session.state.applied()
+    health = status.Health(
+        enforcing=stands(seen.live) and policy.mode == "enforce",
+        observing=policy.mode == "observe",
+        in_sync=seen.plan.in_sync and not (why and not session.state.locked_down()),
+        notes=tuple(notes),
+        daemon_alive=session.state.daemon_alive(),
+        policy=applied.config if applied else None,
+        policy_differs=_differs(applied, text),
+        applied_at=applied.at if applied else None,
+        seal=_seal_state(seen),
+        flavour=facts.flavour,
+        engine=inventory.engine,
+        warnings=advice.lost_without_seal(facts),
+        lockdown=session.state.locked_down(),
+    )
+    counted = ipset.counters(session.runner, status.counted_sets(seen.ruleset))
+    return status.build(health, counted, seen.ruleset, inventory)
+
+
+def _differs(applied: Applied | None, text: PolicyText | None) -> bool:
+    """Whether the policy file says something else than what was applied from it."""
+    if applied is None or text is None:
+        return False
+    try:
+        now = collect(Path(applied.config), for_kernel=False)
+    except DockerfwError:
+        return True
+    return now != text
+
+
+def _seal_state(seen: Observation) -> status.SealState:
+    if not seen.facts.nf_tables:
+        return "unavailable"
+    if seen.live.seal is None:
+        return "missing"
+    return "stands" if seal.update(seen.live.seal, seen.ruleset.seal) is None else "differs"

@@ -39,7 +39,7 @@ class Side:
     def __init__(
         self, sets: Mapping[str, SetState], rules: Mapping[str, str], baseline: bool
     ) -> None:
-        self.sets = sets
+        self._sets = sets
         self.baseline = baseline
         self._targets: dict[Verdict, dict[Target, set[Source]]] = {
             "allow": defaultdict(set),
@@ -66,8 +66,8 @@ class Side:
                 targets[meaning[0]].add(meaning[1])
 
     def _host_network_ports(self, family: int) -> frozenset[Port]:
-        state = self.sets.get(f"dockerfw-hostnet{family}")
-        return frozenset(read_guarded(e)[1] for e in (state and state.entries) or ())
+        guarded = map(read_guarded, self.entries(f"dockerfw-hostnet{family}"))
+        return frozenset(one[1] for one in guarded if one is not None)
 
     def targets(self, verdict: Verdict) -> set[Target]:
         return set(self._targets[verdict])
@@ -106,9 +106,13 @@ class Side:
             for p in ports
         )
 
+    def entries(self, name: str) -> frozenset[str]:
+        """Of a set that stands and was read; else none."""
+        return self.networks(name) or frozenset()
+
     def networks(self, name: str) -> frozenset[str] | None:
         """What a list set holds; None: that was not read."""
-        state = self.sets.get(name)
+        state = self._sets.get(name)
         return state.entries if state else None
 
 

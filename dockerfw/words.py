@@ -7,11 +7,12 @@ Takes a single string (or integer) as it stands in the policy, gives a typed val
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from ipaddress import (
     IPv4Address,
     IPv4Network,
+    IPv6Address,
     IPv6Network,
     ip_address,
     ip_network,
@@ -70,13 +71,25 @@ class WordError(ValueError):
     """What is wrong with a word, and what to write instead."""
 
 
-def shown(text: object) -> str:
-    """Text from outside for a message: in backquotes, on one line, not too long."""
-    plain = str(text)
+def shown(value: object) -> str:
+    """A value from outside for a message: in backquotes, on one line, not too long."""
+    plain = value if isinstance(value, str) else _as_toml(value)
     if len(plain) > _SHOWN_LENGTH:
         plain = plain[: _SHOWN_LENGTH - 3] + "..."
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
     return f"`{safe}`"
+
+
+def _as_toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) > 2**64:
+        return hex(value)  # str() refuses integers of some thousand digits
+    if isinstance(value, list):
+        return "[...]"
+    if isinstance(value, dict):
+        return "{...}"
+    return str(value)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -110,19 +123,24 @@ def looks_like_address(word: str) -> bool:
     return _LIKE_ADDRESS.fullmatch(word) is not None
 
 
-def parse_network(word: str) -> IPNetwork:
-    """An IP address or a CIDR without host bits, in the one notation that is accepted."""
+def network_or_none(word: str) -> IPNetwork | None:
+    """An IP address or a CIDR, in the one notation that is accepted; None for all else."""
     if not _CIDR.fullmatch(word):
-        raise WordError(_why_no_network(word))
+        return None
     try:
-        network = IPv6Network(word) if ":" in word else IPv4Network(word)
+        if ":" not in word:
+            return IPv4Network(word)
+        network = IPv6Network(word)
     except ValueError:
-        raise WordError(_why_no_network(word)) from None
-    if network.version == 6 and (mapped := _mapped(network)) is not None:
-        raise WordError(
-            f"{shown(word)} is an IPv4 address in IPv6 clothes, which no packet carries: "
-            f"write {shown(_short(mapped))}"
-        )
+        return None
+    return network if _mapped(network) is None else None
+
+
+def parse_network(word: str) -> IPNetwork:
+    """As `network_or_none`; what is refused is told how to be written."""
+    network = network_or_none(word)
+    if network is None:
+        raise WordError(_why_no_network(word))
     return network
 
 
@@ -160,26 +178,33 @@ def _why_no_network(word: str) -> str:
 def _why_no_range(word: str, first: str, last: str) -> str:
     try:
         low, high = ip_address(first), ip_address(last)
-        networks = [_short(n) for n in islice(_summary(low, high), _SHOWN_NETWORKS + 1)]
-    except (TypeError, ValueError):
+        networks = [_short(network) for network in islice(_summary(low, high), _SHOWN_NETWORKS + 1)]
+    except ValueError:
         return f"{shown(word)} is a range: write networks (CIDR), smaller address first"
     written = ", ".join(f'"{n}"' for n in networks[:_SHOWN_NETWORKS])
     more = " and so on" if len(networks) > _SHOWN_NETWORKS else ""
     return f"{shown(word)} is a range: write it as networks, {written}{more}"
 
 
-def _summary(low: Address, high: Address) -> Iterable[IPNetwork]:
-    if isinstance(low, IPv4Address):
-        return summarize_address_range(low, high)  # type: ignore[arg-type, return-value]
-    return summarize_address_range(low, high)  # type: ignore[arg-type, return-value]
+def _summary(low: Address, high: Address) -> Iterator[IPNetwork]:
+    if isinstance(low, IPv4Address) and isinstance(high, IPv4Address):
+        return summarize_address_range(low, high)
+    if isinstance(low, IPv6Address) and isinstance(high, IPv6Address):
+        return summarize_address_range(low, high)
+    raise ValueError("two families")
 
 
 def _how_to_write_network(word: str) -> str | None:
-    """For host bits, netmasks and leading zeros in the prefix: the notation that is meant."""
+    """For IPv4 in IPv6, host bits and netmasks: the notation that is meant."""
     try:
         network = ip_network(word, strict=False)
     except ValueError:
         return None
+    if isinstance(network, IPv6Network) and (mapped := _mapped(network)) is not None:
+        return (
+            f"{shown(word)} is an IPv4 address in IPv6 clothes, which no packet carries: "
+            f"write {shown(_short(mapped))}"
+        )
     try:
         ip_network(word)
     except ValueError:
@@ -226,7 +251,9 @@ def check_host_name(name: str) -> None:
     if looks_like_address(name):
         raise WordError(f"{shown(name)} is an address: write it without `host:`")
     if not _FQDN.fullmatch(name):
-        raise WordError(f"{shown(name)} is no full domain name: write one like `host:vpn.example.org`")
+        raise WordError(
+            f"{shown(name)} is no full domain name: write one like `host:vpn.example.org`"
+        )
 
 
 # --- ports -------------------------------------------------------------------------------------
@@ -260,7 +287,9 @@ def _host_address(value: str, host: str, ports: str) -> Address:
     bracketed = host.startswith("[") and host.endswith("]")
     address = parse_address(host[1:-1] if bracketed else host)
     if bracketed and address.version == 4:
-        raise WordError(f"{shown(value)}: brackets are for IPv6: write {shown(f'{address}:{ports}')}")
+        raise WordError(
+            f"{shown(value)}: brackets are for IPv6: write {shown(f'{address}:{ports}')}"
+        )
     if not bracketed and address.version == 6:
         raise WordError(
             f"{shown(value)}: an IPv6 address stands in brackets: "
@@ -273,7 +302,7 @@ def _host_address(value: str, host: str, ports: str) -> Address:
 
 def _parse_range(value: object, keywords: tuple[str, ...]) -> PortRange:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise WordError(f"{_toml(value)} is no port: write a number or a string like `53/udp`")
+        raise WordError(f"{shown(value)} is no port: write a number or a string like `53/udp`")
     if isinstance(value, int):
         return PortRange("tcp", _port(value, value), _port(value, value))
     match = _PORTS.fullmatch(value)
@@ -326,10 +355,6 @@ def _why_no_port(value: str, keywords: tuple[str, ...]) -> str:
     return f"{shown(value)} is no port{near or ': write a number, `53/udp` or `8000-8100/tcp`'}"
 
 
-def _toml(value: object) -> str:
-    return shown(str(value).lower() if isinstance(value, bool) else value)
-
-
 # --- selectors ---------------------------------------------------------------------------------
 
 
@@ -360,7 +385,7 @@ def parse_selector(kind: str, name: str, *, negated: bool = False) -> Selector:
             check_text(key)
             return Selector("label", key, value if equals else None, negated)
         case "image":
-            _check_form(_IMAGE, name, "image", "like `image:nginx:*`")
+            _check_form(_IMAGE, name, "of an image: write one like `image:nginx:*`")
             return Selector("image", name, None, negated)
         case "network":
             _check_exact_name("network", name)
@@ -387,21 +412,25 @@ def _check_bare_name(word: str) -> None:
 def _container(name: str, negated: bool) -> Selector:
     if name.startswith("/") and _CONTAINER.fullmatch(name[1:]):
         raise WordError(f"{shown(name)}: write the name without the slash, {shown(name[1:])}")
-    _check_form(_CONTAINER, name, "container", "letters, digits, `_`, `.`, `-`, with `*` as wildcard")
+    _check_form(
+        _CONTAINER, name, "of a container: it has letters, digits, `_`, `.`, `-`; `*` is a wildcard"
+    )
     return Selector("container", name, None, negated)
 
 
 def _compose(name: str, negated: bool) -> Selector:
     project, slash, service = name.partition("/")
     for part in (project, service) if slash else (project,):
-        _check_form(_CONTAINER, part, "compose", "like `compose:PROJECT` or `compose:PROJECT/SERVICE`")
+        _check_form(
+            _CONTAINER, part, "for compose: write `compose:PROJECT` or `compose:PROJECT/SERVICE`"
+        )
     return Selector("compose", project, service if slash else None, negated)
 
 
-def _check_form(form: re.Pattern[str], name: str, what: str, how: str) -> None:
+def _check_form(form: re.Pattern[str], name: str, how: str) -> None:
     check_text(name)
     if not form.fullmatch(name):
-        raise WordError(f"{shown(name)} is no {what} name: write it {how}".replace("it l", "l", 0))
+        raise WordError(f"{shown(name)} is no name {how}")
 
 
 def _check_exact_name(kind: str, name: str) -> None:
@@ -411,12 +440,51 @@ def _check_exact_name(kind: str, name: str) -> None:
 
 
 def _why_no_kind(kind: str, name: str) -> str:
-    word = f"{kind}:{name}"
+    word = shown(f"{kind}:{name}")
     try:
         _parse_range(name, ())
     except WordError:
-        near = nearest(kind, SELECTOR_KINDS)
-        return f"{shown(word)}: there is no selector `{kind}:`" + (
-            near or f": write a container's name or one of {', '.join(f'{k}:' for k in SELECTOR_KINDS)}"
-        )
-    return f"{shown(word)} holds a port: write {shown(kind)} here and the port in `ports`"
+        kinds = ", ".join(f"`{known}:`" for known in SELECTOR_KINDS)
+        near = nearest(kind, SELECTOR_KINDS) or f": write a container's name or one of {kinds}"
+        return f"{word}: there is no selector {shown(kind + ':')}{near}"
+    return f"{word} holds a port: write {shown(kind)} here and the port in `ports`"
+
+
+# --- expectations ------------------------------------------------------------------------------
+
+
+def check_question_source(word: str) -> None:
+    """``from`` of an expectation: an address (``@INTERFACE`` may follow), a container, ``host``."""
+    check_text(word)
+    name, at, interface = word.partition("@")
+    if at:
+        if parse_interface(interface).name.endswith("*"):
+            raise WordError(f"{shown(word)}: write one interface, without `*`")
+        parse_address(name)
+    elif looks_like_address(name):
+        parse_address(name)
+    else:
+        _check_one_container(name, word)
+
+
+def check_question_target(word: str) -> None:
+    """``to`` of an expectation: ``NAME:PORT[/PROTOCOL]``, ``:PORT``, ``ADDRESS:PORT``."""
+    check_text(word)
+    match = _HOST_PORTS.fullmatch(word)
+    if match is None:
+        raise WordError(f"{shown(word)} has no port: write NAME:PORT, ADDRESS:PORT or :PORT")
+    host, ports = match.groups()
+    if ports != PortKeyword.ICMP.value:
+        asked = _parse_range(ports, ())
+        if asked.first != asked.last:
+            raise WordError(f"{shown(word)}: one port can be asked for, not a range")
+    if host and (host.startswith("[") or looks_like_address(host)):
+        _host_address(word, host, ports)
+    elif host:
+        _check_one_container(host, word)
+
+
+def _check_one_container(name: str, word: str) -> None:
+    bare = name.removeprefix("container:").removeprefix("/")
+    if "*" in bare or not _CONTAINER.fullmatch(bare):
+        raise WordError(f"{shown(word)}: write one address or the name of one container")

@@ -170,10 +170,7 @@ def _is_dockers_chain(name: str) -> bool:
 
 def _docker_chains(state: TablesState) -> set[str]:
     return {
-        name
-        for chains in state.tables.values()
-        for name in chains
-        if name.startswith("DOCKER")
+        name for chains in state.tables.values() for name in chains if name.startswith("DOCKER")
     }
 
 

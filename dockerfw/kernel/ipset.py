@@ -58,9 +58,7 @@ def read(
     return states
 
 
-def counters(
-    runner: Runner, names: Collection[str]
-) -> dict[str, dict[str, tuple[int, int]]]:
+def counters(runner: Runner, names: Collection[str]) -> dict[str, dict[str, tuple[int, int]]]:
     """Set name -> entry -> (packets, bytes), for the sets of ``names`` that exist."""
     states, foreign_entries = _headers(require(runner, ["ipset", "list", "-t"]))
     result: dict[str, dict[str, tuple[int, int]]] = {}
@@ -135,7 +133,7 @@ def _dump(
     One ``ipset save`` dumps every set of the host, unwanted entries too; one each costs a
     process each.
     """
-    filled = [name for name in names if states[name].count]
+    filled = sorted(name for name in names if states[name].count)
     others = foreign_entries + sum(s.count for s in states.values() if s.name not in filled)
     texts: Iterator[str] = (require(runner, ["ipset", "save", name]) for name in filled)
     if len(filled) > 1 and others <= _ENTRIES_A_PROCESS * (len(filled) - 1):

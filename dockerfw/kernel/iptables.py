@@ -62,9 +62,7 @@ def commit(runner: Runner, flavour: Flavour, family: Family, text: str) -> None:
     _run(runner, flavour, family, "restore", options, stdin=text)
 
 
-def commit_by_python_iptables(
-    runner: Runner, flavour: Flavour, family: Family, text: str
-) -> None:
+def commit_by_python_iptables(runner: Runner, flavour: Flavour, family: Family, text: str) -> None:
     """As `commit`, by the python-iptables package, in a process of its own.
 
     It knows iptables-legacy only. Raises `Failed`.

@@ -49,9 +49,7 @@ class NotInstalled(Failed):
 class Runner(Protocol):
     """The seam between dockerfw and the world; tests bring their own."""
 
-    def run(
-        self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60
-    ) -> Completed:
+    def run(self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60) -> Completed:
         """Run a program to its end (``timeout`` in seconds).
 
         Raises `NotInstalled` when there is no such program and `Failed` when it does not end.
@@ -66,9 +64,7 @@ class Runner(Protocol):
 class SystemRunner:
     """Runs programs of this host, in the caller's own network namespace."""
 
-    def run(
-        self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60
-    ) -> Completed:
+    def run(self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60) -> Completed:
         program = shutil.which(argv[0], path=SEARCH_PATH)
         if program is None:
             raise not_installed(argv[0])

@@ -127,8 +127,7 @@ def _element_lines(verb: str, elements: Iterable[tuple[str, str]]) -> list[str]:
     for name, element in sorted(elements):
         by_set.setdefault(name, []).append(element)
     return [
-        f"{verb} element {TABLE} {name} {{ {', '.join(found)} }}"
-        for name, found in by_set.items()
+        f"{verb} element {TABLE} {name} {{ {', '.join(found)} }}" for name, found in by_set.items()
     ]
 
 

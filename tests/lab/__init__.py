@@ -31,35 +31,37 @@ write). Nothing of it is ever on the machine's disk.
   ``write(path, text, mode=0o644)``, ``read(path)``, ``path(path)`` (its files from out here);
   ``sysctl(name, value)``.
 * ``bridge(name, *gateways)``; ``container(name, {bridge: (address/length, ...)})``: a namespace
-  on that bridge, with the gateway as default route; ``veth(name, peer=place)``;
-  ``outside``: the world, see below. Names of containers are unique in a host.
+  on that bridge, with the gateway as default route. Names of containers are unique in a host;
+  ``outside``: the world, see below.
 
 **Place** (`place.py`) is a network namespace with a name: the host itself, the outside, a
 container, and a real engine's container. All have:
 
-* ``listen(*ports)``: "80/tcp", "53/udp"; answers with the place's name; ``quiet()`` ends it;
+* ``listen(*ports, address="::")``: "80/tcp"; answers with the place's name; ``quiet()`` ends it;
   ``received()``: what came to its listeners since the last call, with the source address.
-* ``tcp(address, port, source=None)``, ``udp(…)``, ``ping(address)``, ``syn(…)`` (a hand-made
-  SYN: any source, any destination, also 127.0.0.1 by the neighbour's MAC) -> `Answer`:
-  ``outcome`` is "answered" (then ``text`` is the name of who answered), "connected" (TCP
-  accepted, nobody spoke), "refused", "unreachable" or "silent"; ``reached`` for the first two.
+* ``tcp(address, port, source=None)``, ``udp(…)``, ``ping(address)`` -> `Answer`: ``outcome`` is
+  "answered" (then ``text`` is the name of who answered), "connected" (TCP accepted, nobody
+  spoke), "refused", "unreachable" or "silent"; ``reached`` is True for the first two.
 * ``flow(protocol, address, port)`` -> `Flow`: a connection that stays; ``ask()`` -> did an
   answer come; ``close()``.
 * ``forge(Packet(...), via="eth0", mac=None)``: any packet onto the wire; ``sniff(interface)``
   -> `Sniffer`; ``seen()`` -> the packets that arrived, as `Packet`.
-* ``hammer(targets, sources=…)`` -> `Hammer`: connects as fast as it can in a process of its
-  own; ``tries()`` so far; ``stop()`` -> `Blows` (tries, accepted).
+* ``hammer((address, port[, source]), …)`` -> `Hammer`: connects as fast as it can in a process
+  of its own; ``count()`` so far; ``stop()`` -> `Blows` (tries, accepted).
 * ``run`` and ``start`` as a host has, in this place's network.
 
 ``probe([Probe(place, "tcp", "172.18.0.2", 80), …], patience=1.0)`` sends all at once and takes
-as long as the most patient one. Silence is judged by the clock, so `disagreements` asks again,
-and longer, where an answer was expected and none came: use it for tables.
+as long as its patience, in seconds, if one stays silent. Silence is judged by the clock, so
+`patient` (gives the answers) and `disagreements` (gives sentences) ask again, and longer, where
+an answer was expected and none came: use one of them for tables.
 
 **Outside** (`host.outside`) is joined to the host by eth0 to eth0: the host is 203.0.113.1 and
 2001:db8:1::1; the outside has 203.0.113.2 and .9, 198.51.100.7, 192.0.2.7, 2001:db8:1::2 and
-::9, 2001:db8:10::7, 2001:db8:20::7; ``add(address)`` gives it more. The host routes back to all
-of them; the outside routes 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 and fd00::/8 through the
-host: the neighbour who goes straight to container addresses.
+::9, 2001:db8:10::7, 2001:db8:20::7; ``add(address)`` gives it more;
+``syn(address, port, source=…)`` is a hand-made SYN to the host's MAC, from any source to any
+destination (127.0.0.1 by a neighbour): did a SYN-ACK come. The host routes back to all of them;
+the outside routes 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 and fd00::/8 through the host: the
+neighbour who goes straight to container addresses.
 
 **Engine** (`engine.py`) is dockerd in a host: "20.10" is the machine's own; "26.1" and "28.5"
 run in Debian roots that `roots.py` makes once into /var/cache/dockerfw-lab

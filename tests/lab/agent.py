@@ -58,9 +58,10 @@ def _family(address: str) -> socket.AddressFamily:
 class Listener:
     """A server socket; answers every question with the name of the place that it is in."""
 
-    def __init__(self, agent: Agent, space: str, name: str, protocol: str, port: int) -> None:
+    def __init__(self, agent: Agent, space: str, name: str, end: tuple[str, str, int]) -> None:
         self.agent, self.space, self.name = agent, space, name
-        self.protocol, self.port = protocol, port
+        self.protocol, address, self.port = end
+        protocol = self.protocol
         kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
         with agent.inside(space):
             self.socket = socket.socket(socket.AF_INET6, kind)
@@ -68,7 +69,7 @@ class Listener:
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         if protocol == "udp":
             self.socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
-        self.socket.bind(("::", port))
+        self.socket.bind((address if ":" in address else f"::ffff:{address}", self.port))
         if protocol == "tcp":
             self.socket.listen(1024)
         self.socket.setblocking(False)
@@ -318,9 +319,9 @@ class Agent:
         with open(f"/proc/sys/{name}", "w", encoding="ascii") as file:  # noqa: PTH123 - no pathlib: it costs a third of the start
             file.write(value)
 
-    def do_listen(self, at: str, name: str, ports: list[tuple[str, int]]) -> None:
+    def do_listen(self, at: str, name: str, ports: list[tuple[str, int]], address: str) -> None:
         for protocol, port in ports:
-            listener = Listener(self, at, name, protocol, port)
+            listener = Listener(self, at, name, (protocol, address, port))
             self.listeners.setdefault(at, []).append(listener)
 
     def do_quiet(self, at: str) -> None:

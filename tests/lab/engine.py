@@ -187,6 +187,7 @@ class Engine(Closable):
         script = 'exec dockerd "$@" >>/run/lab/dockerd.log 2>&1'
         argv = ["sh", "-c", script, "sh", *self.options]
         self._daemon = process.start(self._namespaces.enter(argv))
+        self.host.agent.started.append(self._daemon)
         if not becomes_true(lambda: self.alive or self._daemon_ended(), _SECONDS_TO_START):
             msg = f"dockerd {self.version} gives no answer:\n{self._tail()}"
             raise LabError(msg)

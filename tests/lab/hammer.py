@@ -87,7 +87,10 @@ class Hammer:
 
 
 def main() -> None:
-    order: dict[str, Any] = json.loads(sys.stdin.readline())
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(0, 1)  # no further than the line's end: the next line may follow at once
+    order: dict[str, Any] = json.loads(line)
     hammer = Hammer([(a, p, s) for a, p, s in order["targets"]])
     os.set_blocking(0, False)
     deadline = time.monotonic() + order["seconds"]
@@ -97,5 +100,6 @@ def main() -> None:
             heard = os.read(0, 4096)
             if not heard:
                 break
-            hammer.report()
+            for _ in range(heard.count(b"\n")):
+                hammer.report()
     hammer.report()

@@ -131,12 +131,13 @@ class Host(Place, Closable):
         self.legacy = False
         self.at_end: list[Callable[[], None]] = []
         self._child = self._begin()
+        self._agent = Agent(self._child)
         _running.add(self)
         try:
             self.pid = self._own_pid()
             proc = f"/proc/{self.pid}/ns"
             super().__init__(
-                Agent(self._child),
+                self._agent,
                 "host",
                 "host",
                 Namespaces(f"{proc}/mnt", f"{proc}/net", f"{proc}/pid"),
@@ -324,6 +325,7 @@ class Host(Place, Closable):
                 child.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             child.wait(5)
-        process.end(child)
+        for started in (child, *self._agent.started):
+            process.end(started)
         while self.at_end:
             self.at_end.pop()()

@@ -29,11 +29,15 @@ _AGENT_TIMEOUT = 60.0
 
 
 class Agent:
-    """The pipe to a host's first process (`tests.lab.agent`)."""
+    """The pipe to a host's first process (`tests.lab.agent`).
+
+    ``started`` are the processes that were left running in the host: it buries them at its end.
+    """
 
     def __init__(self, child: subprocess.Popen[str]) -> None:
         self._child = child
         self._lock = threading.Lock()
+        self.started: list[subprocess.Popen[str]] = []
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Do one command; `LabError` with its own words when it cannot be done."""
@@ -118,20 +122,31 @@ def probe(probes: Sequence[Probe], patience: float = PATIENCE) -> list[Answer]:
     return [Answer(cast("Outcome", a["outcome"]), a["text"]) for a in answers]
 
 
+def patient(
+    expected: Sequence[tuple[Probe, bool]], *, brief: float = 0.2, patience: float = 3.0
+) -> list[Answer]:
+    """The answers to all probes; True beside a probe says that it should be reached.
+
+    Silence where an answer is expected may be a slow machine: those probes are sent once more,
+    with ``patience``.
+    """
+    answers = probe([one for one, _ in expected], brief)
+    again = [n for n, (_, open_) in enumerate(expected) if open_ and not answers[n].reached]
+    second = probe([expected[n][0] for n in again], patience)
+    for n, answer in zip(again, second, strict=True):
+        answers[n] = answer
+    return answers
+
+
 def disagreements(
     expected: Iterable[tuple[Probe, bool]], *, brief: float = 0.2, patience: float = 3.0
 ) -> list[str]:
     """The probes that were answered otherwise than expected, each as a sentence.
 
-    True: reached (answered or connected). False: not reached. Silence in spite of an expectation
-    may be a slow machine: those probes are sent once more, with ``patience``.
+    True: reached (answered or connected). False: not reached. As patient as `patient`.
     """
     table = list(expected)
-    answers = probe([one for one, _ in table], brief)
-    again = [n for n, (_, open_) in enumerate(table) if open_ and not answers[n].reached]
-    second = probe([table[n][0] for n in again], patience)
-    for n, answer in zip(again, second, strict=True):
-        answers[n] = answer
+    answers = patient(table, brief=brief, patience=patience)
     return [
         f"{one}: {answer}, but should be {'reached' if open_ else 'closed'}"
         for (one, open_), answer in zip(table, answers, strict=True)
@@ -311,10 +326,10 @@ class Place:
 
     # --- answering -----------------------------------------------------------------------------
 
-    def listen(self, *ports: str) -> None:
-        """Answer on ``80/tcp``, ``53/udp``, … on every address of this place."""
+    def listen(self, *ports: str, address: str = "::") -> None:
+        """Answer on ``80/tcp``, ``53/udp``, … on every address of this place, or on one."""
         wanted = [(port.partition("/")[2], int(port.partition("/")[0])) for port in ports]
-        self.agent.ask("listen", at=self.space, name=self.name, ports=wanted)
+        self.agent.ask("listen", at=self.space, name=self.name, ports=wanted, address=address)
 
     def quiet(self) -> None:
         """Close every listener of this place."""
@@ -364,7 +379,9 @@ class Place:
     ) -> subprocess.Popen[str]:
         """Start a command in this network; it ends with the host at the latest."""
         inside = self.namespaces.enter(argv)
-        return process.start(inside, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+        child = process.start(inside, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+        self.agent.started.append(child)
+        return child
 
     def ip(self, *lines: str) -> None:
         """Commands of ``ip``, one a line, in one go."""

@@ -108,9 +108,17 @@ def start(
 
 def end(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
     """Kill a process of ours with all that it started in its session, and bury it."""
+    # nsenter's child first: nsenter buries it then. An orphan would stay as a zombie, and hold
+    # its namespaces, until the machine's process 1 gets round to it.
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    with suppress(OSError, subprocess.TimeoutExpired):
+        for child in children.read_text(encoding="ascii").split():
+            os.kill(int(child), signal.SIGKILL)
+        process.wait(1)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
-            stream.close()
+            with suppress(BrokenPipeError):
+                stream.close()

@@ -3,20 +3,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerfw.compile import compile_ruleset
 from dockerfw.host import HostFacts
 from dockerfw.inventory import Inventory
-from dockerfw.kernelstate import KernelState
 from dockerfw.plan import Plan, plan
 from dockerfw.policy import Address, Policy
-from dockerfw.ruleset import FAMILIES, Family, Hook, Packet, Port, Rule, Ruleset, Seal
+from dockerfw.ruleset import Family, Hook, Packet, Port, Rule, Ruleset
 from tests.oracle import Question, allowed_sources
-from tests.replay import Replay, Tables, seal_passes
+from tests.replay import NO_SEAL, Replay, Tables, seal_passes
 from tests.strategies import (
     as_address,
     cut_points,
@@ -152,3 +152,156 @@ def test_the_rules_let_pass_exactly_what_the_policy_means(
     ruleset = situation.ruleset()
     for question in situation.questions(Random(seed), 12):
         assert_agrees(situation, ruleset, question)
+
+
+# --- from one state to another -------------------------------------------------------------------
+
+_FOREIGN_RULES = {
+    "FORWARD": (
+        "-i eth0 -j ACCEPT",
+        "-j ufw-before-forward",
+        "-s 203.0.113.0/24 -j DROP",
+        "-j DOCKER-FORWARD",
+    ),
+    "INPUT": ("-p tcp -m tcp --dport 22 -j ACCEPT", "-j ufw-before-input", "-j LOG"),
+    "DOCKER-USER": ("-j RETURN", "-i eth0 -j ACCEPT"),
+    "PREROUTING": ("-j MARK --set-xmark 0x1/0xff", "-i wg0 -j ACCEPT"),
+}
+
+
+@st.composite
+def foreign_tables(draw: st.DrawFn) -> Tables:
+    """One family's tables before dockerfw came: with Docker's chains or without, and others'."""
+    rules = {
+        chain: draw(st.lists(st.sampled_from(pool), max_size=3))
+        for chain, pool in _FOREIGN_RULES.items()
+    }
+    chains = {"INPUT": rules["INPUT"], "FORWARD": rules["FORWARD"], "OUTPUT": []}
+    chains |= {"DOCKER-FORWARD": [], "ufw-before-forward": ["-j ACCEPT"], "ufw-before-input": []}
+    if draw(st.booleans()):
+        chains["DOCKER-USER"] = rules["DOCKER-USER"]
+        chains["FORWARD"].insert(draw(st.integers(0, len(rules["FORWARD"]))), "-j DOCKER-USER")
+    return {"mangle": {"PREROUTING": rules["PREROUTING"], "INPUT": []}, "filter": chains}
+
+
+def _plan(kernel: Replay, situation: Situation, ruleset: Ruleset) -> Plan:
+    seal_update = None if kernel.seal == ruleset.seal else "the seal"
+    return plan(kernel.state(), ruleset, situation.facts, seal_update)
+
+
+def _commit(kernel: Replay, situation: Situation, ruleset: Ruleset) -> None:
+    for _ in kernel.run(_plan(kernel, situation, ruleset).steps, ruleset.seal):
+        pass
+
+
+@profile(share=0.4)
+@given(policies, inventories(), foreign_tables(), foreign_tables())
+def test_a_second_plan_is_empty_and_foreign_rules_stay(
+    policy: Policy, inventory: Inventory, ipv4: Tables, ipv6: Tables
+) -> None:
+    situation = Situation(policy, inventory, facts_for(inventory))
+    ruleset = situation.ruleset()
+    assert ruleset == situation.ruleset()
+    kernel = Replay({4: ipv4, 6: ipv6}, [ruleset], situation.facts.addresses)
+    before = kernel.foreign_rules()
+    for done in kernel.run(_plan(kernel, situation, ruleset).steps, ruleset.seal):
+        now = kernel.foreign_rules()
+        assert {place: now.get(place) for place in before} == before, done
+        assert all(not rules for place, rules in now.items() if place not in before), done
+    assert _plan(kernel, situation, ruleset).steps == ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A packet, whether it passed before the change and whether it passes after it."""
+
+    way: Way
+    source: Address
+    before: bool
+    after: bool
+
+    def fault(self, now: bool) -> str | None:
+        if now and not (self.before or self.after):
+            return f"{self}\npasses, and did neither before nor will it after"
+        if self.before and self.after and not now:
+            return f"{self}\nis dropped, and passed before and will pass after"
+        return None
+
+
+def _interesting_probes(
+    old: Situation, new: Situation, before: Ruleset, after: Ruleset, random: Random
+) -> list[Probe]:
+    """One packet for each pair of ways through the old and the new rules that any can take."""
+    found: dict[object, Probe] = {}
+    for question in [*old.questions(random, 6), *new.questions(random, 6)]:
+        family = question.family
+        edges = old.edges(family) | new.edges(family)
+        edges |= network_edges(before, family) | network_edges(after, family)
+        for way in ways(question, new.facts, old.inventory, new.inventory):
+            for number in sorted(edges):
+                source = as_address(number, family)
+                passed, old_path = passes(before, way, source, old)
+                will_pass, new_path = passes(after, way, source, new)
+                signature = (way, passed, will_pass, old_path, new_path)
+                found.setdefault(signature, Probe(way, source, passed, will_pass))
+    return list(found.values())
+
+
+def _together(one: Inventory, other: Inventory) -> Inventory:
+    """The bridges of both: what stands on the host while Docker goes from one to the other."""
+    return Inventory(networks=(*one.networks, *other.networks))
+
+
+NO_DOCKERFW = Ruleset((), (), NO_SEAL, 0, 0)
+
+
+@profile(share=0.6)
+@given(
+    st.one_of(st.none(), policies),
+    inventories(),
+    st.one_of(st.none(), policies),
+    st.one_of(st.none(), inventories()),
+    st.integers(0, 30),
+    st.integers(0, 2**32),
+)
+def test_no_state_on_the_way_opens_or_cuts_more_than_the_change_itself(
+    old_policy: Policy | None,
+    inventory: Inventory,
+    new_policy: Policy | None,
+    new_inventory: Inventory | None,
+    killed_after: int,
+    seed: int,
+) -> None:
+    """Also when the commit is killed at any point, and another one begins where it stopped."""
+    inventories = (inventory, new_inventory or inventory)
+    facts = facts_for(*inventories)
+    policy = new_policy or old_policy or Policy()
+    old = Situation(old_policy or policy, inventories[0], facts)
+    new = Situation(policy, inventories[1], facts)
+    after = new.ruleset()
+    before = old.ruleset() if old_policy else NO_DOCKERFW
+    kernel = Replay({4: _docker(), 6: _docker()}, [before, after], facts.addresses)
+    if old_policy:
+        _commit(kernel, old, before)
+    probes = _interesting_probes(old, new, before, after, Random(seed))
+    here = replace(new, inventory=_together(*inventories))
+
+    def check(done: str) -> None:
+        now = kernel.ruleset()
+        for probe in probes:
+            fault = probe.fault(passes(now, probe.way, probe.source, here)[0])
+            assert fault is None, f"after {done}\n{fault}"
+
+    for done in islice(kernel.run(_plan(kernel, new, after).steps, after.seal), killed_after):
+        check(done)
+    for done in kernel.run(_plan(kernel, new, after).steps, after.seal):
+        check(f"{done} (second run)")
+    assert _plan(kernel, new, after).steps == ()
+    assert set(kernel.sets) == {ipset.name for ipset in after.sets}
+
+
+def _docker() -> Tables:
+    return {
+        "mangle": {"PREROUTING": [], "INPUT": []},
+        "filter": {"INPUT": [], "FORWARD": ["-j DOCKER-USER"], "OUTPUT": [], "DOCKER-USER": []},
+    }

@@ -1,0 +1,150 @@
+"""The windows of DOCKER-USER: Docker and other tools move, bypass and flush the chains.
+
+An outside host that may not reach the database connects as fast as it can on all three paths
+while that happens. Without the seal the test must *see* connections get through (where Docker
+has that window at all); with it there must be none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.lab.engine import Engine, Version
+from tests.lab.host import Host
+from tests.lab.place import Blows, Hammer
+from tests.lab.wait import until
+
+POLICY = """
+[[allow]]
+to    = "db"
+ports = [5432]
+from  = ["198.51.100.0/24", "2001:db8:10::/48"]
+"""
+STRANGER_V4, STRANGER_V6 = "203.0.113.9", "2001:db8:1::9"
+OFFICE_V4 = "198.51.100.7"
+
+
+class Scene(NamedTuple):
+    host: Host
+    engine: Engine
+    paths: tuple[tuple[str, int, str], ...]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "20.10",
+        pytest.param("26.1", marks=pytest.mark.slow),
+        "28.5",
+    ],
+)
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    version: Version = request.param
+    with Host() as host, Engine(host, version, "--live-restore") as engine:
+        database = engine.container("db", "-p", "5432:5432", env={"PORT": "5432"})
+        host.write("/etc/dockerfw/config.toml", POLICY)
+        paths = (
+            ("203.0.113.1", 5432, STRANGER_V4),
+            ("2001:db8:1::1", 5432, STRANGER_V6),
+            (database.address, 5432, STRANGER_V4),
+        )
+        yield Scene(host, engine, paths)
+
+
+def create_networks(scene: Scene, hammer: Hammer) -> None:
+    """25 times: engines up to 27 take the jump out and put it back at each."""
+    names = [f"late{number}" for number in range(25)]
+    for name in names:
+        scene.engine.docker("network", "create", name)
+    scene.engine.docker("network", "rm", *names)
+    go_on(hammer)
+
+
+def foreign_accept(scene: Scene, hammer: Hammer) -> None:
+    """Another tool puts an ACCEPT on top of FORWARD and INPUT."""
+    for program in ("iptables", "ip6tables"):
+        for chain in ("FORWARD", "INPUT"):
+            scene.host.run([program, "-I", chain, "-j", "ACCEPT"])
+    go_on(hammer)
+
+
+def undo_foreign_accept(scene: Scene) -> None:
+    for program in ("iptables", "ip6tables"):
+        for chain in ("FORWARD", "INPUT"):
+            scene.host.run([program, "-D", chain, "-j", "ACCEPT"])
+
+
+def flush(scene: Scene, hammer: Hammer) -> None:
+    """``iptables -F``: Docker's filter rules and ours are gone, its NAT and proxies stay."""
+    for program in ("iptables", "ip6tables"):
+        scene.host.run([program, "-P", "FORWARD", "ACCEPT"])
+        scene.host.run([program, "-F"])
+    go_on(hammer)
+
+
+def restart(scene: Scene, hammer: Hammer) -> None:
+    """dockerd restarts and keeps its containers (live-restore)."""
+    scene.engine.restart()
+    go_on(hammer)
+
+
+def nothing(scene: Scene) -> None:
+    """Nothing to undo."""
+
+
+def restarted(scene: Scene) -> None:
+    """Docker brings its own rules back."""
+    scene.engine.restart()
+
+
+class Fault(NamedTuple):
+    happen: Callable[[Scene, Hammer], None]
+    undo: Callable[[Scene], None]
+    leaks_on: tuple[str, ...]
+    """The engines on which the chains alone let connections through for certain."""
+
+
+FAULTS = [
+    Fault(create_networks, nothing, ("20.10", "26.1")),
+    Fault(foreign_accept, undo_foreign_accept, ("20.10", "26.1", "28.5")),
+    Fault(restart, nothing, ()),
+    Fault(flush, restarted, ("20.10", "26.1", "28.5")),
+]
+
+
+def go_on(hammer: Hammer) -> None:
+    """Let the hammer try some hundred times more in the state as it is now."""
+    begun = hammer.count().tries
+    until(lambda: hammer.count().tries > begun + 600, "the hammer to go on", seconds=30)
+
+
+def hammered(scene: Scene, fault: Fault) -> Blows:
+    with scene.host.outside.hammer(*scene.paths) as hammer:
+        go_on(hammer)
+        fault.happen(scene, hammer)
+        return hammer.stop()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.happen.__name__)
+def test_no_denied_connection_is_accepted_while_the_rules_are_moved(
+    scene: Scene, fault: Fault
+) -> None:
+    scene.host.dockerfw("apply", "--yes")
+    if scene.engine.version in fault.leaks_on:
+        scene.host.run(["nft", "delete", "table", "inet", "dockerfw"])
+        bare = hammered(scene, fault)
+        fault.undo(scene)
+        assert bare.total > 0, f"without the seal nothing leaked: {bare}"
+        scene.host.dockerfw("apply", "--yes")
+
+    sealed = hammered(scene, fault)
+
+    assert sealed.total == 0, sealed
+    assert sealed.tries > 1000, sealed
+    fault.undo(scene)
+    scene.host.dockerfw("apply", "--yes")
+    office = scene.host.outside.tcp("203.0.113.1", 5432, source=OFFICE_V4, patience=5)
+    assert office.text == "db", "what is allowed works again after the next apply"
