@@ -14,10 +14,9 @@ import click
 from dockerfw import __version__, diff, inventoryfile, operations, schema
 from dockerfw.docker import Docker
 from dockerfw.errors import DockerfwError, Failed, PolicyError, UsageError
-from dockerfw.host import HostFacts
 from dockerfw.inventory import Inventory
 from dockerfw.kernel.run import SystemRunner, detach
-from dockerfw.operations import Judged, Session
+from dockerfw.operations import RECORDED, Judged, Session
 from dockerfw.plan import Plan
 from dockerfw.policyfiles import PolicyText, collect
 from dockerfw.state import Pending, State
@@ -121,7 +120,7 @@ def check(config: Path, inventory_path: Path | None, as_json: bool, quiet: bool)
     policy = text.parse()
     warnings = (*text.warnings, *policy.warnings)
     if inventory_path is not None:
-        judged = operations.judge(text, _read_inventory(inventory_path), HostFacts())
+        judged = operations.judge(text, _read_inventory(inventory_path), RECORDED)
         warnings = judged.warnings
     if as_json:
         _print_json({"valid": True, "warnings": list(warnings)})
@@ -169,8 +168,7 @@ def plan(
 
 def _judged_from_file(text: PolicyText, inventory: Inventory) -> Judged:
     """A plan against an empty kernel."""
-    facts = HostFacts(br_netfilter=(True, True))
-    judged = operations.judge(text, inventory, facts)
+    judged = operations.judge(text, inventory, RECORDED)
     return operations.against_nothing(judged)
 
 

@@ -396,9 +396,7 @@ class _Compiler:
         statements: tuple[Allow | Deny, ...] = (*self.policy.allows, *self.policy.denies)
         for statement in statements:
             for container in self._named_exactly(statement):
-                ranges = [s for s in statement.ports if isinstance(s, PortRange)]
-                ports = found.setdefault(container.id, set())
-                ports.update(port for one in ranges for port in _expanded(one))
+                found.setdefault(container.id, set()).update(_named_ports(statement))
         return {name: frozenset(ports) for name, ports in found.items()}
 
     def _host_network_ports(
@@ -406,8 +404,7 @@ class _Compiler:
     ) -> frozenset[Port]:
         if isinstance(statement, Deny) and not statement.ports:
             return self.named_host_ports.get(container.id, frozenset())
-        ranges = [s for s in statement.ports if isinstance(s, PortRange)]
-        return frozenset(port for one in ranges for port in _expanded(one))
+        return _named_ports(statement)
 
     # geography: what the inventory alone decides
 
@@ -724,6 +721,15 @@ def _wide(ports: PortRange) -> bool:
 
 def _expanded(ports: PortRange) -> Iterator[Port]:
     return (Port(ports.protocol, number) for number in range(ports.first, ports.last + 1))
+
+
+def _named_ports(statement: Allow | Deny) -> frozenset[Port]:
+    """The ports that a rule on a host-network container guards.
+
+    A range too wide to be expanded guards none: it would close the host's own services.
+    """
+    ranges = [s for s in statement.ports if isinstance(s, PortRange) and not _wide(s)]
+    return frozenset(port for one in ranges for port in _expanded(one))
 
 
 def _spans(ports: Iterable[PortRange | PortKeyword]) -> Iterator[_Span]:

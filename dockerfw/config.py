@@ -378,6 +378,7 @@ class _Sources:
         return self._reference(word)
 
     def _prefixed(self, node: _Node, kind: str, name: str) -> Source | None:
+        words.check_named(kind, name)
         match kind:
             case "iface":
                 return words.parse_interface(name)
@@ -600,8 +601,7 @@ def _choice(node: _Node | None, known: tuple[_T, ...], default: _T) -> _T:
         if node.value == word:
             return word
     choices = " or ".join(f'"{word}"' for word in known)
-    near = nearest(node.value, map(str, known)) if isinstance(node.value, str) else ""
-    node.error(f"{shown(node.value)} is unknown here: write {choices}{near}")
+    node.error(f"{shown(node.value)} is unknown here: write {choices}")
     return default
 
 

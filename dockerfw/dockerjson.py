@@ -57,8 +57,7 @@ class Reading:
         self.warnings: list[str] = []
 
     def warn(self, sentence: str) -> None:
-        if sentence not in self.warnings:
-            self.warnings.append(sentence)
+        self.warnings.append(sentence)
 
     @contextmanager
     def tolerating(self, what: str) -> Iterator[None]:

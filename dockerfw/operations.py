@@ -31,6 +31,9 @@ from dockerfw.state import Applied, Pending, State
 CLOSED = Policy(baseline=())
 """What a lockdown enforces: nobody but this host reaches any container port."""
 
+RECORDED = HostFacts(br_netfilter=(True, True))
+"""The host of a recorded inventory: one that can enforce everything."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -285,7 +288,7 @@ def explain_now(
         session.require_root()
         facts = kernel_facts.read(session.runner)
     else:
-        facts = HostFacts(br_netfilter=(True, True))
+        facts = RECORDED
     if config is not None:
         policy = collect(config, for_kernel=False).parse()
     else:

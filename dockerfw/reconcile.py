@@ -104,7 +104,9 @@ class Reconciler:
         elif step.tool == "nft":
             seal.commit(self.runner, step.text)
         elif step.family is not None:
-            iptables.commit(self.runner, facts.flavour, step.family, step.text)
+            python = committer == "python-iptables" and facts.flavour == "legacy"
+            write = iptables.commit_by_python_iptables if python else iptables.commit
+            write(self.runner, facts.flavour, step.family, step.text)
 
     # taking everything out
 

@@ -10,8 +10,9 @@ rule differently.
 from __future__ import annotations
 
 from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from re import compile as compile_regex
+from socket import AF_INET6, inet_ntop
 
 from dockerfw.kernelstate import SetState
 from dockerfw.ruleset import (
@@ -159,6 +160,12 @@ def _part_text(part: IPv4Network | IPv6Network | Port | str, family: Family) -> 
         return f"{_word(part.protocol)}:{part.number:d}"
     if isinstance(part, str):
         return _word(part)
-    if part.prefixlen == part.max_prefixlen:
-        return str(part.network_address)
-    return str(part)
+    address = _address_text(part.network_address)
+    return address if part.prefixlen == part.max_prefixlen else f"{address}/{part.prefixlen}"
+
+
+def _address_text(address: IPv4Address | IPv6Address) -> str:
+    """As the C library writes it: Python's ``::1:2`` is its ``::0.1.0.2``."""
+    if address.version == 4:
+        return str(address)
+    return inet_ntop(AF_INET6, address.packed)

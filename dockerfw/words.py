@@ -109,6 +109,12 @@ def check_text(word: str) -> None:
         raise WordError(f"{shown(word)} has a space at its end: write {shown(word.strip())}")
 
 
+def check_named(kind: str, name: str) -> None:
+    """Refuse ``kind:`` with nothing behind it."""
+    if not name.strip():
+        raise WordError(f"{shown(kind + ':')} has no name: write one behind the colon")
+
+
 def split_prefix(word: str) -> tuple[str, str] | None:
     """``("label", "tier=db")`` of ``label:tier=db``; None where no ``word:`` stands in front."""
     match = _PREFIX.fullmatch(word)
@@ -374,6 +380,7 @@ def parse_target(word: str) -> Selector:
 
 def parse_selector(kind: str, name: str, *, negated: bool = False) -> Selector:
     """The selector ``kind:name``; raises for ``service``, which is still to come."""
+    check_named(kind, name)
     match kind:
         case "container":
             return _container(name, negated)

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_interface
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -73,6 +74,7 @@ class Outside(Place):
     def __init__(self, host: Host, namespaces: Namespaces) -> None:
         super().__init__(host.agent, "outside", "outside", namespaces)
         self._host = host
+        self._ports = count(41000)
 
     def add(self, *addresses: str) -> None:
         """Give the outside further addresses; the host routes back to them."""
@@ -91,7 +93,6 @@ class Outside(Place):
         port: int,
         *,
         source: str = "203.0.113.9",
-        source_port: int = 40001,
         patience: float = 1.0,
     ) -> bool:
         """Send a hand-made SYN to the host's MAC; whether a SYN-ACK for it came back.
@@ -99,6 +100,8 @@ class Outside(Place):
         Unlike `tcp` it can ask for an address that this side would never route to the host,
         such as 127.0.0.1.
         """
+        # A new port each time: SYN-ACKs are sent again, and an earlier one's must not count.
+        source_port = next(self._ports)
         with self.sniff() as sniffer:
             self.forge(Packet("tcp", source, address, source_port, port))
             return becomes_true(

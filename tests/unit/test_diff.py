@@ -5,8 +5,7 @@ from ipaddress import ip_address, ip_network
 from random import Random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from dockerfw.compile import compile_ruleset
 from dockerfw.diff import Diff, diff

@@ -568,6 +568,16 @@ def test_a_task_is_also_at_its_address_on_the_gateway_bridge(engine: FakeEngine)
     )
 
 
+def test_a_container_on_the_gateway_bridge_itself_is_there_once(engine: FakeEngine) -> None:
+    in_a_swarm(engine)
+    place = {"NetworkID": GATEWAY, "IPAddress": "172.18.0.3"}
+    engine.answers["/containers/json"] = [container(NetworkSettings=on(docker_gwbridge=place))]
+    inventory = read(engine)
+    assert inventory.endpoints(one(inventory)) == (
+        Endpoint("docker_gwbridge", GATEWAY, IPv4Address("172.18.0.3"), None),
+    )
+
+
 def test_the_gateway_bridge_may_vanish_after_it_was_listed(engine: FakeEngine) -> None:
     in_a_swarm(engine)
     del engine.answers[f"/networks/{GATEWAY}"]
@@ -656,6 +666,21 @@ def test_three_calls_serve_five_hundred_containers(engine: FakeEngine) -> None:
     assert len(inventory.containers) == 500
 
 
+def test_what_is_kept_of_a_container_is_forgotten_with_it(engine: FakeEngine) -> None:
+    mode = {"com.docker.network.bridge.gateway_mode_ipv4": "routed"}
+    engine.answers["/networks"] = [network(Options=mode)]
+    engine.answers["/containers/json"] = [container(Image=IMAGE, Labels={"a": "b"})]
+    engine.answers[f"/images/{IMAGE}/json"] = {}
+    engine.answers[f"/containers/{WEB}/json"] = {"Config": {"Image": "nginx:1"}}
+    with connected(engine) as docker:
+        docker.read_inventory({}, need_images=True, need_labels=True)
+        assert [len(kept) for kept in (docker._image_names, docker._image_labels)] == [1, 1]
+        assert len(docker._routed) == 1
+        engine.answers["/containers/json"] = []
+        docker.read_inventory({}, need_images=True, need_labels=True)
+        assert [docker._image_names, docker._image_labels, docker._routed] == [{}, {}, {}]
+
+
 def test_what_is_not_needed_is_not_asked_for(engine: FakeEngine) -> None:
     engine.answers["/networks"] = [network()]
     engine.answers["/containers/json"] = [container(Image=IMAGE, Labels={"tier": "cache"})]
@@ -685,6 +710,7 @@ BROKEN_CONTAINERS = {
     "names that are numbers": container(Names=[7]),
     "a port beyond 65535": with_ports({"PrivatePort": 80, "PublicPort": 65536, "Type": "tcp"}),
     "a port that is text": with_ports({"PrivatePort": 80, "PublicPort": "80", "Type": "tcp"}),
+    "a port that is true": with_ports({"PrivatePort": 80, "PublicPort": True, "Type": "tcp"}),
     "no private port": with_ports({"PublicPort": 80, "Type": "tcp"}),
     "an unknown protocol": with_ports({"PrivatePort": 80, "PublicPort": 80, "Type": "quic"}),
     "a host address that is none": with_ports({"IP": "x", "PrivatePort": 1, "PublicPort": 1}),
@@ -843,6 +869,9 @@ def test_a_remote_engine_may_be_recorded(monkeypatch: pytest.MonkeyPatch) -> Non
         def __init__(self, **options: Any) -> None:
             asked.append(options)
 
+        def close(self) -> None:
+            asked.clear()
+
         def version(self) -> dict[str, Any]:
             return {"Version": "28.5.2", "ApiVersion": "1.51", "Os": "linux"}
 
@@ -853,6 +882,10 @@ def test_a_remote_engine_may_be_recorded(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Docker.connect(url, remote_ok=True).engine.version == "28.5.2"
     assert asked[0]["base_url"] == url
     assert asked[0]["version"] == "auto"
+    monkeypatch.setattr(Client, "info", lambda _: {"SecurityOptions": ["name=rootless"]})
+    with pytest.raises(Failed, match="rootless"):
+        Docker.connect(url, remote_ok=True)
+    assert asked == [], "the connection to a refused engine stays open"
 
 
 @pytest.mark.parametrize(

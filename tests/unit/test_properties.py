@@ -222,9 +222,9 @@ class Probe:
 
     def fault(self, now: bool) -> str | None:
         if now and not (self.before or self.after):
-            return f"{self}\npasses, and did neither before nor will it after"
+            return f"{self.way.hook} {self.way.from_(self.source)}\npasses, and did neither before nor will it after"
         if self.before and self.after and not now:
-            return f"{self}\nis dropped, and passed before and will pass after"
+            return f"{self.way.hook} {self.way.from_(self.source)}\nis dropped, and passed before and will pass after"
         return None
 
 

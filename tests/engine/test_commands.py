@@ -1,0 +1,308 @@
+"""The commands, as a sysadmin uses them: exit statuses, confirm, lockdown, boot, remove."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.lab.engine import Engine, EngineContainer
+from tests.lab.host import Host
+from tests.lab.place import Answer
+from tests.lab.wait import until
+
+CONFIG = "/etc/dockerfw/config.toml"
+OFFICE, STRANGER = "198.51.100.7", "203.0.113.9"
+OFFICE_ONLY = """
+[[allow]]
+to    = "db"
+ports = [5432]
+from  = ["198.51.100.0/24", "2001:db8:10::/48"]
+"""
+EVERYONE = """
+[[allow]]
+to    = "db"
+ports = [5432]
+from  = ["any"]
+"""
+
+
+class Scene(NamedTuple):
+    host: Host
+    engine: Engine
+    db: EngineContainer
+
+    def policy(self, text: str) -> None:
+        self.host.write(CONFIG, text, mode=0o600)
+
+    def status(self, *arguments: str) -> int:
+        return self.host.dockerfw(*arguments, check=False).returncode
+
+    def reach(self, source: str, *, patience: float = 0.5) -> Answer:
+        return self.host.outside.tcp("203.0.113.1", 5432, source=source, patience=patience)
+
+    def kernel(self) -> str:
+        """All of this host's netfilter but the counters."""
+        commands = ("iptables-save", "ip6tables-save", "ipset save", "nft list ruleset")
+        text = "\n".join(self.host.run(command.split()).stdout for command in commands)
+        text = re.sub(r"\[\d+:\d+\]|^#.*|packets \d+ bytes \d+|initval \S+", "", text, flags=re.M)
+        return re.sub(r"\n+", "\n", text)
+
+
+@pytest.fixture(scope="module")
+def docker_host() -> Iterator[Scene]:
+    with Host() as host, Engine(host, "20.10") as engine:
+        yield Scene(host, engine, engine.container("db", "-p", "5432:5432", env={"PORT": "5432"}))
+
+
+@pytest.fixture
+def scene(docker_host: Scene) -> Iterator[Scene]:
+    """A host on which nothing of dockerfw stands."""
+    yield docker_host
+    docker_host.host.dockerfw("remove", "--yes")
+
+
+def test_plan_is_3_until_apply_has_run_and_0_after_it(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    assert scene.status("plan") == 3
+    assert scene.status("status") == 3
+    assert scene.status("apply", "--yes") == 0
+    assert scene.status("plan") == 0
+    assert scene.status("status") == 0
+
+
+def test_a_second_apply_writes_nothing_and_counters_survive(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    assert scene.reach(OFFICE).text == "db"
+    assert scene.reach(STRANGER).outcome == "silent"
+    before = scene.host.run(["ipset", "save"]).stdout
+
+    again = json.loads(scene.host.dockerfw("apply", "--json").stdout)
+
+    assert again["wrote"] is False
+    assert scene.host.run(["ipset", "save"]).stdout == before
+    told = json.loads(scene.host.dockerfw("status", "--json").stdout)
+    assert told["allowed"], "the packets of the office are counted"
+    assert told["denied"], "the packets of the stranger are counted"
+
+
+def test_a_bad_policy_is_told_with_file_and_line_and_changes_nothing(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    before = scene.kernel()
+    scene.policy('[[allow]]\nto = "db"\nports = [0]\nfrom = ["officee"]\n')
+
+    done = scene.host.dockerfw("apply", check=False)
+
+    assert done.returncode == 2
+    assert f"{CONFIG}:3:" in done.stderr
+    assert f"{CONFIG}:4:" in done.stderr
+    assert scene.kernel() == before
+
+
+def test_a_broken_expectation_stops_the_apply(scene: Scene) -> None:
+    scene.policy(EVERYONE + '[[expect]]\nfrom = "203.0.113.9"\nto = "db:5432"\nis = "denied"\n')
+    before = scene.kernel()
+    done = scene.host.dockerfw("apply", "--yes", check=False)
+    assert done.returncode == 2
+    assert f"{CONFIG}:6:" in done.stderr
+    assert scene.kernel() == before
+
+
+def test_strict_takes_a_warning_for_an_error(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY + '[[allow]]\nto = "nobody"\nports = [80]\nfrom = ["any"]\n')
+    assert scene.status("apply", "--yes", "--strict") == 2
+    assert scene.status("apply", "--yes") == 0
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "status"])
+def test_without_docker_the_answer_is_one_sentence(scene: Scene, command: str) -> None:
+    scene.policy(OFFICE_ONLY)
+    done = scene.host.dockerfw(command, "-H", "unix:///run/no.sock", check=False)
+    assert done.returncode == (3 if command == "status" else 1)
+    assert "Traceback" not in done.stderr
+    assert "/run/no.sock" in done.stdout + done.stderr
+
+
+def test_a_remote_engine_is_refused(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    before = scene.kernel()
+    done = scene.host.dockerfw("apply", "-H", "tcp://203.0.113.77:2375", check=False)
+    assert done.returncode == 1
+    assert scene.kernel() == before
+
+
+def test_an_unconfirmed_first_apply_takes_everything_out_again(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    before = scene.kernel()
+    done = scene.host.dockerfw("apply", "--confirm", "1", check=False)
+    assert done.returncode == 1
+    assert "rolled back" in done.stderr
+    assert scene.kernel() == before
+
+
+def test_an_unconfirmed_apply_goes_back_to_the_policy_before_it(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    before = scene.kernel()
+    scene.policy(EVERYONE)
+    assert scene.status("apply", "--confirm", "1") == 1
+    assert scene.kernel() == before
+    assert scene.reach(STRANGER).outcome == "silent"
+
+
+def begin_confirm(scene: Scene, seconds: int) -> Any:
+    """`apply --confirm` in the background, waiting for an answer."""
+    python = scene.host.dockerfw("--version").args
+    assert "--version" in python
+    argv = [*python[: python.index("--version")], "apply", "--confirm", str(seconds)]
+    child = scene.host.start(argv[argv.index("-m") - 1 :])
+    until(lambda: scene.reach(STRANGER).text == "db", "the new policy to hold", 30)
+    return child
+
+
+def test_confirm_keeps_it(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    scene.policy(EVERYONE)
+    child = begin_confirm(scene, 60)
+    scene.host.dockerfw("confirm")
+    assert child.wait(30) == 0
+    assert scene.reach(STRANGER).text == "db"
+    assert scene.status("confirm") == 1, "there is nothing to confirm any more"
+
+
+def test_it_rolls_back_although_the_apply_was_killed(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    scene.policy(EVERYONE)
+    child = begin_confirm(scene, 4)
+    child.send_signal(signal.SIGKILL)
+    child.wait(10)
+    until(lambda: scene.reach(STRANGER).outcome == "silent", "the roll-back", 40)
+    assert scene.reach(OFFICE).text == "db"
+
+
+def test_observe_drops_nothing_and_counts_what_it_would(scene: Scene) -> None:
+    scene.policy('[firewall]\nmode = "observe"\n' + OFFICE_ONLY)
+    done = scene.host.dockerfw("apply", "--yes")
+    assert done.stdout.startswith("OBSERVING")
+    assert scene.host.dockerfw("plan").stdout.startswith("OBSERVING")
+    for address in ("203.0.113.1", "2001:db8:1::1"):
+        assert scene.host.outside.tcp(address, 5432).text == "db"
+    told = scene.host.dockerfw("status", check=False)
+    assert told.stdout.startswith("OBSERVING")
+    assert told.returncode == 3
+    denied = json.loads(scene.host.dockerfw("status", "--json", check=False).stdout)["denied"]
+    assert sum(row["packets"] for row in denied) >= 2
+
+
+def test_reject_answers_at_once(scene: Scene) -> None:
+    scene.policy('[firewall]\non_deny = "reject"\n' + OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    assert scene.reach(STRANGER).outcome == "refused"
+    assert scene.host.outside.tcp("2001:db8:1::1", 5432).outcome == "refused"
+    assert scene.reach(OFFICE).text == "db"
+
+
+def test_lockdown_closes_to_everyone_until_the_next_apply(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY.replace("5432", "5432, 6000"))
+    scene.host.dockerfw("apply", "--yes")
+    scene.db.listen("6000/tcp")
+    flow = scene.host.outside.flow("tcp", scene.db.address, 6000, source=OFFICE)
+    assert flow.ask()
+    scene.host.dockerfw("lockdown")
+    assert not flow.ask(), "flows that stand are closed too"
+    assert scene.reach(OFFICE).outcome == "silent"
+    assert scene.host.tcp("203.0.113.1", 5432).text == "db", "this host itself still reaches it"
+    scene.host.dockerfw("apply")
+    assert scene.reach(OFFICE).text == "db"
+
+
+def test_status_is_3_as_soon_as_a_container_has_moved(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    scene.engine.container("late")
+    assert scene.status("status") == 3
+    scene.engine.docker("rm", "-f", "late")
+    assert scene.status("status") == 0
+
+
+def test_status_tells_when_the_file_says_something_else(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    scene.policy(EVERYONE)
+    told = json.loads(scene.host.dockerfw("status", "--json", check=False).stdout)
+    assert told["policy_differs"] is True
+    assert scene.reach(STRANGER).outcome == "silent", "only an apply puts it in force"
+
+
+def test_two_applies_at_once_both_end_well(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    python = scene.host.dockerfw("--version").args
+    own = " ".join(python[python.index("-m") - 1 : -1])
+    script = f"{own} apply --yes & {own} apply --yes; wait $!"
+    done = scene.host.run(["sh", "-ec", script])
+    assert scene.status("plan") == 0, done.stderr
+
+
+def test_after_a_boot_all_is_closed_and_host_ports_work_before_any_apply(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    scene.engine.stop()
+    for program in ("iptables", "ip6tables"):
+        for table in ("filter", "mangle", "nat"):
+            scene.host.run([program, "-t", table, "-F"])
+            scene.host.run([program, "-t", table, "-X"])
+    scene.host.run(["nft", "delete", "table", "inet", "dockerfw"])
+    scene.host.run(["ipset", "destroy"])
+
+    scene.host.dockerfw("boot")
+
+    paths = [("203.0.113.1", 5432, STRANGER), ("2001:db8:1::1", 5432, "2001:db8:1::9")]
+    with scene.host.outside.hammer(*paths) as hammer:
+        scene.engine.start()
+        scene.engine.docker("start", "db")
+        begun = hammer.count().tries
+        until(lambda: hammer.count().tries > begun + 300, "the hammer to go on", 30)
+        assert hammer.stop().total == 0
+    assert scene.reach(OFFICE, patience=5).text == "db", "by host port, without any apply"
+    assert "changed" in scene.host.dockerfw("boot").stdout
+    scene.host.dockerfw("apply")
+
+
+def test_remove_leaves_the_kernel_as_it_was(scene: Scene) -> None:
+    before = scene.kernel()
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    assert scene.kernel() != before
+    scene.host.dockerfw("remove", "--yes")
+    assert scene.kernel() == before
+    assert scene.status("remove") == 2, "without a terminal it wants --yes"
+
+
+def test_explain_says_by_which_line(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    allowed = scene.host.dockerfw("explain", OFFICE, "db:5432")
+    assert f"{CONFIG}:2" in allowed.stdout
+    assert scene.status("explain", STRANGER, "db:5432") == 3
+    assert scene.status("explain", STRANGER, "nobody:5432") == 2
+
+
+def test_a_recorded_inventory_serves_plan_check_and_explain(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.write("/run/inventory.json", scene.host.dockerfw("inventory").stdout)
+    recorded = ("--inventory", "/run/inventory.json", "-c", CONFIG)
+    assert scene.status("check", *recorded) == 0
+    assert scene.status("plan", *recorded) == 3
+    assert scene.status("explain", OFFICE, "db:5432", *recorded) == 0
+
+
+def test_the_schema_is_a_json_document(scene: Scene) -> None:
+    assert "$schema" in json.loads(scene.host.dockerfw("schema").stdout)
