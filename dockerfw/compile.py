@@ -613,17 +613,38 @@ class _Compiler:
         )
 
     def _input(self, family: Family) -> tuple[Rule, ...]:
+        published = f"dockerfw-pub{family}"
         return (
             Rule((InInterface("lo"),), Return(), "this host itself"),
-            Rule((Reply(),), Goto(OK), "answers"),
+            # docker-proxy asks nothing from the port that it listens on: what comes there as a
+            # reply belongs to a connection that somebody forged, or that lost its entry and was
+            # taken up again the other way round. A host-network container does ask from its port.
+            Rule((InSet(published, ("dst", "dst"), negated=True), Reply()), Goto(OK), "answers"),
+            self._answers_to_host_network(family),
             self._forged_container(family),
             self._forged(
-                (AddressType("src", "LOCAL"), AddressType("dst", "LOCAL")),
+                (AddressType("src", "LOCAL"), self._heard_by_this_host_alone(family)),
                 "forged: an address of this host",
             ),
             Rule((self._marked(),), Goto(OK), "by host port"),
-            Rule((InSet(f"dockerfw-pub{family}", ("dst", "dst")),), Goto(DENY), "to docker-proxy"),
+            Rule((InSet(published, ("dst", "dst")),), Goto(DENY), "to docker-proxy"),
         )
+
+    def _answers_to_host_network(self, family: Family) -> Rule:
+        """From and to broadcast addresses there are no answers, only packets made by hand."""
+        one_to_one: list[Match] = [AddressType("dst", "LOCAL")]
+        if family == 4:
+            one_to_one.append(AddressType("src", "UNICAST"))
+        host_network = InSet(f"dockerfw-hostnet{family}", ("dst", "dst"))
+        return Rule((host_network, *one_to_one, Reply()), Goto(OK), "answers to the host network")
+
+    @staticmethod
+    def _heard_by_this_host_alone(family: Family) -> Match:
+        """What this host sends to many it hears itself, with its own address as the source."""
+        if family == 4:
+            return AddressType("dst", "LOCAL")
+        # Not LOCAL: an anycast address of this host is not, in IPv6.
+        return Destination(ip_network("ff00::/8"), negated=True)
 
     def _deny(self, family: Family) -> tuple[Rule, ...]:
         count = Rule((InSet(f"dockerfw-target{family}", ("dst",)),), Count(), "denied, counted")

@@ -18,8 +18,7 @@ from dockerfw.docker import Docker
 from dockerfw.errors import DockerfwError, Failed, PolicyError
 from dockerfw.host import Flavour, HostFacts
 from dockerfw.inventory import Inventory
-from dockerfw.kernel import facts as kernel_facts
-from dockerfw.kernel import ipset, seal
+from dockerfw.kernel import facts as kernel_facts, ipset, seal
 from dockerfw.kernel.run import Runner
 from dockerfw.kernelstate import KernelState, TablesState
 from dockerfw.policy import Allow, Deny, Policy, Selector, SelectorSource
@@ -151,6 +150,7 @@ def roll_back(session: Session) -> None:
     """Undo an apply that was not confirmed: the policy before it, or nothing of ours at all."""
     if not session.state.restore_previous():
         session.reconciler.remove()
+        session.state.forget()
         return
     policy, _, _ = policy_in_force(session)
     session.reconciler.commit(policy, session.inventory(policy))
@@ -176,7 +176,8 @@ def await_confirm(session: Session, pending: Pending, ask: Callable[[float], boo
     while True:
         now = session.state.pending()
         if now is None or now.token != pending.token:
-            return session.state.was_kept(pending.token)
+            with session.state.lock(lambda _: None):  # until a roll-back is through
+                return session.state.was_kept(pending.token)
         answer = ask(pending.deadline - time.time())
         if answer is True:
             session.state.keep()

@@ -57,7 +57,15 @@ class Created:
     """What this plan makes that is not ours by name: ``remove`` takes it out again."""
 
     family: Family
-    what: Literal["DOCKER-USER", "FORWARD jump", "mangle table", "filter table"]
+    what: Literal[
+        "DOCKER-USER",
+        "FORWARD jump",
+        "mangle table",
+        "filter table",
+        "mangle PREROUTING",
+        "filter INPUT",
+        "filter FORWARD",
+    ]
 
 
 @dataclass(frozen=True, slots=True)

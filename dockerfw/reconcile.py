@@ -6,8 +6,9 @@ It never decides what the policy means, and never talks to Docker.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from dockerfw import jumps, plan as planning
 from dockerfw.compile import compile_ruleset
@@ -17,7 +18,7 @@ from dockerfw.inventory import Inventory
 from dockerfw.kernel import facts as kernel_facts, ipset, iptables, seal
 from dockerfw.kernel.run import Runner
 from dockerfw.kernelstate import KernelState
-from dockerfw.plan import Plan, Step
+from dockerfw.plan import Created, Plan, Step
 from dockerfw.policy import Committer, Policy
 from dockerfw.ruleset import INPUT, MAIN, PRE, Family, Ruleset, Table
 from dockerfw.state import State
@@ -84,7 +85,7 @@ class Reconciler:
         for _ in range(ATTEMPTS):
             if look.plan.in_sync:
                 return Result(first, look, steps, tuple(notes))
-            self.state.remember_created(look.plan.creates)
+            self.state.remember_created((*look.plan.creates, *self._base_chains_to_come(look)))
             for step in look.plan.steps:
                 self.write(step, look.facts, policy.committer)
             steps += len(look.plan.steps)
@@ -96,6 +97,24 @@ class Reconciler:
             f"the kernel does not stay as written ({what}): another tool seems to rewrite the "
             "same tables; see dockerfw status"
         )
+
+    def _base_chains_to_come(self, look: Observation) -> Iterator[Created]:
+        """The base chains that our first jumps bring into being.
+
+        iptables-nft makes a base chain when it is first written to, and ``iptables-save`` prints
+        those that are not there yet all the same.
+        """
+        new = [f for f, tables in look.live.tables.items() if not tables.chain("filter", MAIN)]
+        if look.facts.flavour != "nft" or not new:
+            return
+        listed = self.runner.run(["nft", "list", "chains"])
+        if listed.status != 0:
+            return
+        there = set(_listed_chains(listed.stdout))
+        for family in new:
+            for what in _BASE_CHAINS:
+                if f"{_INET[family]} {what}" not in there:
+                    yield Created(family, what)
 
     def write(self, step: Step, facts: HostFacts, committer: Committer) -> None:
         """One step, as one transaction of its tool."""
@@ -139,19 +158,38 @@ class Reconciler:
             ipset.commit(self.runner, "".join(f"destroy {name}\n" for name in sorted(live.sets)))
 
     def _remove_empty_tables(self, facts: HostFacts, family: Family, created: set[str]) -> None:
-        """A table that dockerfw made and that nobody has used since.
+        """Base chains and tables that dockerfw made and that nobody has used since.
 
-        The chains that held our jumps are deleted by name in the same transaction: that fails
-        where one has got a rule in the meantime, and nothing is lost.
+        The chains are deleted by name first: that fails where one has got a rule in the
+        meantime, and nothing is lost.
         """
         state = iptables.read(self.runner, facts.flavour, family)
+        for what in sorted(created.intersection(_BASE_CHAINS)):
+            table, _, name = what.partition(" ")
+            chain = state.tables.get(table, {}).get(name)
+            if chain is not None and chain.policy == "ACCEPT" and not chain.rules:
+                self.runner.run(["nft", "delete", "chain", _INET[family], table, name])
         for table, chains in state.tables.items():
             unused = all(c.policy == "ACCEPT" and not c.rules for c in chains.values())
             if f"{table} table" in created and unused:
-                inet = "ip" if family == 4 else "ip6"
-                held = [chain for at, chain, _ in _JUMPS if at == table and chain in chains]
-                lines = [f"delete chain {inet} {table} {name}\n" for name in held]
-                seal.commit(self.runner, "".join([*lines, f"delete table {inet} {table}\n"]))
+                self.runner.run(["nft", "delete", "table", _INET[family], table])
+
+
+_INET: Mapping[Family, str] = {4: "ip", 6: "ip6"}
+_BASE_CHAINS: tuple[
+    Literal["mangle PREROUTING"], Literal["filter INPUT"], Literal["filter FORWARD"]
+] = ("mangle PREROUTING", "filter INPUT", "filter FORWARD")
+
+
+def _listed_chains(text: str) -> Iterator[str]:
+    """``ip filter INPUT``, … out of ``nft list chains``."""
+    table = ""
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["table"]:
+            table = " ".join(words[1:3])
+        elif words[:1] == ["chain"]:
+            yield f"{table} {words[1]}"
 
 
 def with_foreign_ports(inventory: Inventory, facts: HostFacts) -> Inventory:
