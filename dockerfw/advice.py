@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from dockerfw.compile import SPAN_OVER
 from dockerfw.explain import nearest
 from dockerfw.host import HostFacts
 from dockerfw.inventory import Container, Inventory, Network, PublishedPort
@@ -143,7 +144,10 @@ class _Advisor:
         self.guarded = {
             name
             for statement in _statements(policy)
-            if any(isinstance(spec, PortRange) for spec in statement.ports)
+            if any(
+                isinstance(spec, PortRange) and spec.last - spec.first < SPAN_OVER
+                for spec in statement.ports
+            )
             for name in _exact_names(statement.to)
         }
 
@@ -241,7 +245,8 @@ class _Advisor:
         name = one.container.name
         yield (
             f"{name} is on the host's network, where a rule guards only the port numbers that it "
-            f'writes for that very name: write to = "{name}" with ports, such as ports = [9100]'
+            f'writes for that very name, in ranges of up to {SPAN_OVER:,} ports: write to = "{name}" '
+            "with ports, such as ports = [9100]"
         )
 
     def _elsewhere(self, statement: Statement, one: _Named) -> Iterator[str]:

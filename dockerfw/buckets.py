@@ -212,6 +212,7 @@ def _anywhere(network: IPNetwork) -> IPNetwork | None:
     return None if network.prefixlen == 1 else network
 
 
+@lru_cache(maxsize=1 << 14)
 def _port(text: str) -> Port:
     protocol, _, number = text.partition(":")
     if protocol in ("icmp", "ipv6-icmp"):

@@ -397,7 +397,10 @@ def _maybe(path: Path | None) -> Inventory | None:
 def inventory(docker_host: str | None) -> int:
     """Record what runs, for --inventory; may read a remote engine."""
     docker = Docker.connect(docker_host, remote_ok=True)
-    click.echo(inventoryfile.dump(docker.read_inventory({}, need_images=True, need_labels=True)))
+    found = docker.read_inventory({}, need_images=True, need_labels=True)
+    docker.close()
+    _warn(docker.warnings)
+    click.echo(inventoryfile.dump(found), nl=False)
     return 0
 
 

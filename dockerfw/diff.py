@@ -28,9 +28,9 @@ from dockerfw.inventory import Inventory
 from dockerfw.kernelstate import SetState, TablesState
 from dockerfw.plan import Plan
 from dockerfw.policy import Address, IPNetwork
-from dockerfw.reach import Difference, Side, Sources, differences
+from dockerfw.reach import Difference, Side, Sources, Span, differences, span_of, spans_of_text
 from dockerfw.render import chain_texts, set_state
-from dockerfw.ruleset import INSIDE, MAIN, PRE, PRE_INSIDE, Family, Port, Ruleset
+from dockerfw.ruleset import INSIDE, MAIN, PRE, PRE_INSIDE, Family, IPSet, Port, Ruleset
 from dockerfw.text import (
     Names,
     behind_text,
@@ -165,27 +165,49 @@ def diff(
     meant that is no longer wanted, and what the baseline was; without them such a set is shown
     by its name, and the baseline taken for unchanged.
     """
-    names = Names(inventory)
-    wanted_sets = {s.name: set_state(s) for s in ruleset.sets}
-    wanted_rules = [text for c in ruleset.chains for text in chain_texts(c)]
-    wanted_by_set = rules_by_set(wanted_rules)
-    bridges_pass = _baseline(wanted_rules)
-    live_rules = list(_live_rules(live_tables or {}))
-    known_before = before_installed and bool(live_rules)
-    old = Side(
-        live_sets if before_installed else {},
-        wanted_by_set | rules_by_set(live_rules),
-        _baseline(live_rules) if known_before else bridges_pass,
-    )
-    new = Side(wanted_sets, wanted_by_set, bridges_pass)
-    words = _Wording(names, frozenset(c.family for c in ruleset.chains))
-    changes = [*_baseline_change(old, new), *words.changes(differences(old, new))]
+    before = live_sets if before_installed else {}
+    old, new, found = compare(before, ruleset, (live_tables or {}) if before_installed else {})
+    words = _Wording(Names(inventory), frozenset(c.family for c in ruleset.chains))
+    changes = [*_baseline_change(old, new), *words.changes(found)]
     changes += words.guarded(old, new) if before_installed else words.closing(new)
-    return Diff(
-        changes=tuple(changes),
-        first_apply=not before_installed,
-        bridges_pass=bridges_pass,
+    return Diff(tuple(changes), first_apply=not before_installed, bridges_pass=new.baseline)
+
+
+def compare(
+    live_sets: Mapping[str, SetState],
+    ruleset: Ruleset,
+    live_tables: Mapping[Family, TablesState],
+) -> tuple[Side, Side, list[Difference]]:
+    """What stands, what should, and the differences, before anything is put into words."""
+    wanted_rules = [text for c in ruleset.chains for text in chain_texts(c)]
+    live_rules = list(_live_rules(live_tables))
+    wanted_by_set = rules_by_set(wanted_rules)
+    baseline = _baseline(wanted_rules)
+    old = Side(
+        live_sets,
+        wanted_by_set | rules_by_set(live_rules),
+        baseline=_baseline(live_rules) if live_rules else baseline,
     )
+    # A list set never changes under its name: no need to spell it out in text.
+    lists = {s.name: s for s in ruleset.sets if s.role == "frozen"}
+    states = {s.name: set_state(s) for s in ruleset.sets if s.name not in lists}
+    new = Side(states, wanted_by_set, baseline=baseline)
+    return old, new, list(differences(old, new, lambda name: _spans(name, lists, live_sets)))
+
+
+def _spans(
+    name: str, wanted: Mapping[str, IPSet], live: Mapping[str, SetState]
+) -> tuple[Span, ...] | None:
+    """What a list set holds, None when nobody knows."""
+    if name in wanted:
+        return tuple(
+            span_of(part)
+            for element in wanted[name].elements
+            for part in element
+            if isinstance(part, IPv4Network | IPv6Network)
+        )
+    entries = live[name].entries if name in live else None
+    return None if entries is None else tuple(spans_of_text(entries))
 
 
 def _live_rules(tables: Mapping[Family, TablesState]) -> Iterator[str]:

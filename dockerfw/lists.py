@@ -66,7 +66,7 @@ def parse_list(data: bytes) -> ListText:
             wrong.append((number, word))
             continue
         networks.append(network)
-        if whole_family(network):
+        if word.startswith(("0", ":")) and whole_family(network):  # it asks dearly for the rest
             whole.append((number, whole_family_hint(word)))
     errors = _explained(wrong)
     if text and not text.endswith("\n"):

@@ -60,6 +60,7 @@ class Session:
             need_images="image" in kinds,
             need_labels=bool(kinds & {"label", "compose", "service"}),
         )
+        docker.close()
         for warning in docker.warnings:
             self.say(f"warning: {warning}")
         return found

@@ -263,7 +263,6 @@ def _save(text: PolicyText, folder: Path) -> None:
         _save_into(text, folder)
         return
     # The folder appears with all that belongs in it.
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
         new = Path(temporary) / folder.name
         new.mkdir(mode=0o700)

@@ -7,63 +7,100 @@ does not open; what is still allowed, or was denied anyway, does not close.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    summarize_address_range,
+)
+from itertools import islice
 from typing import Literal, TypeAlias
 
 from dockerfw.buckets import (
-    Bucket,
     Inside,
     Interface,
     NetworkList,
+    Place,
     Source,
     Target,
     Verdict,
-    network_of,
     read_bucket,
     read_guarded,
 )
 from dockerfw.kernelstate import SetState
 from dockerfw.policy import IPNetwork
-from dockerfw.ruleset import Port
+from dockerfw.ruleset import Family, Port
 
 DifferenceKind: TypeAlias = Literal["open", "close", "deny", "lift"]
 Sources: TypeAlias = frozenset[Source]
+Span: TypeAlias = tuple[int, int]
+"""First and last address, as numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """``sources`` for whom a target opens, closes, is denied or no longer denied.
+
+    ``excepting`` are those within them for whom all stays as it is.
+    """
+
+    kind: DifferenceKind
+    target: Target
+    sources: Sources
+    excepting: Sources
+
+
+# --- one side of the comparison ------------------------------------------------------------------
 
 
 class Side:
-    """All targets of the live or the wanted state, with those who may or may not reach them."""
+    """The live or the wanted state: all targets, with those who may or may not reach them.
+
+    ``rules``: set name -> the rule that judges by it. ``baseline``: the Docker bridges pass.
+    """
 
     def __init__(
-        self, sets: Mapping[str, SetState], rules: Mapping[str, str], baseline: bool
+        self, sets: Mapping[str, SetState], rules: Mapping[str, str], *, baseline: bool
     ) -> None:
-        self._sets = sets
         self.baseline = baseline
+        self.buckets = {
+            name: bucket
+            for name, state in sets.items()
+            if (bucket := read_bucket(name, state.type, rules.get(name))) is not None
+        }
+        self._sets = sets
         self._targets: dict[Verdict, dict[Target, set[Source]]] = {
             "allow": defaultdict(set),
             "deny": defaultdict(set),
         }
         self._spans: dict[Verdict, dict[object, list[Target]]] = {"allow": {}, "deny": {}}
         self._subnets: dict[Verdict, list[Target]] = {"allow": [], "deny": []}
-        for name, state in sets.items():
-            bucket = read_bucket(name, state.type, rules.get(name))
-            if bucket is not None:
-                self._fill(bucket, state.entries or frozenset())
-        for verdict, targets in self._targets.items():
-            for target in targets:
+        self._hostnet = {f: self._host_network_ports(f) for f in (4, 6)}
+
+    def entries(self, name: str) -> frozenset[str]:
+        """Of a set that stands and was read; else none."""
+        state = self._sets.get(name)
+        return (state.entries if state else None) or frozenset()
+
+    def fill(self, where: set[tuple[Family, Place]]) -> None:
+        """Read the entries of these families and places, once."""
+        for name, bucket in self.buckets.items():
+            if (bucket.family, bucket.place) in where:
+                targets = self._targets[bucket.verdict]
+                for meaning in map(bucket.read, self.entries(name)):
+                    if meaning is not None:
+                        targets[meaning[0]].add(meaning[1])
+        for verdict, found in self._targets.items():
+            for target in found:
                 if target.subnet:
                     self._subnets[verdict].append(target)
                 elif target.where is None or target.first != target.last:
                     self._spans[verdict].setdefault(target[:3], []).append(target)
-        self._hostnet = {f: self._host_network_ports(f) for f in (4, 6)}
-
-    def _fill(self, bucket: Bucket, entries: frozenset[str]) -> None:
-        targets = self._targets[bucket.verdict]
-        for entry in entries:
-            if (meaning := bucket.read(entry)) is not None:
-                targets[meaning[0]].add(meaning[1])
 
     def _host_network_ports(self, family: int) -> frozenset[Port]:
         guarded = map(read_guarded, self.entries(f"dockerfw-hostnet{family}"))
@@ -106,84 +143,91 @@ class Side:
             for p in ports
         )
 
-    def entries(self, name: str) -> frozenset[str]:
-        """Of a set that stands and was read; else none."""
-        return self.networks(name) or frozenset()
-
-    def networks(self, name: str) -> frozenset[str] | None:
-        """What a list set holds; None: that was not read."""
-        state = self._sets.get(name)
-        return state.entries if state else None
-
 
 # --- arithmetic of sources -----------------------------------------------------------------------
 
 
+class _Spans:
+    """Addresses of one family: spans in order that neither overlap nor touch."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self.all: list[Span] = []
+        for first, last in sorted(spans):
+            if self.all and first <= self.all[-1][1] + 1:
+                self.all[-1] = (self.all[-1][0], max(self.all[-1][1], last))
+            else:
+                self.all.append((first, last))
+        self._firsts = [first for first, _ in self.all]
+
+    def holds(self, span: Span) -> bool:
+        at = bisect_right(self._firsts, span[0]) - 1
+        return at >= 0 and span[1] <= self.all[at][1]
+
+    def begins_in(self, span: Span) -> bool:
+        """Whether one of ours begins in this span."""
+        at = bisect_left(self._firsts, span[0])
+        return at < len(self._firsts) and self._firsts[at] <= span[1]
+
+    def without(self, other: _Spans) -> Iterator[Span]:
+        """What is in ours and not in the other ones."""
+        for first, last in self.all:
+            start = first
+            for cut_first, cut_last in other.overlapping(first, last):
+                if start < cut_first:
+                    yield start, cut_first - 1
+                start = max(start, cut_last + 1)
+            if start <= last:
+                yield start, last
+
+    def overlapping(self, first: int, last: int) -> Iterator[Span]:
+        """Those of ours that have an address from ``first`` to ``last``, in order."""
+        at = max(0, bisect_right(self._firsts, first) - 1)
+        while at < len(self.all) and self.all[at][0] <= last:
+            if self.all[at][1] >= first:
+                yield self.all[at]
+            at += 1
+
+
 class _Reach:
-    """Sources spelt out: lists by their networks, networks without overlaps."""
+    """Sources of one family spelt out: networks and lists as spans, the rest as it is."""
 
     def __init__(
-        self, sources: Sources, networks_of: Callable[[str], frozenset[str] | None]
+        self,
+        sources: Sources,
+        family: Family,
+        spans_of: Callable[[str], tuple[Span, ...] | None],
     ) -> None:
         self.others: set[Source] = set()
-        outside: list[IPNetwork] = []
-        inside: list[IPNetwork] = []
+        outside: list[Span] = []
+        inside: list[Span] = []
         for source in sources:
             match source:
                 case IPv4Network() | IPv6Network():
-                    outside.append(source)
+                    outside.append(span_of(source))
                 case Inside(network=network) if network is not None:
-                    inside.append(network)
+                    inside.append(span_of(network))
                 case NetworkList(name=name, cls=cls):
-                    entries = networks_of(name)
-                    if entries is None:
+                    spans = spans_of(name)
+                    if spans is None:
                         self.others.add(source)
-                    (outside if cls == "outside" else inside).extend(map(network_of, entries or ()))
+                    (outside if cls == "outside" else inside).extend(spans or ())
                 case _:
                     self.others.add(source)
-        self.outside = _index(outside)
-        self.inside = _index(inside)
-        self._outside_lengths = {n.prefixlen for n in self.outside}
-        self._inside_lengths = {n.prefixlen for n in self.inside}
-
-    def all(self) -> Iterator[Source]:
-        yield from self.outside
-        yield from map(Inside, self.inside)
-        yield from self.others
+        self.outside = _Spans(outside)
+        self.inside = _Spans(inside)
+        self._everyone = (0, 2 ** (32 if family == 4 else 128) - 1)
 
     def covers(self, source: Source) -> bool:
+        """Whether all of one of the others comes in here."""
         if source in self.others:
             return True
-        match source:
-            case IPv4Network() | IPv6Network():
-                return _within(source, self.outside, self._outside_lengths)
-            case Inside(network=network):
-                if network is None or Inside() in self.others:
-                    return Inside() in self.others
-                return _within(network, self.inside, self._inside_lengths)
-            case Interface(cls="inside"):
-                return Inside() in self.others or _pattern_covers(self.others, source)
-            case Interface():
-                return 0 in self._outside_lengths or _pattern_covers(self.others, source)
-        return False
-
-    def within(self, sources: Iterable[Source]) -> frozenset[Source]:
-        """Those of our outside networks that lie within a larger one of these."""
-        outer = {s for s in sources if isinstance(s, IPv4Network | IPv6Network)}
-        lengths = {n.prefixlen for n in outer}
-        return frozenset(n for n in self.outside if _within(n, outer, lengths))
-
-
-def _index(networks: list[IPNetwork]) -> set[IPNetwork]:
-    return set(collapse_addresses(networks))  # type: ignore[type-var]
-
-
-def _within(network: IPNetwork, outer: set[IPNetwork], lengths: set[int]) -> bool:
-    return any(
-        network.supernet(new_prefix=length) in outer
-        for length in lengths
-        if length <= network.prefixlen
-    )
+        if not isinstance(source, Interface):
+            return False
+        if source.cls == "inside" and Inside() in self.others:
+            return True
+        if source.cls == "outside" and self.outside.holds(self._everyone):
+            return True
+        return _pattern_covers(self.others, source)
 
 
 def _pattern_covers(others: Iterable[Source], wanted: Interface) -> bool:
@@ -196,64 +240,104 @@ def _pattern_covers(others: Iterable[Source], wanted: Interface) -> bool:
     )
 
 
+def span_of(network: IPNetwork) -> Span:
+    first = int(network.network_address)
+    return first, first | ((1 << (network.max_prefixlen - network.prefixlen)) - 1)
+
+
+def spans_of_text(entries: Iterable[str]) -> Iterator[Span]:
+    """Of the entries of a list set; those that are no networks (by hand) are passed over."""
+    for entry in entries:
+        address, _, length = entry.partition("/")
+        bits = 128 if ":" in address else 32
+        try:
+            first = int(IPv6Address(address) if bits == 128 else IPv4Address(address))
+            yield first, first | ((1 << (bits - int(length or bits))) - 1)
+        except ValueError:
+            continue
+
+
+def _networks(spans: Iterable[Span], family: Family) -> Iterator[IPNetwork]:
+    for first, last in spans:
+        if family == 4:
+            yield from summarize_address_range(IPv4Address(first), IPv4Address(last))
+        else:
+            yield from summarize_address_range(IPv6Address(first), IPv6Address(last))
+
+
 class _Arithmetic:
     """Differences of sources. Many targets have the same ones: each is worked out once."""
 
-    def __init__(self, old: Side, new: Side) -> None:
-        self._old = old
-        self._new = new
-        self._reaches: dict[Sources, _Reach] = {}
-        self._deltas: dict[tuple[Sources, Sources, Sources], tuple[Sources, Sources]] = {}
-
-    def _networks_of(self, name: str) -> frozenset[str] | None:
-        # A list never changes under its name: either side may know it.
-        found = self._new.networks(name)
-        return self._old.networks(name) if found is None else found
-
-    def _reach(self, sources: Sources) -> _Reach:
-        if sources not in self._reaches:
-            self._reaches[sources] = _Reach(sources, self._networks_of)
-        return self._reaches[sources]
+    def __init__(self, spans_of: Callable[[str], tuple[Span, ...] | None]) -> None:
+        self._spans_of = spans_of
+        self._reaches: dict[tuple[Sources, Family], _Reach] = {}
+        self._deltas: dict[object, tuple[Sources, Sources]] = {}
 
     def at(
         self, target: Target, verdict: Verdict, here: Side, there: Side
     ) -> tuple[Sources, Sources]:
         """For whom the verdict holds here and not there; and, within that, still holds there."""
+        having = here.sources(verdict, target)
+        if not having:
+            return frozenset(), frozenset()
+        besides = there.reaching(verdict, target)
         denied = here.reaching("deny", target) if verdict == "allow" else frozenset[Source]()
-        return self._delta(here.sources(verdict, target), there.reaching(verdict, target), denied)
-
-    def _delta(
-        self, having: Sources, besides: Sources, denied: Sources
-    ) -> tuple[Sources, Sources]:
-        """What of ``having`` is in neither other one; and what within that is in ``besides``."""
-        key = (having, besides, denied)
+        key = (having, besides, denied, target.family)
         if key not in self._deltas:
-            known, refused = self._reach(besides), self._reach(denied)
-            more = frozenset(
-                s
-                for s in self._reach(having).all()
-                if not known.covers(s) and not refused.covers(s)
-            )
-            self._deltas[key] = (more, known.within(more))
+            self._deltas[key] = self._delta(having, besides, denied, target.family)
         return self._deltas[key]
 
+    def _delta(
+        self, having: Sources, besides: Sources, denied: Sources, family: Family
+    ) -> tuple[Sources, Sources]:
+        mine, known, refused = (self._reach(s, family) for s in (having, besides, denied))
+        more = {s for s in mine.others if not known.covers(s) and not refused.covers(s)}
+        if Inside() not in known.others and Inside() not in refused.others:
+            spans, _ = _shortest(mine.inside, known.inside, refused.inside, family)
+            more |= {Inside(n) for n in spans}
+        networks, excepting = _shortest(mine.outside, known.outside, refused.outside, family)
+        return frozenset(more | networks), frozenset(excepting)
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """``sources`` for whom a target opens, closes, is denied or no longer denied.
+    def _reach(self, sources: Sources, family: Family) -> _Reach:
+        key = (sources, family)
+        if key not in self._reaches:
+            self._reaches[key] = _Reach(sources, family, self._spans_of)
+        return self._reaches[key]
 
-    ``excepting`` are those within them for whom all stays as it is.
+
+def _shortest(
+    mine: _Spans, known: _Spans, refused: _Spans, family: Family
+) -> tuple[set[IPNetwork], set[IPNetwork]]:
+    """What of ``mine`` is in neither other one, in as few networks as say it.
+
+    That is to the address, or, where this is shorter, whole networks and what is known of them.
     """
+    rest = _Spans(_Spans(mine.without(known)).without(refused))
+    touched = _Spans(span for span in mine.all if rest.begins_in(span))
+    roughly = set(_networks(touched.all, family))
+    if rest.all == touched.all:
+        return roughly, set()
+    exactly = set(islice(_networks(rest.all, family), len(roughly) + 1))
+    if len(exactly) <= len(roughly):
+        return exactly, set()
+    kept = touched.without(_Spans(touched.without(known)))
+    return roughly, set(_networks(kept, family))
 
-    kind: DifferenceKind
-    target: Target
-    sources: Sources
-    excepting: Sources
+
+# --- the comparison ------------------------------------------------------------------------------
 
 
-def differences(old: Side, new: Side) -> Iterator[Difference]:
-    """Target by target, in no order."""
-    count = _Arithmetic(old, new)
+def differences(
+    old: Side, new: Side, spans_of: Callable[[str], tuple[Span, ...] | None]
+) -> Iterator[Difference]:
+    """Target by target, in no order.
+
+    ``spans_of`` gives what a list set holds, None when that is not known.
+    """
+    changed = _changed_places(old, new)
+    old.fill(changed)
+    new.fill(changed)
+    count = _Arithmetic(spans_of)
     verdicts: tuple[tuple[Verdict, DifferenceKind, DifferenceKind], ...] = (
         ("allow", "open", "close"),
         ("deny", "deny", "lift"),
@@ -267,3 +351,13 @@ def differences(old: Side, new: Side) -> Iterator[Difference]:
                     yield Difference(gained, target, more, frozenset())
                 if less:
                     yield Difference(lost, target, less, kept)
+
+
+def _changed_places(old: Side, new: Side) -> set[tuple[Family, Place]]:
+    """Where any set, or the rule that uses it, is not the same: most of the time nowhere."""
+    changed = set()
+    for name in old.buckets.keys() | new.buckets.keys():
+        before, after = old.buckets.get(name), new.buckets.get(name)
+        if before != after or old.entries(name) != new.entries(name):
+            changed |= {(b.family, b.place) for b in (before, after) if b is not None}
+    return changed

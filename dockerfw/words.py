@@ -19,6 +19,7 @@ from ipaddress import (
     summarize_address_range,
 )
 from itertools import islice
+from socket import AF_INET, AF_INET6, inet_pton
 
 from dockerfw.policy import (
     Address,
@@ -133,13 +134,19 @@ def network_or_none(word: str) -> IPNetwork | None:
     """An IP address or a CIDR, in the one notation that is accepted; None for all else."""
     if not _CIDR.fullmatch(word):
         return None
+    # Lists have 100,000 lines: inet_pton and a tuple are twice as fast as ipaddress with text.
+    address, _, prefix = word.partition("/")
     try:
-        if ":" not in word:
-            return IPv4Network(word)
-        network = IPv6Network(word)
-    except ValueError:
+        if ":" not in address:
+            return IPv4Network((_number(AF_INET, address), int(prefix or 32)))
+        network = IPv6Network((_number(AF_INET6, address), int(prefix or 128)))
+    except (OSError, ValueError):
         return None
     return network if _mapped(network) is None else None
+
+
+def _number(family: int, address: str) -> int:
+    return int.from_bytes(inet_pton(family, address), "big")
 
 
 def parse_network(word: str) -> IPNetwork:

@@ -20,8 +20,8 @@ The reading:
   a container; an inside packet under ``bridge`` may use any host port but those of host-network
   containers, and reaches addresses that no container has (yet).
 * A host port is guarded when a container publishes it (wildcard bindings: on every address), or
-  when a rule that names a host-network container exactly writes it down as a number (on every
-  address). Host ports that nobody guards are not ours: all but forged packets pass.
+  when a rule that names a host-network container exactly writes it down, alone or in a range of
+  no more than 1,024 ports (on every address). Host ports that nobody guards are not ours: all but forged packets pass.
 * ``ports`` open the host ports that lead to them, ``published`` opens host ports alone; a binding
   to a loopback address is opened by nothing.
 * A deny with ``to`` alone is ``ports = ["all"]``, and closes those ports of an exactly named
@@ -121,6 +121,7 @@ class IntervalSet:
 
 
 NOTHING = IntervalSet()
+WIDE = 1024
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -269,7 +270,10 @@ class _Judge:
         return (*self.policy.allows, *self.policy.denies)
 
     def _writes_down_port(self, statement: Statement) -> bool:
-        return any(isinstance(s, PortRange) and self._in_range(s) for s in statement.ports)
+        return any(
+            isinstance(s, PortRange) and s.last - s.first < WIDE and self._in_range(s)
+            for s in statement.ports
+        )
 
     def _in_range(self, ports: PortRange) -> bool:
         question = self.question

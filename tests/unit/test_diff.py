@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from random import Random
 
 import pytest
 from hypothesis import given, strategies as st
 
+from dockerfw.buckets import Inside, Interface
 from dockerfw.compile import compile_ruleset
-from dockerfw.diff import Diff, diff
+from dockerfw.diff import Diff, compare, diff
 from dockerfw.host import HostFacts
 from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.kernelstate import ChainState, SetState, TablesState
 from dockerfw.plan import Plan, Step
 from dockerfw.policy import (
+    Address,
     AddressSource,
     Allow,
     AnySource,
@@ -30,10 +33,11 @@ from dockerfw.policy import (
     SelectorSource,
     Source,
 )
+from dockerfw.reach import Difference, Side, Sources
 from dockerfw.render import chain_texts, set_state
 from dockerfw.ruleset import Family, Ruleset
-from tests.oracle import allowed_sources
-from tests.strategies import facts_for, inventories, policies, profile, questions
+from tests.oracle import Question, allowed_sources
+from tests.strategies import as_address, facts_for, inventories, policies, profile, questions
 
 SHOP = Network(
     "n1",
@@ -181,6 +185,12 @@ CASES: list[tuple[str, Policy, Policy, list[str]]] = [
         allow("db", OFFICE, *tcp(5432)),
         allow("db", ANY, *tcp(5432)),
         ["+ db 5432/tcp opens to any"],
+    ),
+    (
+        "half of a network withdrawn is told to the address",
+        allow("db", nets("198.51.100.0/24"), *tcp(5432)),
+        allow("db", nets("198.51.100.0/25"), *tcp(5432)),
+        ["- db 5432/tcp closes to 198.51.100.128/25"],
     ),
     (
         "one family alone is named",
@@ -416,6 +426,19 @@ def test_entries_by_hand_that_mean_nothing_to_us_are_no_error() -> None:
     assert said(found) == ["- 192.0.2.1 gre closes to 10.0.0.0/8"]
 
 
+def test_a_list_that_goes_and_that_nobody_read_is_shown_by_its_name() -> None:
+    live = compiled(allow("db", nets(*LONG_LIST), *tcp(5432)))
+    sets = sets_of(live)
+    (name,) = (n for n in sets if n.startswith("dockerfw-list-"))
+    sets[name] = replace(sets[name], entries=None)
+    wanted = compiled(NOTHING)
+    found = diff(sets, wanted, RUNNING, before_installed=True, live_tables=tables_of(live))
+    assert said(found) == [f"- db 5432/tcp closes to the networks of {name}"]
+    sets[name] = replace(sets[name], entries=frozenset({"192.0.2.0/24", "10.0.0.0/8 nomatch"}))
+    found = diff(sets, wanted, RUNNING, before_installed=True, live_tables=tables_of(live))
+    assert said(found) == ["- db 5432/tcp closes to 192.0.2.0/24"]
+
+
 @profile()
 @given(policies, inventories())
 def test_nothing_changes_between_a_state_and_itself(policy: Policy, inventory: Inventory) -> None:
@@ -432,19 +455,54 @@ def test_no_opening_and_no_closing_is_passed_over_in_silence(
     old: Policy, new: Policy, inventory: Inventory, random: Random
 ) -> None:
     facts = facts_for(inventory)
-    live = compile_ruleset(old, inventory, facts)
-    found = diff(
-        sets_of(live),
-        compile_ruleset(new, inventory, facts),
-        inventory,
-        before_installed=True,
-        live_tables=tables_of(live),
-    )
-    for asked in (old, new):
-        for question in questions(asked, inventory, facts, random, 20):
-            before = allowed_sources(old, inventory, facts, question)
-            after = allowed_sources(new, inventory, facts, question)
-            if (after - before).intervals:
-                assert found.opens, (question, found.lines())
-            if (before - after).intervals:
-                assert found.closes, (question, found.lines())
+    live, wanted = (compile_ruleset(policy, inventory, facts) for policy in (old, new))
+    before, after, found = compare(sets_of(live), wanted, tables_of(live))
+    for question in (
+        q for policy in (old, new) for q in questions(policy, inventory, facts, random, 20)
+    ):
+        could, can = (allowed_sources(p, inventory, facts, question) for p in (old, new))
+        if before.baseline != after.baseline or _guard(before, after, question):
+            continue
+        for first, _ in (can - could).intervals:
+            source = as_address(first, question.family)
+            told = [d for d in found if d.kind in ("open", "lift") and _about(d, question)]
+            assert any(_names(d.sources, source, question) for d in told), (question, source)
+        for first, _ in (could - can).intervals:
+            source = as_address(first, question.family)
+            told = [d for d in found if d.kind in ("close", "deny") and _about(d, question)]
+            naming = [d for d in told if _names(d.sources, source, question)]
+            assert naming, (question, source)
+            assert not all(_names(d.excepting, source, question) for d in naming)
+
+
+def _guard(before: Side, after: Side, question: Question) -> bool:
+    """Whether docker-proxy's ports or those of host-network containers are others now."""
+    names = (f"dockerfw-{kind}{question.family}" for kind in ("pub", "hostnet"))
+    return any(before.entries(name) != after.entries(name) for name in names)
+
+
+def _about(difference: Difference, question: Question) -> bool:
+    target = difference.target
+    place = "host" if question.path == "host" else "container"
+    if (target.place, target.family) != (place, question.family):
+        return False
+    if target.where is not None and question.address not in target.where:
+        return False
+    if target.protocol is None:
+        return True
+    return target.protocol == question.protocol and target.first <= question.port <= target.last
+
+
+def _names(sources: Sources, source: Address, question: Question) -> bool:
+    for one in sources:
+        match one:
+            case IPv4Network() | IPv6Network():
+                if source in one:
+                    return True
+            case Inside(network=network):
+                if network is None or source in network:
+                    return True
+            case Interface(name=name):
+                if InterfaceSource(name).matches(question.interface):
+                    return True
+    return False

@@ -177,7 +177,8 @@ def test_without_a_donor_that_runs_there_is_no_address(donor: str) -> None:
 
 def test_bridges_are_networks_with_an_interface_that_the_kernel_filters() -> None:
     template = Network("t", "template", "bridge", None)
-    assert Inventory((), (FRONT, LAN, HOST, template)).bridges() == (FRONT,)
+    outside = Network("o", "outside", "macvlan", "eth0")
+    assert Inventory((), (FRONT, LAN, HOST, template, outside)).bridges() == (FRONT,)
 
 
 def test_a_network_is_found_by_its_id() -> None:

@@ -112,14 +112,12 @@ class Situation:
 
 
 def passes(
-    ruleset: Ruleset, way: Way, source: Address, situation: Situation
+    ruleset: Ruleset, way: Way, source: Address, facts: HostFacts, bridges: Inventory
 ) -> tuple[bool, tuple[Rule, ...]]:
-    """Whether chains and seal let it pass, and the rules that it met."""
+    """Whether chains and seal let it pass on a host with these bridges, and the rules it met."""
     packet = way.from_(source)
-    outcome = ruleset.walk(way.hook, packet, situation.facts.addresses)
-    sealed = seal_passes(
-        ruleset.seal, situation.inventory, way.hook, packet, bit=outcome.has_bit
-    )
+    outcome = ruleset.walk(way.hook, packet, facts.addresses)
+    sealed = seal_passes(ruleset.seal, bridges, way.hook, packet, bit=outcome.has_bit)
     return outcome.passed and sealed, outcome.path
 
 
@@ -135,7 +133,9 @@ def assert_agrees(situation: Situation, ruleset: Ruleset, question: Question) ->
             continue
         source = as_address(number, family)
         for way in ways(question, situation.facts, situation.inventory):
-            passed, path = passes(ruleset, way, source, situation)
+            passed, path = passes(
+                ruleset, way, source, situation.facts, situation.inventory
+            )
             assert passed == (source in wanted), (
                 f"from {source} {question}\n{way}\n"
                 f"the policy {'allows' if source in wanted else 'denies'} it, the rules "
@@ -232,6 +232,7 @@ def _interesting_probes(
     old: Situation, new: Situation, before: Ruleset, after: Ruleset, random: Random
 ) -> list[Probe]:
     """One packet for each pair of ways through the old and the new rules that any can take."""
+    here = _together(old.inventory, new.inventory)
     found: dict[object, Probe] = {}
     for question in [*old.questions(random, 6), *new.questions(random, 6)]:
         family = question.family
@@ -240,8 +241,8 @@ def _interesting_probes(
         for way in ways(question, new.facts, old.inventory, new.inventory):
             for number in sorted(edges):
                 source = as_address(number, family)
-                passed, old_path = passes(before, way, source, old)
-                will_pass, new_path = passes(after, way, source, new)
+                passed, old_path = passes(before, way, source, new.facts, here)
+                will_pass, new_path = passes(after, way, source, new.facts, here)
                 signature = (way, passed, will_pass, old_path, new_path)
                 found.setdefault(signature, Probe(way, source, passed, will_pass))
     return list(found.values())
@@ -284,12 +285,12 @@ def test_no_state_on_the_way_opens_or_cuts_more_than_the_change_itself(
     if old_policy:
         _commit(kernel, old, before)
     probes = _interesting_probes(old, new, before, after, Random(seed))
-    here = replace(new, inventory=_together(*inventories))
+    here = _together(*inventories)
 
     def check(done: str) -> None:
         now = kernel.ruleset()
         for probe in probes:
-            fault = probe.fault(passes(now, probe.way, probe.source, here)[0])
+            fault = probe.fault(passes(now, probe.way, probe.source, facts, here)[0])
             assert fault is None, f"after {done}\n{fault}"
 
     for done in islice(kernel.run(_plan(kernel, new, after).steps, after.seal), killed_after):
