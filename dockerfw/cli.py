@@ -20,6 +20,7 @@ from dockerfw.operations import RECORDED, Judged, Session
 from dockerfw.plan import Plan
 from dockerfw.policyfiles import PolicyText, collect
 from dockerfw.state import Pending, State
+from dockerfw.text import paragraph
 
 DEFAULT_CONFIG = "/etc/dockerfw/config.toml"
 FIRST_APPLY_SECONDS = 60
@@ -57,6 +58,10 @@ def main() -> NoReturn:
     """The entry point: every error is a sentence on stderr and an exit status."""
     try:
         code = cli.main(prog_name="dockerfw", standalone_mode=False)
+    except PolicyError as error:
+        for finding in error.findings:  # FILE:LINE: at the start, as editors read it
+            _to_stderr(finding)
+        sys.exit(error.exit_status)
     except DockerfwError as error:
         _complain(str(error))
         sys.exit(error.exit_status)
@@ -81,14 +86,21 @@ def main() -> NoReturn:
 
 
 def _complain(text: str) -> None:
-    for line in text.splitlines() or [""]:
-        click.echo(f"dockerfw: {line}", err=True)
+    for sentence in text.splitlines() or [""]:
+        _to_stderr(f"dockerfw: {sentence}")
+
+
+def _to_stderr(sentence: str) -> None:
+    """Wrapped for people; one line for programs."""
+    lines = paragraph(sentence, rest="  ") if sys.stderr.isatty() else [sentence]
+    for line in lines:
+        click.echo(line, err=True)
 
 
 def _warn(warnings: tuple[str, ...], *, quiet: bool = False) -> None:
     if not quiet:
         for warning in warnings:
-            click.echo(f"warning: {warning}", err=True)
+            _to_stderr(f"warning: {warning}")
 
 
 def _print_json(document: dict[str, Any]) -> None:
@@ -208,8 +220,7 @@ def _print_plan(judged: Judged, changes: diff.Diff, *, verbose: bool) -> None:
     if judged.policy.mode == "observe":
         click.echo("OBSERVING: judged and counted, nothing is dropped")
     _warn((*judged.warnings, *judged.unenforced))
-    for note in plan_.notes:
-        click.echo(f"! {note}")
+    _print_notes(plan_)
     if plan_.in_sync:
         click.echo("In sync: nothing to change.")
         return
@@ -220,6 +231,12 @@ def _print_plan(judged: Judged, changes: diff.Diff, *, verbose: bool) -> None:
             family = f" (IPv{step.family})" if step.family else ""
             click.echo(f"\n# {step.tool}{family}: {step.why}")
             click.echo(step.text.rstrip("\n"))
+
+
+def _print_notes(plan_: Plan) -> None:
+    for note in plan_.notes:
+        for line in paragraph(f"! {note}", rest="  "):
+            click.echo(line)
 
 
 @cli.command()
@@ -250,6 +267,7 @@ def apply(
     """Put the policy in force and make the kernel match it."""
     session = _session(docker_host)
     session.require_root()
+    config = config.absolute()
     text = collect(config, for_kernel=True)
     with session.state.lock(session.say):
         judged = operations.look(session, text)
@@ -299,8 +317,7 @@ def _print_applied(judged: Judged, changes: diff.Diff, steps: int) -> None:
     if observing:
         click.echo("OBSERVING: judged and counted, nothing is dropped")
     _warn((*judged.warnings, *judged.unenforced))
-    for note in _plan_of(judged).notes:
-        click.echo(f"! {note}")
+    _print_notes(_plan_of(judged))
     if not steps:
         click.echo("In sync: nothing to change.")
         return

@@ -878,7 +878,7 @@ def _term_bucket(
     match term:
         case _Interface(name=interface):
             matches.append(InInterface(interface))
-            said = f"from {interface}"
+            said = f"from iface:{interface}"
         case _Listed(networks=networks):
             list_name = sets.list_name(networks)
             matches.append(InSet(list_name, ("src",)))

@@ -163,11 +163,12 @@ class State:
     def restore_previous(self) -> bool:
         """Put the previous policy back in force; False: there was none. Ends the confirm."""
         had_one = (self._previous / "policy").exists()
-        shutil.rmtree(self._policy, ignore_errors=True)
-        (self.folder / "applied.json").unlink(missing_ok=True)
         if had_one:
-            (self._previous / "policy").rename(self._policy)
-            (self._previous / "applied.json").replace(self.folder / "applied.json")
+            policyfiles.load(self._previous / "policy").save(self._policy)
+            shutil.copy2(self._previous / "applied.json", self.folder / "applied.json")
+        else:
+            (self.folder / "applied.json").unlink(missing_ok=True)
+            shutil.rmtree(self._policy, ignore_errors=True)
         self._end_confirm(kept=False)
         return had_one
 

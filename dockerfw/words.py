@@ -215,7 +215,7 @@ def _how_to_write_network(word: str) -> str | None:
         return None
     if isinstance(network, IPv6Network) and (mapped := _mapped(network)) is not None:
         return (
-            f"{shown(word)} is an IPv4 address in IPv6 clothes, which no packet carries: "
+            f"{shown(word)} is an IPv4 address written as IPv6, which no packet carries: "
             f"write {shown(_short(mapped))}"
         )
     try:

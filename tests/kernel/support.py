@@ -171,6 +171,8 @@ class Scene(Closable):
             )
             place.listen(*CONTAINER_PORTS)
             self.places[name] = place
+        # A container has one default route, as Docker gives it: through its first network.
+        self.places["api"].ip(*(f"route del default via {a}" for a in GATEWAYS["br-b"]))
         self._name_as_docker_does()
         self._tunnel()
         host.listen(*HOST_PORTS)

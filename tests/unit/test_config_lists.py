@@ -47,7 +47,7 @@ def test_a_list_holds(data: bytes, networks: list[str]) -> None:
         (b"# nothing", "l:1: the last line has no line end"),
         (b"10.0.0.1/8\n", "l:1: `10.0.0.1/8` has host bits set: write `10.0.0.0/8`"),
         (b"\n192.0.2.1-192.0.2.3\n", "l:2: `192.0.2.1-192.0.2.3` is a range"),
-        (b"::ffff:192.0.2.1\n", "l:1: `::ffff:192.0.2.1` is an IPv4 address in IPv6 clothes"),
+        (b"::ffff:192.0.2.1\n", "l:1: `::ffff:192.0.2.1` is an IPv4 address written as IPv6"),
         (b"192.0.2.1 ; SBL1\n", "l:1: `192.0.2.1 ; SBL1`: a comment begins with `#`"),
         (b"192.0.2.1 192.0.2.2\n", "l:1: `192.0.2.1 192.0.2.2`: write one IP address"),
         (b"192.0.2.1\r192.0.2.2\n", "l:1: `192.0.2.1\\r192.0.2.2`: write one IP address"),

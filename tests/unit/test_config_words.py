@@ -194,7 +194,7 @@ def test_as_a_target(word: str, told: str) -> None:
         st.text("0123456789abcdefABCDEF.:/%-٣", max_size=20),
     )
 )
-@profile(8)
+@profile(4)
 def test_a_network_is_what_ipaddress_takes_for_one_less_other_notations(word: str) -> None:
     try:
         network = ip_network(word)

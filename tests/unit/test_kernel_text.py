@@ -1,0 +1,67 @@
+"""Whatever a container is called or labelled, no word of it reaches kernel text."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from dockerfw.compile import compile_ruleset
+from dockerfw.host import HostFacts
+from dockerfw.inventory import Container, Endpoint, Inventory, Network
+from dockerfw.kernel import seal
+from dockerfw.kernelstate import KernelState, TablesState
+from dockerfw.plan import plan
+from dockerfw.policy import (
+    Allow,
+    AnySource,
+    InterfaceSource,
+    Origin,
+    Policy,
+    PortRange,
+    Selector,
+    SelectorSource,
+)
+from dockerfw.render import rule_text
+from dockerfw.ruleset import Goto, InInterface, InSet, Rule
+
+EVIL = [
+    'db" -j ACCEPT --comment "',
+    "db\nadd dockerfw-allow4 172.18.0.2,tcp:22,0.0.0.0/1",
+    "db\n-A DOCKERFW -j ACCEPT",
+    "-j ACCEPT",
+    "x" * 65536,
+    "'; } table inet x {",
+]
+
+
+@pytest.mark.parametrize("evil", EVIL, ids=range(len(EVIL)))
+def test_a_hostile_name_or_label_is_nowhere_in_the_steps(evil: str) -> None:
+    where = Endpoint(evil, "n1", IPv4Address("172.18.0.2"))
+    container = Container("c1", evil, image=evil, labels=((evil, evil),), endpoints=(where,))
+    network = Network("n1", evil, "bridge", "br-a", (IPv4Network("172.18.0.0/16"),))
+    allow = Allow(
+        Origin("config.toml", 1),
+        (AnySource(), SelectorSource(Selector("label", evil, evil)), InterfaceSource("wg0")),
+        to=(Selector("network", evil),),
+        ports=(PortRange("tcp", 22, 22),),
+    )
+    facts = HostFacts()
+    ruleset = compile_ruleset(
+        Policy(allows=(allow,)), Inventory((container,), (network,)), facts
+    )
+    nothing = KernelState({4: TablesState(4), 6: TablesState(6)}, {}, None)
+
+    steps = plan(nothing, ruleset, facts, seal.update(None, ruleset.seal)).steps
+
+    text = "\n".join(step.text for step in steps)
+    assert "172.18.0.2,tcp:22" in text, "the rule itself is there"
+    assert evil not in text
+    assert "ACCEPT" not in text
+
+
+@pytest.mark.parametrize("word", ["a b", 'a"', "a\nb", "a;b", "a'b", ""])
+def test_the_renderer_refuses_what_is_not_one_plain_word(word: str) -> None:
+    for match in (InInterface(word), InSet(word, ("src",))):
+        with pytest.raises(ValueError, match="not fit"):
+            rule_text(Rule((match,), Goto("DOCKERFW-OK")), 4)
