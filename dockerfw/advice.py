@@ -245,8 +245,8 @@ class _Advisor:
         name = one.container.name
         yield (
             f"{name} is on the host's network, where a rule guards only the port numbers that it "
-            f'writes for that very name, in ranges of up to {SPAN_OVER:,} ports: write to = "{name}" '
-            "with ports, such as ports = [9100]"
+            f"writes for that very name, in ranges of up to {SPAN_OVER:,} ports: write "
+            f'to = "{name}" with ports, such as ports = [9100]'
         )
 
     def _elsewhere(self, statement: Statement, one: _Named) -> Iterator[str]:
@@ -330,8 +330,8 @@ class _Advisor:
     def _published(self, statement: Statement, named: list[_Named]) -> Iterator[str]:
         if any(n.name == _GATEWAY_BRIDGE for n in self.inventory.networks):
             return  # a swarm's published ports are in no inventory
-        containers = [one.container for one in named] if statement.to else (
-            list(self.inventory.containers)
+        containers = (
+            [one.container for one in named] if statement.to else (list(self.inventory.containers))
         )
         for spec in statement.published:
             leading = [

@@ -127,9 +127,7 @@ class Bucket:
 
     def _target(self, where: IPNetwork | None, port: Port | None) -> Target:
         if port is not None:
-            return Target(
-                self.place, self.family, where, port.protocol, port.number, port.number
-            )
+            return Target(self.place, self.family, where, port.protocol, port.number, port.number)
         return Target(self.place, self.family, where, *(self.span or (UNKNOWN_PROTOCOL, 0, 0)))
 
     def _source(self, text: str | None) -> Source:

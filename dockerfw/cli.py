@@ -473,5 +473,3 @@ def _what_opens(session: Session) -> tuple[str, ...]:
         return operations.opens(session.inventory(operations.CLOSED))
     except DockerfwError:
         return operations.opens(session.state.last_seen())
-
-

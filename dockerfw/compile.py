@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import collapse_addresses, ip_network
-from typing import Literal, TypeAlias
+from typing import TypeAlias, get_args
 
 from dockerfw.host import HostFacts
 from dockerfw.inventory import Container, Endpoint, Inventory, PublishedPort
@@ -35,41 +35,20 @@ from dockerfw.policy import (
     Source,
 )
 from dockerfw.ruleset import (
-    DENY,
-    INPUT,
-    INSIDE,
-    MAIN,
-    OK,
-    PRE,
-    PRE_INSIDE,
-    VERDICT,
-    AddressType,
     Chain,
-    Count,
-    Destination,
     DestPorts,
-    Drop,
     Element,
     Family,
-    Goto,
-    IcmpTypes,
     InInterface,
     InSet,
     IPSet,
-    Marked,
     Match,
     Port,
-    Reject,
-    Reply,
-    Return,
-    Rule,
     Ruleset,
     Seal,
-    SetMark,
     SetType,
-    State,
-    Target,
 )
+from dockerfw.skeleton import BucketRule, Buckets, Class, Place, Skeleton, Verdict
 
 LIST_OVER = 64
 """A source list with more networks than this gets a set of its own."""
@@ -77,10 +56,6 @@ PRODUCT_OVER = 4096
 """So does a list whose networks times ports are more than this."""
 SPAN_OVER = 1024
 """A range with more ports than this is matched as a range and not expanded."""
-
-Place: TypeAlias = Literal["host", "container"]
-Class: TypeAlias = Literal["outside", "inside"]
-Verdict: TypeAlias = Literal["allow", "deny"]
 
 
 def halves(family: Family) -> tuple[IPNetwork, IPNetwork]:
@@ -158,9 +133,7 @@ class _Bucket:
     type: SetType
     place: Place
     cls: Class
-    verdict: Verdict
-    matches: tuple[Match, ...]
-    comment: str
+    rule: BucketRule
 
 
 class _Sets:
@@ -175,6 +148,18 @@ class _Sets:
     def bucket(self, bucket: _Bucket) -> set[Element]:
         self.buckets[bucket.name] = bucket
         return self.elements.setdefault(bucket.name, set())
+
+    def by_place(self) -> Buckets:
+        """The rules of all buckets, by where they stand, in the order of their names."""
+        places: dict[tuple[Place, Class], tuple[BucketRule, ...]] = {}
+        for place in get_args(Place):
+            for cls in get_args(Class):
+                places[place, cls] = tuple(
+                    bucket.rule
+                    for _, bucket in sorted(self.buckets.items())
+                    if (bucket.place, bucket.cls) == (place, cls)
+                )
+        return places
 
     def list_name(self, networks: tuple[IPNetwork, ...]) -> str:
         packed = b"".join(n.network_address.packed + bytes([n.prefixlen]) for n in networks)
@@ -214,7 +199,7 @@ class _Compiler:
         for family in self.facts.families:
             built = self._buckets(family)
             geography = self._geography(family)
-            chains += self._chains(family, built)
+            chains += self._skeleton().chains(family, built.by_place())
             sets += geography + _ipsets(built)
         return Ruleset(
             chains=tuple(chains),
@@ -399,9 +384,7 @@ class _Compiler:
                 found.setdefault(container.id, set()).update(_named_ports(statement))
         return {name: frozenset(ports) for name, ports in found.items()}
 
-    def _host_network_ports(
-        self, container: Container, statement: Allow | Deny
-    ) -> frozenset[Port]:
+    def _host_network_ports(self, container: Container, statement: Allow | Deny) -> frozenset[Port]:
         if isinstance(statement, Deny) and not statement.ports:
             return self.named_host_ports.get(container.id, frozenset())
         return _named_ports(statement)
@@ -494,218 +477,27 @@ class _Compiler:
             mixed_bridges=frozenset(
                 n.bridge for n in self.inventory.bridges() if n.foreign_ports and n.bridge
             ),
-            guarded=frozenset(
-                g for g in self._guarded_ports() if g[1] in self.facts.families
-            ),
+            guarded=frozenset(g for g in self._guarded_ports() if g[1] in self.facts.families),
         )
 
-    def _chains(self, family: Family, sets: _Sets) -> list[Chain]:
-        mark_host = SetMark(self.host_bit, self.host_bit)
-        hosts = _rules(sets, "host", "outside", Return(), mark_host)
-        hosts_in = _rules(sets, "host", "inside", Return(), mark_host)
-        direct = _rules(sets, "container", "outside", Goto(DENY), Goto(OK))
-        direct_in = _rules(sets, "container", "inside", Goto(DENY), Goto(OK))
-        return [
-            _chain(family, PRE, self._pre_head(family), hosts, ()),
-            _chain(family, PRE_INSIDE, (), hosts_in, self._pre_inside_tail(family)),
-            _chain(
-                family,
-                MAIN,
-                self._main_head(family),
-                direct,
-                (Rule((), Goto(VERDICT), "everything else"),),
-                between=self._by_host_port(),
-            ),
-            _chain(
-                family,
-                INSIDE,
-                (),
-                direct_in,
-                self._inside_tail(),
-                between=self._inside_by_host_port(),
-            ),
-            Chain(family, "filter", VERDICT, self._verdict(family)),
-            Chain(family, "filter", INPUT, self._input(family)),
-            Chain(family, "filter", OK, (_set_ok(self.ok_bit), Rule((), Return(), "passed"))),
-            Chain(family, "filter", DENY, self._deny(family)),
-        ]
-
-    def _forged(self, matches: tuple[Match, ...], comment: str) -> Rule:
-        return Rule(matches, Count() if self.observe else Drop(), comment)
-
-    def _forged_container(self, family: Family) -> Rule:
-        return self._forged(
-            (
-                InSet(f"dockerfw-guarded{family}", ("src",)),
-                InSet(f"dockerfw-own{family}", ("src", "src"), negated=True),
-            ),
-            "forged: a container address from elsewhere",
+    def _skeleton(self) -> Skeleton:
+        return Skeleton(
+            host_bit=self.host_bit,
+            ok_bit=self.ok_bit,
+            observe=self.observe,
+            on_deny=self.policy.on_deny,
+            bridge_baseline=self.bridge_baseline,
+            inside_denied=self.inside_denied,
         )
-
-    def _pre_head(self, family: Family) -> tuple[Rule, ...]:
-        both = self.host_bit | self.ok_bit
-        not_ours: list[Rule]
-        if family == 4:
-            not_ours = [
-                Rule((Destination(ip_network("127.0.0.0/8")),), Return(), "nobody from outside"),
-                # Not "! LOCAL": a broadcast to a docker-proxy port is ours to judge too.
-                Rule((AddressType("dst", "UNICAST"),), Return(), "not for this host"),
-            ]
-        else:
-            # In IPv6 a local address is UNICAST as well.
-            elsewhere = (
-                Destination(ip_network("ff00::/8"), negated=True),
-                AddressType("dst", "LOCAL", negated=True),
-            )
-            not_ours = [Rule(elsewhere, Return(), "not for this host")]
-        inside = Rule(
-            (InSet(f"dockerfw-inside{family}", ("src", "src")),),
-            Goto(PRE_INSIDE),
-            "from a Docker bridge",
-        )
-        return (Rule((), SetMark(0, both), "no bit but ours counts"), *not_ours, inside)
-
-    def _pre_inside_tail(self, family: Family) -> tuple[Rule, ...]:
-        if not self.bridge_baseline:
-            return ()
-        not_host_network = InSet(f"dockerfw-hostnet{family}", ("dst", "dst"), negated=True)
-        mark = SetMark(self.host_bit, self.host_bit)
-        return (Rule((not_host_network,), mark, "baseline bridge"),)
-
-    def _main_head(self, family: Family) -> tuple[Rule, ...]:
-        return (
-            Rule((Reply(),), Goto(OK), "answers"),
-            *_icmp_that_always_passes(family),
-            self._forged_container(family),
-            self._forged((AddressType("src", "LOCAL"),), "forged: an address of this host"),
-            Rule(
-                (InSet(f"dockerfw-inside{family}", ("src", "src")),),
-                Goto(INSIDE),
-                "from a Docker bridge",
-            ),
-        )
-
-    def _by_host_port(self) -> tuple[Rule, ...]:
-        return (
-            Rule((self._marked(), State("DNAT")), Goto(OK), "by host port"),
-            Rule((State("DNAT"),), Goto(VERDICT), "not by this host port"),
-        )
-
-    def _marked(self) -> Marked:
-        return Marked(self.host_bit, self.host_bit)
-
-    def _inside_by_host_port(self) -> tuple[Rule, ...]:
-        """Where baseline lets all of the inside pass, only a deny makes the host port matter."""
-        if self.bridge_baseline and not self.inside_denied:
-            return ()
-        return self._by_host_port()
-
-    def _inside_tail(self) -> tuple[Rule, ...]:
-        if self.bridge_baseline:
-            return (Rule((), Goto(OK), "baseline bridge"),)
-        return (Rule((), Goto(VERDICT), "everything else"),)
-
-    def _verdict(self, family: Family) -> tuple[Rule, ...]:
-        guarded = InSet(f"dockerfw-guarded{family}", ("dst",))
-        return (
-            Rule((guarded,), Goto(DENY), "to a Docker network"),
-            Rule((), Return(), "not about containers"),
-        )
-
-    def _input(self, family: Family) -> tuple[Rule, ...]:
-        published = f"dockerfw-pub{family}"
-        return (
-            Rule((InInterface("lo"),), Return(), "this host itself"),
-            # docker-proxy asks nothing from the port that it listens on: what comes there as a
-            # reply belongs to a connection that somebody forged, or that lost its entry and was
-            # taken up again the other way round. A host-network container does ask from its port.
-            Rule((InSet(published, ("dst", "dst"), negated=True), Reply()), Goto(OK), "answers"),
-            self._answers_to_host_network(family),
-            self._forged_container(family),
-            self._forged(
-                (AddressType("src", "LOCAL"), self._heard_by_this_host_alone(family)),
-                "forged: an address of this host",
-            ),
-            Rule((self._marked(),), Goto(OK), "by host port"),
-            Rule((InSet(published, ("dst", "dst")),), Goto(DENY), "to docker-proxy"),
-        )
-
-    def _answers_to_host_network(self, family: Family) -> Rule:
-        """From and to broadcast addresses there are no answers, only packets made by hand."""
-        one_to_one: list[Match] = [AddressType("dst", "LOCAL")]
-        if family == 4:
-            one_to_one.append(AddressType("src", "UNICAST"))
-        host_network = InSet(f"dockerfw-hostnet{family}", ("dst", "dst"))
-        return Rule((host_network, *one_to_one, Reply()), Goto(OK), "answers to the host network")
-
-    @staticmethod
-    def _heard_by_this_host_alone(family: Family) -> Match:
-        """What this host sends to many it hears itself, with its own address as the source."""
-        if family == 4:
-            return AddressType("dst", "LOCAL")
-        # Not LOCAL: an anycast address of this host is not, in IPv6.
-        return Destination(ip_network("ff00::/8"), negated=True)
-
-    def _deny(self, family: Family) -> tuple[Rule, ...]:
-        count = Rule((InSet(f"dockerfw-target{family}", ("dst",)),), Count(), "denied, counted")
-        if self.observe:
-            return (count, Rule((), Goto(OK), "observe: would be denied"))
-        if self.policy.on_deny == "drop":
-            return (count, Rule((), Drop(), "denied"))
-        reset = Rule((DestPorts("tcp", 0, 65535),), Reject(tcp_reset=True), "denied")
-        return (count, reset, Rule((), Reject(), "denied"))
 
 
 # --- pieces --------------------------------------------------------------------------------------
 
 
-def _set_ok(bit: int) -> Rule:
-    return Rule((), SetMark(bit, bit), "for the seal")
-
-
-def _icmp_that_always_passes(family: Family) -> tuple[Rule, ...]:
-    errors = Rule((IcmpTypes(), State("RELATED")), Goto(OK), "ICMP errors")
-    if family == 4:
-        return (errors,)
-    # Bridged neighbour discovery meets FORWARD where br_netfilter is on.
-    discovery = (Rule((IcmpTypes(t),), Goto(OK), "neighbour discovery") for t in range(133, 138))
-    return (errors, *discovery)
-
-
-def _rules(
-    sets: _Sets, place: Place, cls: Class, deny: Target, allow: Target
-) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-    """The deny rules and the allow rules of all buckets of one place and class."""
-    mine = [b for _, b in sorted(sets.buckets.items()) if (b.place, b.cls) == (place, cls)]
-    denies = tuple(Rule(b.matches, deny, b.comment) for b in mine if b.verdict == "deny")
-    allows = tuple(Rule(b.matches, allow, b.comment) for b in mine if b.verdict == "allow")
-    return denies, allows
-
-
-def _chain(
-    family: Family,
-    name: str,
-    head: tuple[Rule, ...],
-    buckets: tuple[tuple[Rule, ...], tuple[Rule, ...]],
-    tail: tuple[Rule, ...],
-    *,
-    between: tuple[Rule, ...] = (),
-) -> Chain:
-    denies, allows = buckets
-    return Chain(
-        family,
-        "mangle" if name in (PRE, PRE_INSIDE) else "filter",
-        name,
-        (*head, *denies, *between, *allows, *tail),
-        deny_at=len(head),
-        allow_at=len(head) + len(denies) + len(between),
-    )
-
-
 def _ipsets(built: _Sets) -> list[IPSet]:
     family = built.family
     targets = [
-        IPSet(b.name, b.type, family, b.verdict, frozenset(built.elements[b.name]))
+        IPSet(b.name, b.type, family, b.rule.verdict, frozenset(built.elements[b.name]))
         for b in built.buckets.values()
     ]
     lists = [
@@ -792,10 +584,7 @@ def _bindings(
         (None if b.wildcard else b.host_address, Port(b.protocol, b.host_port))
         for b in published
         if _usable(b, family)
-        and (
-            everything
-            or any(r.protocol == b.protocol and b.container_port in r for r in ranges)
-        )
+        and (everything or any(r.protocol == b.protocol and b.container_port in r for r in ranges))
     }
 
 
@@ -867,7 +656,7 @@ def _keyed_bucket(
     else:
         set_type = "hash:ip,port,net"
         match = InSet(name, ("dst", "dst", "src"))
-    return _Bucket(name, set_type, place, cls, verdict, (match,), verdict)
+    return _Bucket(name, set_type, place, cls, BucketRule(verdict, (match,), verdict))
 
 
 def _term_bucket(
@@ -902,7 +691,5 @@ def _term_bucket(
         "hash:net,port" if span is None else "hash:net",
         place,
         cls,
-        verdict,
-        tuple(matches),
-        f"{verdict} {said}",
+        BucketRule(verdict, tuple(matches), f"{verdict} {said}"),
     )

@@ -143,9 +143,7 @@ def explain(
     return _Explainer(policy, inventory, facts, local_addresses).explain(source, target)
 
 
-def broken_expectations(
-    policy: Policy, inventory: Inventory, facts: HostFacts
-) -> Expectations:
+def broken_expectations(policy: Policy, inventory: Inventory, facts: HostFacts) -> Expectations:
     """Hold every ``[[expect]]`` against the whole policy.
 
     ``denied`` holds when all paths are denied, ``allowed`` when all are allowed. What is said
@@ -536,7 +534,6 @@ class _Explainer:
                         f"allowed: {network.driver} networks cannot be filtered here",
                     )
 
-
     def _from(self, sender: _Sender, target: _Target) -> Iterator[Row]:
         container = target.container
         if target.host_port:
@@ -788,9 +785,7 @@ def _ways(
     From a container the engine decides: up to 28 most go to docker-proxy, from 29 on through NAT.
     """
     address, port = host
-    to_host = Packet(
-        sender.interface, sender.address, address, protocol, port, host_port=host
-    )
+    to_host = Packet(sender.interface, sender.address, address, protocol, port, host_port=host)
     proxied = _Way(" (docker-proxy)", "input", to_host)
     if inner is None:
         return (proxied,)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dockerfw import advice, explain, plan as planning, status
+from dockerfw import advice, explain, jumps, plan as planning, status
 from dockerfw.compile import compile_ruleset
 from dockerfw.docker import Docker
 from dockerfw.errors import DockerfwError, Failed, PolicyError
 from dockerfw.host import Flavour, HostFacts
 from dockerfw.inventory import Inventory
-from dockerfw.kernel import facts as kernel_facts, ipset, seal
+from dockerfw.kernel import facts as kernel_facts, ipset, iptables, seal
 from dockerfw.kernel.run import Runner
 from dockerfw.kernelstate import KernelState, TablesState
 from dockerfw.policy import Allow, Deny, Policy, Selector, SelectorSource
@@ -26,6 +26,7 @@ from dockerfw.policyfiles import PolicyText, collect
 from dockerfw.reconcile import Observation, Reconciler, Result, with_foreign_ports
 from dockerfw.ruleset import MAIN
 from dockerfw.state import Applied, Pending, State
+from dockerfw.text import counted
 
 CLOSED = Policy(baseline=())
 """What a lockdown enforces: nobody but this host reaches any container port."""
@@ -113,7 +114,7 @@ def look(session: Session, text: PolicyText) -> Judged:
     facts = kernel_facts.read(session.runner)
     judged = judge(text, inventory, facts)
     observation = session.reconciler.observe(policy, judged.inventory, facts)
-    warnings = judged.warnings
+    warnings = (*judged.warnings, *_bypasses(session, observation), *_mark_writers(observation))
     if facts.stale_flavour:
         stale = (
             f"old Docker chains stand in iptables-{facts.stale_flavour} too; Docker now uses "
@@ -121,6 +122,41 @@ def look(session: Session, text: PolicyText) -> Judged:
         )
         warnings += (stale,)
     return replace(judged, observation=observation, warnings=warnings)
+
+
+def _bypasses(session: Session, seen: Observation) -> Iterator[str]:
+    """Foreign rules above our jumps that accept, and what they have let through."""
+    for family, tables in seen.live.tables.items():
+        if tables.chain("filter", MAIN) is None:
+            continue
+        faults = [f for f in jumps.check(tables, docker_user=seen.facts.docker_user) if f.rules]
+        if not faults:
+            continue
+        counters = iptables.counters(session.runner, seen.facts.flavour, family)
+        for fault in faults:
+            chain = tables.chain(fault.table, fault.chain)
+            counts = counters.get((fault.table, fault.chain), ())
+            for rule in fault.rules:
+                if chain is None or rule not in chain.rules or len(counts) != len(chain.rules):
+                    continue
+                packets, _ = counts[chain.rules.index(rule)]
+                yield (
+                    f"IPv{family}: `{rule}` in {fault.table} {fault.chain} stands above dockerfw "
+                    f"and has let {counted(packets, 'packet')} through"
+                )
+
+
+def _mark_writers(seen: Observation) -> Iterator[str]:
+    """Other users of our bits of the packet mark, behind the place where we set them."""
+    mask = seen.ruleset.mark_host | seen.ruleset.mark_ok
+    for family, tables in seen.live.tables.items():
+        for writer in jumps.mark_writers(tables, mask):
+            if writer.chain != "PREROUTING":
+                yield (
+                    f"IPv{family}: `{writer.rule}` in mangle {writer.chain} writes bits of the "
+                    f"packet mark that dockerfw uses ({mask:#x}): give dockerfw two others with "
+                    "mark in [firewall]"
+                )
 
 
 def apply(session: Session, judged: Judged, config: Path) -> Result:
@@ -258,7 +294,6 @@ def opens(inventory: Inventory) -> tuple[str, ...]:
     return tuple(sorted(lines))
 
 
-
 def confirm(session: Session) -> None:
     """Keep what the pending apply did."""
     session.require_root()
@@ -336,8 +371,8 @@ def read_status(session: Session) -> status.Status:
         warnings=advice.lost_without_seal(facts),
         lockdown=session.state.locked_down(),
     )
-    counted = ipset.counters(session.runner, status.counted_sets(seen.ruleset))
-    return status.build(health, counted, seen.ruleset, inventory)
+    counters = ipset.counters(session.runner, status.counted_sets(seen.ruleset))
+    return status.build(health, counters, seen.ruleset, inventory)
 
 
 def _differs(applied: Applied | None, text: PolicyText | None) -> bool:

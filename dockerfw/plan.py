@@ -170,9 +170,7 @@ def _closed_text(state: TablesState) -> str:
 def _without_our_chains(state: TablesState) -> TablesState:
     """The state after `_closed_text`, as far as planning is concerned: nothing of ours holds."""
     tables = {
-        table: {
-            name: chain for name, chain in chains.items() if not name.startswith(MAIN)
-        }
+        table: {name: chain for name, chain in chains.items() if not name.startswith(MAIN)}
         for table, chains in state.tables.items()
     }
     return TablesState(state.family, tables)
@@ -242,9 +240,7 @@ def _element_lines(
 def _regrown(state: SetState, live: SetState) -> list[str]:
     """A set cannot be resized: a larger one with all of both contents takes its place."""
     together = sorted((state.entries or frozenset()) | (live.entries or frozenset()))
-    larger = SetState(
-        state.name, state.type, state.family, 2 * len(together), len(together), None
-    )
+    larger = SetState(state.name, state.type, state.family, 2 * len(together), len(together), None)
     temporary = "dockerfw-swap"
     return [
         create_line(larger, temporary),
@@ -292,7 +288,7 @@ def _unite(draft: _Draft, state: TablesState, wanted: Ruleset, family: Family) -
 def _inserted(
     name: str, live: tuple[str, ...], denies: list[str], allows: list[str]
 ) -> tuple[str, ...]:
-    """Denies after the head of the chain, allows before its end: see `compile._chain`."""
+    """Denies after the head of the chain, allows before its end: see `skeleton._chain`."""
     deny_at = 0
     if name in (PRE, MAIN):
         heads = [i for i, rule in enumerate(live) if "from a Docker bridge [" in rule]
@@ -335,9 +331,7 @@ def _creates(state: TablesState, family: Family, facts: HostFacts) -> Iterable[C
         yield Created(family, "FORWARD jump")
 
 
-def _note_edited(
-    draft: _Draft, family: Family, name: str, live: tuple[str, ...]
-) -> None:
+def _note_edited(draft: _Draft, family: Family, name: str, live: tuple[str, ...]) -> None:
     for rule in (rule for rule in live if digest_of(rule) is None):
         draft.notes.append(f"IPv{family}: a rule that is not ours stood in {name}: {rule}")
 
@@ -359,5 +353,3 @@ def _restore_text(
         lines += [line for line in extra if not line.startswith(":")]
         parts.append("\n".join([*lines, "COMMIT\n"]))
     return "".join(parts)
-
-

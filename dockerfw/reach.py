@@ -139,8 +139,7 @@ class Side:
             return True
         ports = self._hostnet[target.family]
         return not any(
-            p.protocol == target.protocol and target.first <= p.number <= target.last
-            for p in ports
+            p.protocol == target.protocol and target.first <= p.number <= target.last for p in ports
         )
 
 

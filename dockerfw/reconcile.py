@@ -226,9 +226,7 @@ def removal_text(live: KernelState, family: Family, created: set[str]) -> str:
         for jump_table, chain, target in _JUMPS:
             held = state.chain(jump_table, chain)
             if jump_table == table and held:
-                lines += [
-                    f"-D {chain} {rule}" for rule in held.rules if rule.split()[-1] == target
-                ]
+                lines += [f"-D {chain} {rule}" for rule in held.rules if rule.split()[-1] == target]
         if table == "filter":
             lines += _created_lines(live, family, created)
         lines += [f"-X {name}" for name in ours]

@@ -134,15 +134,7 @@ class Marked:
 
 
 Match: TypeAlias = (
-    InInterface
-    | DestPorts
-    | IcmpTypes
-    | InSet
-    | Reply
-    | State
-    | AddressType
-    | Destination
-    | Marked
+    InInterface | DestPorts | IcmpTypes | InSet | Reply | State | AddressType | Destination | Marked
 )
 
 

@@ -175,9 +175,7 @@ class State:
     def _end_confirm(self, *, kept: bool) -> None:
         pending = self.pending()
         if pending is not None:
-            self._write_json(
-                self.folder / "confirmed.json", {"token": pending.token, "kept": kept}
-            )
+            self._write_json(self.folder / "confirmed.json", {"token": pending.token, "kept": kept})
         (self.folder / "pending.json").unlink(missing_ok=True)
         shutil.rmtree(self._previous, ignore_errors=True)
 

@@ -231,14 +231,10 @@ def _target_text(row: Traffic) -> str:
 
 def counted_sets(ruleset: Ruleset) -> tuple[str, ...]:
     """The names of the sets whose counters `build` asks for."""
-    return tuple(
-        s.name for s in ruleset.sets if s.role == "allow" or _is_denied_set(s) is not None
-    )
+    return tuple(s.name for s in ruleset.sets if s.role == "allow" or _is_denied_set(s) is not None)
 
 
-def build(
-    health: Health, counters: Counters, ruleset: Ruleset, inventory: Inventory
-) -> Status:
+def build(health: Health, counters: Counters, ruleset: Ruleset, inventory: Inventory) -> Status:
     """Counters by set entry, told by container port.
 
     Sets that ``counters`` does not hold count nothing. Entries that stand no longer for what

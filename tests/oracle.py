@@ -159,6 +159,18 @@ def allowed_sources(
     return _Judge(policy, inventory, facts.addresses, question).allowed()
 
 
+def inside_sources(inventory: Inventory, interface: str, family: int) -> IntervalSet:
+    """The source addresses of inside packets on this interface."""
+    world = _World(inventory)
+    inside = NOTHING
+    for network in world.bridges_named(interface):
+        if network.foreign_ports:
+            inside |= IntervalSet.of_addresses(world.addresses_on(network), family)
+        else:
+            inside |= IntervalSet.of_networks(network.subnets, family)
+    return inside
+
+
 class _Judge:
     def __init__(
         self,
@@ -172,7 +184,7 @@ class _Judge:
         self.world = _World(inventory)
         self.question = question
         self.everyone = IntervalSet.everything(question.family)
-        self.inside = self._inside()
+        self.inside = inside_sources(inventory, question.interface, question.family)
 
     def allowed(self) -> IntervalSet:
         if not self._ours():
@@ -187,16 +199,6 @@ class _Judge:
         return opened - self._forged()
 
     # who sends
-
-    def _inside(self) -> IntervalSet:
-        inside = NOTHING
-        for network in self.world.bridges_named(self.question.interface):
-            if network.foreign_ports:
-                own = self.world.addresses_on(network)
-                inside |= IntervalSet.of_addresses(own, self.question.family)
-            else:
-                inside |= IntervalSet.of_networks(network.subnets, self.question.family)
-        return inside
 
     def _forged(self) -> IntervalSet:
         question = self.question

@@ -188,6 +188,34 @@ def test_it_rolls_back_although_the_apply_was_killed(scene: Scene) -> None:
     assert scene.reach(OFFICE).text == "db"
 
 
+@pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 1)])
+def test_the_first_apply_at_a_terminal_asks(scene: Scene, answer: str, status: int) -> None:
+    scene.policy(OFFICE_ONLY)
+    python = scene.host.dockerfw("--version").args
+    command = " ".join([*python[python.index("-m") - 1 : -1], "apply"])
+    done = scene.host.run(
+        ["script", "-qec", command, "/dev/null"], stdin=f"{answer}\n", check=False
+    )
+    assert "Keep these rules? [y/N]" in done.stdout
+    assert done.returncode == status
+    assert (scene.reach(STRANGER).outcome == "silent") is (answer == "y")
+
+
+def test_plan_shows_who_accepts_above_dockerfw_and_apply_goes_above_it(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    scene.host.run(["iptables", "-I", "FORWARD", "-s", STRANGER, "-j", "ACCEPT"])
+    assert scene.reach(STRANGER).outcome == "silent", "the seal holds"
+    planned = scene.host.dockerfw("plan", check=False)
+    assert planned.returncode == 3
+    assert re.search(r"stands above dockerfw and has let [1-9]\d* packets? through", planned.stderr)
+    scene.host.dockerfw("apply")
+    rules = scene.host.run(["iptables", "-S", "FORWARD"]).stdout.splitlines()
+    assert rules[1] == "-A FORWARD -j DOCKER-USER"
+    assert f"-A FORWARD -s {STRANGER}/32 -j ACCEPT" in rules, "moved, not edited"
+    scene.host.run(["iptables", "-D", "FORWARD", "-s", STRANGER, "-j", "ACCEPT"])
+
+
 def test_observe_drops_nothing_and_counts_what_it_would(scene: Scene) -> None:
     scene.policy('[firewall]\nmode = "observe"\n' + OFFICE_ONLY)
     done = scene.host.dockerfw("apply", "--yes")
