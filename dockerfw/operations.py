@@ -307,8 +307,7 @@ def against_nothing(judged: Judged) -> Judged:
     """A plan for a host on which nothing of ours stands yet."""
     empty = KernelState({f: TablesState(f) for f in judged.facts.families}, {}, None)
     ruleset = compile_ruleset(judged.policy, judged.inventory, judged.facts)
-    seal_update = seal.update(None, ruleset.seal)
-    steps = planning.plan(empty, ruleset, judged.facts, seal_update)
+    steps = planning.plan(empty, ruleset, judged.facts, seal.updates(None, ruleset.seal))
     return replace(judged, observation=Observation(judged.facts, ruleset, empty, steps))
 
 
@@ -391,4 +390,4 @@ def _seal_state(seen: Observation) -> status.SealState:
         return "unavailable"
     if seen.live.seal is None:
         return "missing"
-    return "stands" if seal.update(seen.live.seal, seen.ruleset.seal) is None else "differs"
+    return "stands" if seen.live.seal == seal.wanted(seen.ruleset.seal) else "differs"

@@ -6,7 +6,8 @@ Pure. The order, see ``docs/architecture.md``:
 
 1. sets that are missing are created, empty; list sets are filled (nothing refers to them yet);
 2. *union*: the live chains get the wanted buckets as well (their sets are empty still);
-3. elements: + deny, + own subnets, + allow, + guard, − guard, − own subnets, − allow, − deny;
+3. elements: + deny, + own subnets, + allow, + guard, ports that the seal need not guard any more,
+   − guard, − own subnets, − allow, − deny;
 4. the wanted chains and jumps, one transaction a table;
 5. the seal;
 6. sets of ours that nothing needs any more are destroyed.
@@ -69,6 +70,18 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
+class SealUpdate:
+    """The ``nft`` documents that bring the seal up to date; None: nothing to do.
+
+    ``release`` takes out the host ports that are no longer guarded. It has to come before our
+    chains stop to mark what goes there; ``rest`` comes when they mark all that has to pass.
+    """
+
+    release: str | None = None
+    rest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The steps; ``notes`` say what was found broken and is put right."""
 
@@ -97,11 +110,10 @@ class _Draft:
             self.steps.append(Step("iptables", text, why, family))
 
 
-def plan(live: KernelState, wanted: Ruleset, facts: HostFacts, seal_update: str | None) -> Plan:
+def plan(live: KernelState, wanted: Ruleset, facts: HostFacts, seal: SealUpdate) -> Plan:
     """The steps from ``live`` to ``wanted``.
 
-    ``seal_update`` is the ``nft`` text that brings the seal up to date, None if it is or if this
-    kernel has no nf_tables.
+    ``seal`` is what the seal needs (see ``kernel/seal.py``); nothing on a kernel without nf_tables.
     """
     draft = _Draft()
     sets = {s.name: s for s in wanted.sets}
@@ -113,11 +125,17 @@ def plan(live: KernelState, wanted: Ruleset, facts: HostFacts, seal_update: str 
     union = {f for f in facts.families if _has_skeleton(tables[f], wanted, f)}
     for family in sorted(union):
         _unite(draft, tables[family], wanted, family)
-    draft.ipset(_element_lines(live_sets, sets, states), "elements")
+    grow, shrink = _element_lines(live_sets, sets, states)
+    if seal.release is not None:
+        draft.ipset(grow, "elements")
+        draft.steps.append(Step("nft", seal.release, "ports that the seal need not guard"))
+        draft.ipset(shrink, "elements")
+    else:
+        draft.ipset([*grow, *shrink], "elements")
     for family in facts.families:
         _final(draft, tables[family], wanted, family, facts)
-    if seal_update is not None:
-        draft.steps.append(Step("nft", seal_update, "the seal"))
+    if seal.rest is not None:
+        draft.steps.append(Step("nft", seal.rest, "the seal"))
     stale = sorted(set(live_sets) - set(sets))
     draft.ipset((f"destroy {name}" for name in stale), "sets that nothing needs")
     return Plan(tuple(draft.steps), tuple(draft.notes), tuple(draft.creates))
@@ -221,7 +239,8 @@ def _element_lines(
     live_sets: Mapping[str, SetState],
     sets: Mapping[str, IPSet],
     states: Mapping[str, SetState],
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
+    """What is added and what is taken out, each in order."""
     phased: list[tuple[int, str]] = []
     for name, state in states.items():
         live = live_sets[name]
@@ -234,7 +253,9 @@ def _element_lines(
         else:
             phased += [(_GROW[kind], f"add {name} {entry}") for entry in sorted(more)]
         phased += [(_SHRINK[kind], f"del {name} {entry}") for entry in sorted(less)]
-    return [line for _, line in sorted(phased, key=lambda item: item[0])]
+    phased.sort(key=lambda item: item[0])
+    grow = [line for phase, line in phased if phase < _SHRINK["guard"]]
+    return grow, [line for _, line in phased[len(grow) :]]
 
 
 def _regrown(state: SetState, live: SetState) -> list[str]:

@@ -18,7 +18,7 @@ from dockerfw.inventory import Inventory
 from dockerfw.kernel import facts as kernel_facts, ipset, iptables, seal
 from dockerfw.kernel.run import Runner
 from dockerfw.kernelstate import KernelState
-from dockerfw.plan import Created, Plan, Step
+from dockerfw.plan import Created, Plan, SealUpdate, Step
 from dockerfw.policy import Committer, Policy
 from dockerfw.ruleset import INPUT, MAIN, PRE, Family, Ruleset, Table
 from dockerfw.state import State
@@ -62,8 +62,8 @@ class Reconciler:
         inventory = with_foreign_ports(inventory, facts)
         ruleset = compile_ruleset(policy, inventory, facts)
         live = self.read(facts, ruleset)
-        seal_update = seal.update(live.seal, ruleset.seal) if facts.nf_tables else None
-        return Observation(facts, ruleset, live, planning.plan(live, ruleset, facts, seal_update))
+        sealing = seal.updates(live.seal, ruleset.seal) if facts.nf_tables else SealUpdate()
+        return Observation(facts, ruleset, live, planning.plan(live, ruleset, facts, sealing))
 
     def read(self, facts: HostFacts, ruleset: Ruleset | None = None) -> KernelState:
         """The live state; list sets that hold as many entries as they should are not dumped."""

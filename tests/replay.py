@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from dockerfw.inventory import Inventory
@@ -42,6 +42,7 @@ _TABLES: tuple[Table, Table] = ("mangle", "filter")
 _BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _SET_NAMED = re.compile(r"--match-set (\S+)")
 _CHAIN_NAMED = re.compile(rf"-[jg] ({MAIN}\S*)")
+RELEASE = "release"
 NO_SEAL = Seal(bit=0, observe=True, inside=True)
 
 
@@ -201,7 +202,8 @@ class Replay:
         """
         for step in steps:
             if step.tool == "nft":
-                self.seal = seal
+                released = replace(self.seal, guarded=self.seal.guarded & seal.guarded)
+                self.seal = released if step.text == RELEASE else seal
                 yield step.why
             elif step.tool == "ipset":
                 lines = step.text.splitlines()

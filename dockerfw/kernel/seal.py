@@ -23,6 +23,7 @@ from ipaddress import IPv6Address
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.run import Runner, fail, require
+from dockerfw.plan import SealUpdate
 from dockerfw.policy import Address
 from dockerfw.ruleset import Family, Port, Seal
 
@@ -47,6 +48,7 @@ _SET_TYPES = {
     "addr4": "ipv4_addr . inet_proto . inet_service",
     "addr6": "ipv6_addr . inet_proto . inet_service",
 }
+_GUARDING = ("port4", "port6", "addr4", "addr6")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +100,30 @@ def read(runner: Runner) -> str | None:
     return str(_parse(done.stdout))
 
 
-def update(live: str | None, seal: Seal) -> str | None:
-    """The ``nft -f`` document that turns ``live`` (from `read`) into ``seal``; None: in sync.
+def updates(live: str | None, seal: Seal) -> SealUpdate:
+    """The ``nft -f`` documents that turn ``live`` (from `read`) into ``seal``.
 
     Where only elements of sets differ, only those are written: the rules keep their counters.
     """
     want = _wanted(seal)
     if live == str(want):
-        return None
-    frame = "".join(f"{line}\n" for line in want.frame)
-    if live is None or not live.startswith(frame):
-        return render(seal)
-    rest = live.removeprefix(frame).splitlines()
-    if not all(line.startswith("element ") for line in rest):
-        return render(seal)
-    have = {(line.split(" ", 2)[1], line.split(" ", 2)[2]) for line in rest}
+        return SealUpdate()
+    if live is None:
+        return SealUpdate(rest=render(seal))
+    lines = live.splitlines()
+    frame = tuple(line for line in lines if not line.startswith("element "))
+    have = {tuple(line.split(" ", 2)[1:]) for line in lines[len(frame) :]}
+    gone = {(name, element) for name, element in have if (name, element) not in want.elements}
+    released = {(name, element) for name, element in gone if name in _GUARDING}
+    if frame != want.frame or lines[: len(frame)] != list(frame):
+        return SealUpdate(_text(_element_lines("delete", released)), render(seal))
     added = _element_lines("add", want.elements - have)
-    return "\n".join([*added, *_element_lines("delete", have - want.elements), ""])
+    taken = _element_lines("delete", gone - released)
+    return SealUpdate(_text(_element_lines("delete", released)), _text([*added, *taken]))
+
+
+def _text(lines: list[str]) -> str | None:
+    return "".join(f"{line}\n" for line in lines) or None
 
 
 def commit(runner: Runner, document: str) -> None:

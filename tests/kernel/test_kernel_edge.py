@@ -15,6 +15,7 @@ from dockerfw.host import Bridge, Flavour
 from dockerfw.kernel import facts, ipset, iptables, seal
 from dockerfw.kernel.run import Completed, SystemRunner, not_installed
 from dockerfw.render import rule_text
+from dockerfw.plan import SealUpdate
 from dockerfw.ruleset import (
     FAMILIES,
     AddressType,
@@ -375,9 +376,11 @@ ONE_OF_EACH = [
 
 
 def install_seal(runner: HostRunner, wanted: Seal) -> None:
-    document = seal.update(seal.read(runner), wanted)
-    assert document is not None
-    seal.commit(runner, document)
+    found = seal.updates(seal.read(runner), wanted)
+    assert found.rest is not None
+    for document in (found.release, found.rest):
+        if document is not None:
+            seal.commit(runner, document)
 
 
 def test_a_seal_reads_as_it_was_written_and_a_second_look_writes_nothing(
@@ -387,7 +390,7 @@ def test_a_seal_reads_as_it_was_written_and_a_second_look_writes_nothing(
     for wanted in ONE_OF_EACH:
         install_seal(runner, wanted)
         assert seal.read(runner) == seal.wanted(wanted)
-        assert seal.update(seal.read(runner), wanted) is None
+        assert seal.updates(seal.read(runner), wanted) == SealUpdate()
     for _ in range(2):
         seal.commit(runner, seal.REMOVE)
         assert seal.read(runner) is None

@@ -14,6 +14,7 @@ from dockerfw.host import Bridge
 from dockerfw.kernel import facts, ipset, iptables, seal
 from dockerfw.kernel.run import Completed, SystemRunner, not_installed, require
 from dockerfw.kernelstate import ChainState
+from dockerfw.plan import SealUpdate
 from dockerfw.ruleset import Port, Seal
 
 
@@ -332,13 +333,13 @@ def test_a_seal_that_stands_is_in_sync() -> None:
     runner = FakeRunner({LIST_SEAL: listed(seal.render(SEAL))})
     live = seal.read(runner)
     assert live == seal.wanted(SEAL)
-    assert seal.update(live, SEAL) is None
+    assert seal.updates(live, SEAL) == SealUpdate()
 
 
 def test_a_table_that_is_not_there_is_none() -> None:
     gone = broken("Error: No such file or directory\nlist table inet dockerfw\n")
     assert seal.read(FakeRunner({LIST_SEAL: gone})) is None
-    assert seal.update(None, SEAL) == seal.render(SEAL)
+    assert seal.updates(None, SEAL) == SealUpdate(rest=seal.render(SEAL))
 
 
 def test_the_document_replaces_the_table_in_one_transaction() -> None:
@@ -354,20 +355,32 @@ def test_the_document_replaces_the_table_in_one_transaction() -> None:
     ],
 )
 def test_another_rule_is_another_table(change: Seal) -> None:
-    assert seal.update(seal.wanted(SEAL), change) == seal.render(change)
+    assert seal.updates(seal.wanted(SEAL), change) == SealUpdate(rest=seal.render(change))
 
 
-def test_another_element_is_written_alone() -> None:
+def test_another_element_is_written_alone_and_ports_are_released_first() -> None:
     change = replace(
         SEAL, guarded=frozenset({(None, 4, Port("sctp", 9))}), foreign_bridges=frozenset({"br0"})
     )
-    assert seal.update(seal.wanted(SEAL), change) == (
-        'add element inet dockerfw foreign { "br0" }\n'
-        "add element inet dockerfw port4 { 132 . 9 }\n"
-        "delete element inet dockerfw addr6 { 2001:db8::1 . 17 . 53 }\n"
-        'delete element inet dockerfw foreign { "virbr0" }\n'
-        "delete element inet dockerfw port4 { 6 . 8080 }\n"
+    assert seal.updates(seal.wanted(SEAL), change) == SealUpdate(
+        release=(
+            "delete element inet dockerfw addr6 { 2001:db8::1 . 17 . 53 }\n"
+            "delete element inet dockerfw port4 { 6 . 8080 }\n"
+        ),
+        rest=(
+            'add element inet dockerfw foreign { "br0" }\n'
+            "add element inet dockerfw port4 { 132 . 9 }\n"
+            'delete element inet dockerfw foreign { "virbr0" }\n'
+        ),
     )
+
+
+def test_ports_are_released_before_another_rule_replaces_the_table() -> None:
+    change = replace(SEAL, observe=True, guarded=frozenset())
+    found = seal.updates(seal.wanted(SEAL), change)
+    assert found.release is not None
+    assert found.release.count("delete element") == 2
+    assert found.rest == seal.render(change)
 
 
 @pytest.mark.parametrize("name", ['br"0', "br 0", "br*", "br;0", "a-name-that-is-too-long", ""])

@@ -52,7 +52,7 @@ def test_a_hostile_name_or_label_is_nowhere_in_the_steps(evil: str) -> None:
     )
     nothing = KernelState({4: TablesState(4), 6: TablesState(6)}, {}, None)
 
-    steps = plan(nothing, ruleset, facts, seal.update(None, ruleset.seal)).steps
+    steps = plan(nothing, ruleset, facts, seal.updates(None, ruleset.seal)).steps
 
     text = "\n".join(step.text for step in steps)
     assert "172.18.0.2,tcp:22" in text, "the rule itself is there"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from dockerfw.compile import compile_ruleset
 from dockerfw.host import HostFacts
 from dockerfw.inventory import Inventory
-from dockerfw.plan import Plan, plan
+from dockerfw.plan import Plan, SealUpdate, plan
 from dockerfw.policy import Address, Policy
 from dockerfw.ruleset import Family, Hook, Packet, Port, Rule, Ruleset
 from tests.oracle import Question, allowed_sources, inside_sources
-from tests.replay import NO_SEAL, Replay, Tables, seal_passes
+from tests.replay import NO_SEAL, RELEASE, Replay, Tables, seal_passes
 from tests.strategies import (
     as_address,
     cut_points,
@@ -185,8 +185,12 @@ def foreign_tables(draw: st.DrawFn) -> Tables:
 
 
 def _plan(kernel: Replay, situation: Situation, ruleset: Ruleset) -> Plan:
-    seal_update = None if kernel.seal == ruleset.seal else "the seal"
-    return plan(kernel.state(), ruleset, situation.facts, seal_update)
+    gone = kernel.seal.guarded - ruleset.seal.guarded
+    released = replace(kernel.seal, guarded=kernel.seal.guarded - gone)
+    seal = SealUpdate(
+        release=RELEASE if gone else None, rest="the seal" if released != ruleset.seal else None
+    )
+    return plan(kernel.state(), ruleset, situation.facts, seal)
 
 
 def _commit(kernel: Replay, situation: Situation, ruleset: Ruleset) -> None:
