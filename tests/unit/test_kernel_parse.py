@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
@@ -178,6 +179,22 @@ add dockerfw-allow4 10.0.0.1,icmp:echo-request packets 0 bytes 0
 add dockerfw-allow4 10.0.0.2,gre:0 packets 0 bytes 0
 """
 ALLOW4_ENTRIES = frozenset({"10.0.0.0/8,tcp:80", "10.0.0.1,icmp:echo-request", "10.0.0.2,47:0"})
+
+
+@pytest.fixture(autouse=True)
+def protocol_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A small machine has no /etc/protocols: the tests bring their own."""
+
+    def number(name: str) -> int:
+        try:
+            return {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "sctp": 132}[name]
+        except KeyError:
+            raise OSError(name) from None
+
+    monkeypatch.setattr(socket, "getprotobyname", number)
+    ipset._host_names_protocols.cache_clear()
+    yield
+    ipset._host_names_protocols.cache_clear()
 
 
 def test_sets_of_ours_are_read_and_big_frozen_ones_only_by_their_header() -> None:

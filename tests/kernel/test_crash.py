@@ -1,0 +1,282 @@
+"""Commits under traffic, killed at random points: never more open, nothing cut, and mended after.
+
+Two policies take turns. Both let the steady source in, each by other sets and chains; neither
+lets the stranger in. ``DOCKERFW_PROFILE=full`` kills fifty times.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from ipaddress import ip_network
+from pathlib import Path
+from random import Random
+from typing import Literal, TypeAlias
+
+import pytest
+
+from dockerfw.policy import (
+    Allow,
+    Deny,
+    FileSource,
+    InterfaceSource,
+    Policy,
+    PortKeyword,
+    PortRange,
+    PublishedSpec,
+    Selector,
+)
+from tests.kernel.support import HOST, ORIGIN, Scene, at
+from tests.lab.guard import LabError
+from tests.lab.place import Flow, Hammer, Probe, disagreements, probe
+from tests.lab.wait import until
+
+FULL = os.environ.get("DOCKERFW_PROFILE") == "full"
+SEED = os.environ.get("DOCKERFW_SEED") or str(time.time_ns() % 2**32)
+KILLS = 50 if FULL else 12
+ALTERNATIONS = 30 if FULL else 8
+
+Flavour: TypeAlias = Literal["nft", "legacy"]
+
+ONE = ("203.0.113.2", "2001:db8:1::2")
+STEADY = ("198.51.100.7", "2001:db8:10::7")
+TWO = ("192.0.2.7", "2001:db8:20::7")
+STRANGER = ("203.0.113.9", "2001:db8:1::9")
+
+WEB = (Selector("container", "web"),)
+PORTS = (PortRange("tcp", 80, 80), PortRange("udp", 53, 53))
+
+
+def _addresses(*texts: str) -> tuple[FileSource, ...]:
+    return (FileSource("few.netset", tuple(ip_network(text) for text in texts)),)
+
+
+def _many(*texts: str) -> tuple[FileSource, ...]:
+    """A list that gets a set of its own."""
+    filler = tuple(ip_network(f"100.64.{n}.0/25") for n in range(100))
+    filler += tuple(ip_network(f"2001:db8:f{n:x}::/48") for n in range(100))
+    return (FileSource("many.netset", filler + tuple(ip_network(text) for text in texts)),)
+
+
+FIRST = Policy(
+    allows=(Allow(ORIGIN, _addresses(*ONE, *STEADY), to=WEB, ports=PORTS),),
+    denies=(Deny(ORIGIN, _addresses("10.0.0.0/8"), to=WEB, ports=(PortKeyword.ICMP,)),),
+)
+SECOND = Policy(
+    baseline=(),
+    allows=(
+        Allow(ORIGIN, _many(*STEADY), to=WEB, ports=(PortKeyword.ALL,)),
+        Allow(ORIGIN, _addresses(*TWO), to=WEB, ports=PORTS),
+        Allow(ORIGIN, (InterfaceSource("wg0"),), to=WEB, ports=PORTS),
+        Allow(
+            ORIGIN,
+            _addresses(*STEADY),
+            published=(
+                PublishedSpec(PortRange("tcp", 1, 10000)),
+                PublishedSpec(PortRange("udp", 5353, 5353)),
+            ),
+        ),
+    ),
+    denies=(Deny(ORIGIN, _many("203.0.113.9/32", "2001:db8:1::9/128")),),
+)
+
+
+# --- traffic -------------------------------------------------------------------------------------
+
+
+class Traffic:
+    """What both policies allow goes on all the time; what neither allows is tried all the time.
+
+    Datagrams are not sent again when one is lost: a single one that goes unanswered is a cut.
+    """
+
+    def __init__(self, scene: Scene, stack: ExitStack) -> None:
+        self.scene = scene
+        outside = scene.outside
+        # Docker's NAT, docker-proxy, and the container's own address in both families.
+        self.ways = [
+            (HOST[4], 5353, STEADY[0]),
+            (HOST[6], 5353, STEADY[1]),
+            (at("web", 4), 53, STEADY[0]),
+            (at("web", 6), 53, STEADY[1]),
+        ]
+        self.flows: list[tuple[str, Flow]] = [
+            (f"{start} -> {address} {port}/udp", outside.flow("udp", address, port, source=start))
+            for address, port, start in self.ways
+        ]
+        self.closed: Hammer = stack.enter_context(
+            outside.hammer(
+                (HOST[4], 8080, STRANGER[0]),
+                (HOST[6], 8080, STRANGER[1]),
+                (at("web", 4), 80, STRANGER[0]),
+                (at("web", 6), 80, STRANGER[1]),
+                (at("db", 4), 5432, STRANGER[0]),
+                (HOST[6], 5432, STRANGER[1]),
+            )
+        )
+        self.rounds = 0
+        self.cut: list[str] = []
+
+    def go_on(self) -> None:
+        """One round: the old flows, and a new one by each way."""
+        self.rounds += 1
+        self.cut += [f"old flow {name}" for name, flow in self.flows if not flow.ask()]
+        fresh = [
+            Probe(self.scene.outside, "udp", address, port, start)
+            for address, port, start in self.ways
+        ]
+        answers = probe(fresh)
+        self.cut += [
+            f"new flow {one}" for one, got in zip(fresh, answers, strict=True) if not got.reached
+        ]
+
+    def judge(self) -> None:
+        assert not self.cut, f"cut in {self.rounds} rounds (DOCKERFW_SEED={SEED})"
+        blows = self.closed.stop()
+        assert blows.tries > 1000, "the hammer did not get to work"
+        assert not blows.accepted, f"opened (DOCKERFW_SEED={SEED})"
+
+
+@pytest.fixture(params=["nft", "legacy"])
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    flavour: Flavour = request.param
+    with Scene(flavour=flavour) as scene:
+        scene.commit(FIRST)
+        yield scene
+
+
+@pytest.fixture
+def traffic(scene: Scene) -> Iterator[Traffic]:
+    """On a machine that loses datagrams by itself, what follows would say nothing."""
+    with ExitStack() as stack:
+        traffic = Traffic(scene, stack)
+        until(lambda: traffic.closed.count().tries > 1000, "the hammer to get to work")
+        for _ in range(20):
+            traffic.go_on()
+        if traffic.cut:
+            msg = f"lost without any commit: {traffic.cut}"
+            raise LabError(msg)
+        yield traffic
+
+
+# --- commits in a process ------------------------------------------------------------------------
+
+
+class Commit:
+    """A commit in the host, in a process of its own."""
+
+    def __init__(self, scene: Scene, policy: Policy) -> None:
+        order = scene.host.path("/run/order")
+        order.write_bytes(pickle.dumps((policy, scene.inventory)))
+        self.process = scene.host.start(
+            [sys.executable, "-m", "tests.kernel.commit_once", "/run/order"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        if self.process.stdout.readline() != "begin\n":
+            _, said = self.process.communicate()
+            msg = f"the commit did not begin: {said}"
+            raise LabError(msg)
+        self.began = time.monotonic()
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self, *, with_tools: bool) -> None:
+        """SIGKILL dockerfw, and the tool that it has started, unless that may finish."""
+        family = [int(pid) for pid in _children(self.process.pid)]
+        if with_tools:
+            family += [int(tool) for pid in family for tool in _children(pid)]
+        for pid in family:
+            _kill(pid)
+        self.process.communicate()
+
+    def finish(self) -> str:
+        """What it complained of: nothing, if all went well."""
+        _, said = self.process.communicate(timeout=60)
+        return said if self.process.returncode else ""
+
+
+def _children(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return []
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _whole_commit(scene: Scene, policy: Policy) -> float:
+    """How long one takes that is left alone, in seconds."""
+    commit = Commit(scene, policy)
+    assert commit.finish() == ""
+    return time.monotonic() - commit.began
+
+
+# --- the tests -----------------------------------------------------------------------------------
+
+
+def test_commits_that_are_killed_open_nothing_and_cut_nothing(
+    scene: Scene, traffic: Traffic
+) -> None:
+    random = Random(SEED)  # noqa: S311 - no secret
+    policies = (SECOND, FIRST)
+    longest = max(_whole_commit(scene, policy) for policy in policies)
+    killed = 0
+    for n in range(KILLS):
+        commit = Commit(scene, policies[n % 2])
+        end = commit.began + random.uniform(0, longest)
+        while commit.running and time.monotonic() < end:
+            traffic.go_on()
+        killed += commit.running
+        commit.kill(with_tools=random.random() < 0.5)
+        traffic.go_on()
+    assert killed > KILLS / 3, "most commits were over before they were killed"
+    traffic.judge()
+    _converges(scene)
+
+
+def test_commits_under_traffic_open_nothing_and_cut_nothing(
+    scene: Scene, traffic: Traffic
+) -> None:
+    for n in range(ALTERNATIONS):
+        commit = Commit(scene, (SECOND, FIRST)[n % 2])
+        while commit.running:
+            traffic.go_on()
+        assert commit.finish() == ""
+        traffic.go_on()
+    traffic.judge()
+    _converges(scene)
+
+
+def _converges(scene: Scene) -> None:
+    result = scene.commit(SECOND)
+    assert result.last.plan.in_sync
+    assert scene.commit(SECOND).steps == 0
+    wanted = {ipset.name for ipset in result.last.ruleset.sets}
+    assert set(result.last.live.sets) == wanted
+    outside = scene.outside
+    table = [
+        (Probe(outside, "tcp", address, port, start[family == 6]), open_)
+        for family, address, port in (
+            (4, HOST[4], 8080),
+            (6, HOST[6], 8080),
+            (4, at("web", 4), 80),
+            (6, at("web", 6), 80),
+        )
+        for start, open_ in ((ONE, False), (STEADY, True), (TWO, True), (STRANGER, False))
+    ]
+    assert disagreements(table) == []
