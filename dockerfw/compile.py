@@ -43,6 +43,7 @@ from dockerfw.ruleset import (
     InSet,
     IPSet,
     Match,
+    Phase,
     Port,
     Ruleset,
     Seal,
@@ -417,21 +418,20 @@ class _Compiler:
             for port in ports
             for net in halves(family)
         }
+        inside = frozenset(self._inside(family))
+        subnets = frozenset(guarded)
+        geography: list[tuple[str, SetType, Phase, frozenset[Element]]] = [
+            ("own", "hash:net,iface", "own", frozenset(own)),
+            ("claimed", "hash:net", "claimed", subnets),
+            ("inside", "hash:net,iface", "inside", inside),
+            ("guarded", "hash:net", "guard", subnets),
+            ("target", "hash:ip", "guard", frozenset(targets)),
+            ("pub", "hash:net,port", "guard", frozenset(published)),
+            ("hostnet", "hash:net,port", "guard", frozenset(hostnet)),
+        ]
         return [
-            IPSet(f"dockerfw-own{family}", "hash:net,iface", family, "guard", frozenset(own)),
-            IPSet(
-                f"dockerfw-inside{family}",
-                "hash:net,iface",
-                family,
-                "guard",
-                frozenset(self._inside(family)),
-            ),
-            IPSet(f"dockerfw-guarded{family}", "hash:net", family, "guard", frozenset(guarded)),
-            IPSet(f"dockerfw-target{family}", "hash:ip", family, "guard", frozenset(targets)),
-            IPSet(f"dockerfw-pub{family}", "hash:net,port", family, "guard", frozenset(published)),
-            IPSet(
-                f"dockerfw-hostnet{family}", "hash:net,port", family, "guard", frozenset(hostnet)
-            ),
+            IPSet(f"dockerfw-{name}{family}", kind, family, phase, elements)
+            for name, kind, phase, elements in geography
         ]
 
     def _endpoints(self) -> Iterator[tuple[Container, Endpoint]]:
@@ -497,7 +497,7 @@ class _Compiler:
 def _ipsets(built: _Sets) -> list[IPSet]:
     family = built.family
     targets = [
-        IPSet(b.name, b.type, family, b.rule.verdict, frozenset(built.elements[b.name]))
+        IPSet(b.name, b.type, family, _phase(b), frozenset(built.elements[b.name]))
         for b in built.buckets.values()
     ]
     lists = [
@@ -505,6 +505,12 @@ def _ipsets(built: _Sets) -> list[IPSet]:
         for name, networks in built.lists.items()
     ]
     return targets + lists
+
+
+def _phase(bucket: _Bucket) -> Phase:
+    if bucket.rule.verdict == "deny":
+        return "deny"
+    return "inside allow" if bucket.cls == "inside" else "allow"
 
 
 def _interface_terms(sources: tuple[Source, ...]) -> list[_Term]:

@@ -189,7 +189,7 @@ def compare(
         baseline=_baseline(live_rules) if live_rules else baseline,
     )
     # A list set never changes under its name: no need to spell it out in text.
-    lists = {s.name: s for s in ruleset.sets if s.role == "frozen"}
+    lists = {s.name: s for s in ruleset.sets if s.phase == "frozen"}
     states = {s.name: set_state(s) for s in ruleset.sets if s.name not in lists}
     new = Side(states, wanted_by_set, baseline=baseline)
     return old, new, list(differences(old, new, lambda name: _spans(name, lists, live_sets)))

@@ -883,7 +883,7 @@ class _Judge:
             for match in rule.matches
             if isinstance(match, InSet)
         )
-        return any(ipset is not None and ipset.role == "deny" for ipset in sets)
+        return any(ipset is not None and ipset.phase == "deny" for ipset in sets)
 
     def _part(self, part: _Part, stop: int, number: int | None) -> Policy:
         """The first ``stop`` statements alone; or, with ``number``, one source of that index."""

@@ -6,8 +6,11 @@ Pure. The order, see ``docs/architecture.md``:
 
 1. sets that are missing are created, empty; list sets are filled (nothing refers to them yet);
 2. *union*: the live chains get the wanted buckets as well (their sets are empty still);
-3. elements: + deny, + own subnets, + allow, + guard, ports that the seal need not guard any more,
-   − guard, − own subnets, − allow, − deny;
+3. elements grow: + deny, + own and claimed subnets, + inside allow, + inside, + allow, + guard;
+   the seal lets go of ports that it need not guard any more; they shrink in the reverse order.
+   A source that becomes *inside* is judged by other buckets from then on: those have to be
+   filled, and the outside ones not yet; and a claimed source is forged before anything that
+   its address could pass by is there;
 4. the wanted chains and jumps, one transaction a table;
 5. the seal;
 6. sets of ours that nothing needs any more are destroyed.
@@ -28,6 +31,7 @@ from dockerfw.render import chain_texts, digest_of, set_state
 from dockerfw.ruleset import (
     INSIDE,
     MAIN,
+    PHASES,
     PRE,
     Chain,
     Family,
@@ -205,7 +209,7 @@ def _create(
         if name in live_sets:
             continue
         lines.append(create_line(state))
-        filled = sets[name].role == "frozen"
+        filled = sets[name].phase == "frozen"
         if filled:
             lines += [f"add {name} {entry}" for entry in sorted(state.entries or ())]
         entries = state.entries if filled else frozenset()
@@ -225,14 +229,13 @@ def create_line(state: SetState, name: str | None = None) -> str:
     )
 
 
-_GROW = {"deny": 0, "own": 1, "frozen": 2, "allow": 2, "guard": 3}
-_SHRINK = {"guard": 4, "own": 5, "frozen": 6, "allow": 6, "deny": 7}
+def _growth(ipset: IPSet) -> int:
+    return PHASES.index("allow" if ipset.phase == "frozen" else ipset.phase)
 
 
-def _kind(ipset: IPSet) -> str:
-    """``own`` and ``inside`` grow before and shrink after the subnets that they except."""
-    geography = ipset.name.startswith(("dockerfw-own", "dockerfw-inside"))
-    return "own" if geography else ipset.role
+def _shrinkage(ipset: IPSet) -> int:
+    """After all growth, and in the reverse order."""
+    return 2 * len(PHASES) - 1 - _growth(ipset)
 
 
 def _element_lines(
@@ -246,16 +249,16 @@ def _element_lines(
         live = live_sets[name]
         if live.entries is None or state.entries is None:
             continue
-        kind = _kind(sets[name])
+        grow, shrink = _growth(sets[name]), _shrinkage(sets[name])
         more, less = state.entries - live.entries, live.entries - state.entries
         if live.maxelem < len(live.entries | state.entries):
-            phased += [(_GROW[kind], line) for line in _regrown(state, live)]
+            phased += [(grow, line) for line in _regrown(state, live)]
         else:
-            phased += [(_GROW[kind], f"add {name} {entry}") for entry in sorted(more)]
-        phased += [(_SHRINK[kind], f"del {name} {entry}") for entry in sorted(less)]
+            phased += [(grow, f"add {name} {entry}") for entry in sorted(more)]
+        phased += [(shrink, f"del {name} {entry}") for entry in sorted(less)]
     phased.sort(key=lambda item: item[0])
-    grow = [line for phase, line in phased if phase < _SHRINK["guard"]]
-    return grow, [line for _, line in phased[len(grow) :]]
+    more_lines = [line for phase, line in phased if phase < len(PHASES)]
+    return more_lines, [line for _, line in phased[len(more_lines) :]]
 
 
 def _regrown(state: SetState, live: SetState) -> list[str]:

@@ -68,7 +68,7 @@ class Reconciler:
     def read(self, facts: HostFacts, ruleset: Ruleset | None = None) -> KernelState:
         """The live state; list sets that hold as many entries as they should are not dumped."""
         sets = ruleset.sets if ruleset else ()
-        frozen = {s.name: len(s.elements) for s in sets if s.role == "frozen"}
+        frozen = {s.name: len(s.elements) for s in sets if s.phase == "frozen"}
         return KernelState(
             tables={f: iptables.read(self.runner, facts.flavour, f) for f in facts.families},
             sets=ipset.read(

@@ -44,18 +44,35 @@ Element: TypeAlias = tuple[IPNetwork | Port | str, ...]
 order of the set's type."""
 
 
+Phase: TypeAlias = Literal[
+    "deny", "own", "claimed", "inside allow", "inside", "allow", "guard", "frozen"
+]
+PHASES: tuple[Phase, ...] = (
+    "deny",
+    "own",
+    "claimed",
+    "inside allow",
+    "inside",
+    "allow",
+    "guard",
+)
+"""The order in which sets may grow; they shrink in the reverse. See ``plan.py``."""
+
+
 @dataclass(frozen=True, slots=True)
 class IPSet:
     """An ipset and all its elements.
 
-    ``role`` says what growing it does: an element more of ``allow`` opens, of ``deny`` closes,
-    ``frozen`` never changes under this name, ``guard`` is the inventory's own geography.
+    ``phase`` says what the set is for, and so when it may change: the policy's ``deny``,
+    ``allow`` and ``inside allow``; geography: what is ``own`` to a bridge and so not forged,
+    which sources are ``claimed`` by Docker's networks, what is ``inside``, what is a ``guard``.
+    A ``frozen`` set never changes under its name.
     """
 
     name: str
     type: SetType
     family: Family
-    role: Literal["allow", "deny", "guard", "frozen"]
+    phase: Phase
     elements: frozenset[Element]
 
 

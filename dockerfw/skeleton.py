@@ -114,7 +114,7 @@ class Skeleton:
     def _forged_container(self, family: Family) -> Rule:
         return self._forged(
             (
-                InSet(f"dockerfw-guarded{family}", ("src",)),
+                InSet(f"dockerfw-claimed{family}", ("src",)),
                 InSet(f"dockerfw-own{family}", ("src", "src"), negated=True),
             ),
             "forged: a container address from elsewhere",

@@ -231,7 +231,7 @@ def _target_text(row: Traffic) -> str:
 
 def counted_sets(ruleset: Ruleset) -> tuple[str, ...]:
     """The names of the sets whose counters `build` asks for."""
-    return tuple(s.name for s in ruleset.sets if s.role == "allow" or _is_denied_set(s) is not None)
+    return tuple(s.name for s in ruleset.sets if _is_allow(s) or _is_denied_set(s) is not None)
 
 
 def build(health: Health, counters: Counters, ruleset: Ruleset, inventory: Inventory) -> Status:
@@ -262,7 +262,7 @@ def _allowed(counters: Counters, ruleset: Ruleset, names: Names) -> tuple[Traffi
     rules = rules_by_set(text for chain in ruleset.chains for text in chain_texts(chain))
     sums = _Sums()
     for ipset in ruleset.sets:
-        if ipset.role != "allow":
+        if not _is_allow(ipset):
             continue
         bucket = read_bucket(ipset.name, ipset.type, rules.get(ipset.name))
         if bucket is None:
@@ -297,6 +297,10 @@ def _behind(pairs: Iterable[tuple[str, int]], port: Port) -> tuple[str, str]:
         return "", ""
     name, number = known.pop()
     return name, port_text(port.protocol, number, number)
+
+
+def _is_allow(ipset: IPSet) -> bool:
+    return ipset.phase in ("allow", "inside allow")
 
 
 def _is_denied_set(ipset: IPSet) -> Literal["target", "pub"] | None:

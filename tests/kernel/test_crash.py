@@ -6,14 +6,15 @@ lets the stranger in. ``DOCKERFW_PROFILE=full`` kills fifty times.
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from random import Random
@@ -33,9 +34,10 @@ from dockerfw.policy import (
     Selector,
 )
 from tests.kernel.support import HOST, ORIGIN, Scene, at
+from tests.lab import process
 from tests.lab.guard import LabError
-from tests.lab.place import Flow, Hammer, Probe, disagreements, probe
-from tests.lab.wait import until
+from tests.lab.place import Probe, disagreements
+from tests.lab.wait import Closable, until
 
 FULL = os.environ.get("DOCKERFW_PROFILE") == "full"
 SEED = os.environ.get("DOCKERFW_SEED") or str(time.time_ns() % 2**32)
@@ -90,57 +92,75 @@ SECOND = Policy(
 # --- traffic -------------------------------------------------------------------------------------
 
 
-class Traffic:
-    """What both policies allow goes on all the time; what neither allows is tried all the time.
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Datagrams sent, and those that nobody answered, for each way and kind of flow."""
 
-    Datagrams are not sent again when one is lost: a single one that goes unanswered is a cut.
-    """
+    sent: int
+    lost: Mapping[str, int]
 
-    def __init__(self, scene: Scene, stack: ExitStack) -> None:
-        self.scene = scene
-        outside = scene.outside
+
+class Stream(Closable):
+    """Datagrams without a pause by four ways, in old flows and new ones (`tests.kernel.stream`)."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._process = scene.outside.start(
+            [sys.executable, "-S", "-c", "from tests.kernel.stream import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None,
+        )
         # Docker's NAT, docker-proxy, and the container's own address in both families.
-        self.ways = [
+        ways = [
             (HOST[4], 5353, STEADY[0]),
             (HOST[6], 5353, STEADY[1]),
             (at("web", 4), 53, STEADY[0]),
             (at("web", 6), 53, STEADY[1]),
         ]
-        self.flows: list[tuple[str, Flow]] = [
-            (f"{start} -> {address} {port}/udp", outside.flow("udp", address, port, source=start))
-            for address, port, start in self.ways
-        ]
-        self.closed: Hammer = stack.enter_context(
-            outside.hammer(
-                (HOST[4], 8080, STRANGER[0]),
-                (HOST[6], 8080, STRANGER[1]),
-                (at("web", 4), 80, STRANGER[0]),
-                (at("web", 6), 80, STRANGER[1]),
-                (at("db", 4), 5432, STRANGER[0]),
-                (HOST[6], 5432, STRANGER[1]),
-            )
-        )
-        self.rounds = 0
-        self.cut: list[str] = []
+        self._say(json.dumps({"ways": ways}))
 
-    def go_on(self) -> None:
-        """One round: the old flows, and a new one by each way."""
-        self.rounds += 1
-        self.cut += [f"old flow {name}" for name, flow in self.flows if not flow.ask()]
-        fresh = [
-            Probe(self.scene.outside, "udp", address, port, start)
-            for address, port, start in self.ways
-        ]
-        answers = probe(fresh)
-        self.cut += [
-            f"new flow {one}" for one, got in zip(fresh, answers, strict=True) if not got.reached
-        ]
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def count(self) -> Count:
+        """All that was sent until now, its answers waited for."""
+        self._say("")
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise LabError("the stream ended without a count")
+        return Count(**json.loads(line))
+
+    def close(self) -> None:
+        process.end(self._process)
+
+
+class Traffic(Closable):
+    """What both policies allow goes on all the time; what neither allows is tried all the time."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.stream = Stream(scene)
+        self.stranger = scene.outside.hammer(
+            (HOST[4], 8080, STRANGER[0]),
+            (HOST[6], 8080, STRANGER[1]),
+            (at("web", 4), 80, STRANGER[0]),
+            (at("web", 6), 80, STRANGER[1]),
+            (at("db", 4), 5432, STRANGER[0]),
+            (HOST[6], 5432, STRANGER[1]),
+        )
+
+    def close(self) -> None:
+        self.stranger.close()
+        self.stream.close()
 
     def judge(self) -> None:
-        assert not self.cut, f"cut in {self.rounds} rounds (DOCKERFW_SEED={SEED})"
-        blows = self.closed.stop()
+        count = self.stream.count()
+        assert not count.lost, f"cut, of {count.sent} datagrams (DOCKERFW_SEED={SEED})"
+        blows = self.stranger.stop()
         assert blows.tries > 1000, "the hammer did not get to work"
-        assert not blows.accepted, f"opened (DOCKERFW_SEED={SEED})"
+        assert not blows.accepted, f"opened, in {blows.tries} tries (DOCKERFW_SEED={SEED})"
 
 
 @pytest.fixture(params=["nft", "legacy"])
@@ -154,14 +174,12 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
 @pytest.fixture
 def traffic(scene: Scene) -> Iterator[Traffic]:
     """On a machine that loses datagrams by itself, what follows would say nothing."""
-    with ExitStack() as stack:
-        traffic = Traffic(scene, stack)
-        until(lambda: traffic.closed.count().tries > 1000, "the hammer to get to work")
-        for _ in range(20):
-            traffic.go_on()
-        if traffic.cut:
-            msg = f"lost without any commit: {traffic.cut}"
-            raise LabError(msg)
+    with Traffic(scene) as traffic:
+        until(lambda: traffic.stranger.count().tries > 1000, "the hammer to get to work")
+        until(lambda: traffic.stream.count().sent > 2000, "the stream to get to work")
+        idle = traffic.stream.count()
+        if idle.lost:
+            raise LabError(f"lost without any commit: {idle}")
         yield traffic
 
 
@@ -186,9 +204,13 @@ class Commit:
             raise LabError(msg)
         self.began = time.monotonic()
 
-    @property
-    def running(self) -> bool:
-        return self.process.poll() is None
+    def runs_longer_than(self, seconds: float) -> bool:
+        """Wait so long for its end; True: it did not come."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
     def kill(self, *, with_tools: bool) -> None:
         """SIGKILL dockerfw, and the tool that it has started, unless that may finish."""
@@ -238,12 +260,8 @@ def test_commits_that_are_killed_open_nothing_and_cut_nothing(
     killed = 0
     for n in range(KILLS):
         commit = Commit(scene, policies[n % 2])
-        end = commit.began + random.uniform(0, longest)
-        while commit.running and time.monotonic() < end:
-            traffic.go_on()
-        killed += commit.running
+        killed += commit.runs_longer_than(random.uniform(0, longest))
         commit.kill(with_tools=random.random() < 0.5)
-        traffic.go_on()
     assert killed > KILLS / 3, "most commits were over before they were killed"
     traffic.judge()
     _converges(scene)
@@ -253,11 +271,7 @@ def test_commits_under_traffic_open_nothing_and_cut_nothing(
     scene: Scene, traffic: Traffic
 ) -> None:
     for n in range(ALTERNATIONS):
-        commit = Commit(scene, (SECOND, FIRST)[n % 2])
-        while commit.running:
-            traffic.go_on()
-        assert commit.finish() == ""
-        traffic.go_on()
+        assert Commit(scene, (SECOND, FIRST)[n % 2]).finish() == ""
     traffic.judge()
     _converges(scene)
 
