@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import collapse_addresses, ip_network
+from re import compile as compile_regex
 from typing import TypeAlias, get_args
 
 from dockerfw.host import HostFacts
@@ -51,6 +52,8 @@ from dockerfw.ruleset import (
 )
 from dockerfw.skeleton import BucketRule, Buckets, Class, Place, Skeleton, Verdict
 
+_DOCKERS_NAME = compile_regex(r"br-[0-9a-f]{12}|docker\d+|docker_gwbridge")
+"""How Docker names bridges. One that the inventory does not know was made after it was read."""
 LIST_OVER = 64
 """A source list with more networks than this gets a set of its own."""
 PRODUCT_OVER = 4096
@@ -473,7 +476,11 @@ class _Compiler:
             bit=self.ok_bit,
             observe=self.observe,
             inside=self.bridge_baseline and not self.inside_denied,
-            foreign_bridges=frozenset(b.name for b in self.facts.bridges if b.name not in docker),
+            foreign_bridges=frozenset(
+                b.name
+                for b in self.facts.bridges
+                if b.name not in docker and not _DOCKERS_NAME.fullmatch(b.name)
+            ),
             mixed_bridges=frozenset(
                 n.bridge for n in self.inventory.bridges() if n.foreign_ports and n.bridge
             ),

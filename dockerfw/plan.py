@@ -6,11 +6,11 @@ Pure. The order, see ``docs/architecture.md``:
 
 1. sets that are missing are created, empty; list sets are filled (nothing refers to them yet);
 2. *union*: the live chains get the wanted buckets as well (their sets are empty still);
-3. elements grow: + deny, + own and claimed subnets, + inside allow, + inside, + allow, + guard;
-   the seal lets go of ports that it need not guard any more; they shrink in the reverse order.
-   A source that becomes *inside* is judged by other buckets from then on: those have to be
-   filled, and the outside ones not yet; and a claimed source is forged before anything that
-   its address could pass by is there;
+3. the seal lets go of ports that it need not guard any more, then elements, as `_ORDER` has it:
+   what is not guarded passes whatever the policy's sets hold, so guards go before and come
+   after those. A source that becomes *inside* is judged by other buckets from then on: those
+   have to be filled, and the outside ones not yet. A claimed source is forged, before anything
+   that its address could pass by is there, and until nothing of that kind is left;
 4. the wanted chains and jumps, one transaction a table;
 5. the seal;
 6. sets of ours that nothing needs any more are destroyed.
@@ -26,16 +26,17 @@ from typing import Literal
 
 from dockerfw import jumps
 from dockerfw.host import HostFacts
-from dockerfw.kernelstate import KernelState, SetState, TablesState
+from dockerfw.kernelstate import ChainState, KernelState, SetState, TablesState
 from dockerfw.render import chain_texts, digest_of, set_state
 from dockerfw.ruleset import (
     INSIDE,
     MAIN,
-    PHASES,
     PRE,
+    PRE_INSIDE,
     Chain,
     Family,
     IPSet,
+    Phase,
     Ruleset,
     Table,
 )
@@ -129,13 +130,11 @@ def plan(live: KernelState, wanted: Ruleset, facts: HostFacts, seal: SealUpdate)
     union = {f for f in facts.families if _has_skeleton(tables[f], wanted, f)}
     for family in sorted(union):
         _unite(draft, tables[family], wanted, family)
-    grow, shrink = _element_lines(live_sets, sets, states)
     if seal.release is not None:
-        draft.ipset(grow, "elements")
         draft.steps.append(Step("nft", seal.release, "ports that the seal need not guard"))
-        draft.ipset(shrink, "elements")
-    else:
-        draft.ipset([*grow, *shrink], "elements")
+    draft.ipset(_element_lines(live_sets, sets, states), "elements")
+    if union and facts.nf_tables and live.seal is None:
+        draft.notes.append("the seal (nft table inet dockerfw) was missing")
     for family in facts.families:
         _final(draft, tables[family], wanted, family, facts)
     if seal.rest is not None:
@@ -229,44 +228,58 @@ def create_line(state: SetState, name: str | None = None) -> str:
     )
 
 
-def _growth(ipset: IPSet) -> int:
-    return PHASES.index("allow" if ipset.phase == "frozen" else ipset.phase)
+_ORDER: tuple[tuple[Phase, Literal["+", "-"]], ...] = (
+    ("own", "+"),
+    ("claimed", "+"),
+    ("guard", "-"),
+    ("deny", "+"),
+    ("inside allow", "+"),
+    ("inside", "+"),
+    ("allow", "+"),
+    ("allow", "-"),
+    ("inside", "-"),
+    ("inside allow", "-"),
+    ("deny", "-"),
+    ("guard", "+"),
+    ("claimed", "-"),
+    ("own", "-"),
+)
 
 
-def _shrinkage(ipset: IPSet) -> int:
-    """After all growth, and in the reverse order."""
-    return 2 * len(PHASES) - 1 - _growth(ipset)
+def _turn(ipset: IPSet, sign: Literal["+", "-"]) -> int:
+    """When this set may grow (+) or shrink (-)."""
+    return _ORDER.index(("allow" if ipset.phase == "frozen" else ipset.phase, sign))
 
 
 def _element_lines(
     live_sets: Mapping[str, SetState],
     sets: Mapping[str, IPSet],
     states: Mapping[str, SetState],
-) -> tuple[list[str], list[str]]:
-    """What is added and what is taken out, each in order."""
+) -> list[str]:
     phased: list[tuple[int, str]] = []
     for name, state in states.items():
         live = live_sets[name]
         if live.entries is None or state.entries is None:
             continue
-        grow, shrink = _growth(sets[name]), _shrinkage(sets[name])
+        grow, shrink = _turn(sets[name], "+"), _turn(sets[name], "-")
         more, less = state.entries - live.entries, live.entries - state.entries
         if live.maxelem < len(live.entries | state.entries):
-            phased += [(grow, line) for line in _regrown(state, live)]
+            kept = live.entries if grow < shrink else frozenset()
+            phased += [(grow, line) for line in _regrown(state, kept)]
         else:
             phased += [(grow, f"add {name} {entry}") for entry in sorted(more)]
         phased += [(shrink, f"del {name} {entry}") for entry in sorted(less)]
-    phased.sort(key=lambda item: item[0])
-    more_lines = [line for phase, line in phased if phase < len(PHASES)]
-    return more_lines, [line for _, line in phased[len(more_lines) :]]
+    return [line for _, line in sorted(phased, key=lambda item: item[0])]
 
 
-def _regrown(state: SetState, live: SetState) -> list[str]:
-    """A set cannot be resized: a larger one with all of both contents takes its place."""
-    together = sorted((state.entries or frozenset()) | (live.entries or frozenset()))
+def _regrown(state: SetState, kept: frozenset[str]) -> list[str]:
+    """A set cannot be resized: a larger one, with what is kept for now, takes its place."""
+    together = sorted((state.entries or frozenset()) | kept)
     larger = SetState(state.name, state.type, state.family, 2 * len(together), len(together), None)
     temporary = "dockerfw-swap"
     return [
+        # Left over, if somebody was killed in the middle of this; no rule ever uses it.
+        f"destroy {temporary}",
         create_line(larger, temporary),
         *(f"add {temporary} {entry}" for entry in together),
         f"swap {temporary} {state.name}",
@@ -335,7 +348,7 @@ def _final(
         live = state.chain(chain.table, chain.name)
         if live is None or not same_rules(live.rules, rules):
             changed[chain.table].append((chain.name, rules))
-            _note_edited(draft, family, chain.name, live.rules if live else ())
+            _note_edited(draft, family, chain.name, live)
     if state.chain("filter", MAIN) is not None:
         faults = jumps.check(state, docker_user=facts.docker_user)
         draft.notes += [f"IPv{family}: {fault}" for fault in faults]
@@ -355,8 +368,13 @@ def _creates(state: TablesState, family: Family, facts: HostFacts) -> Iterable[C
         yield Created(family, "FORWARD jump")
 
 
-def _note_edited(draft: _Draft, family: Family, name: str, live: tuple[str, ...]) -> None:
-    for rule in (rule for rule in live if digest_of(rule) is None):
+def _note_edited(draft: _Draft, family: Family, name: str, live: ChainState | None) -> None:
+    """What a change of policy does not explain."""
+    if live is None:
+        return
+    if not live.rules and name != PRE_INSIDE:
+        draft.notes.append(f"IPv{family}: {name} was empty")
+    for rule in (rule for rule in live.rules if digest_of(rule) is None):
         draft.notes.append(f"IPv{family}: a rule that is not ours stood in {name}: {rule}")
 
 

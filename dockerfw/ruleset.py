@@ -47,16 +47,7 @@ order of the set's type."""
 Phase: TypeAlias = Literal[
     "deny", "own", "claimed", "inside allow", "inside", "allow", "guard", "frozen"
 ]
-PHASES: tuple[Phase, ...] = (
-    "deny",
-    "own",
-    "claimed",
-    "inside allow",
-    "inside",
-    "allow",
-    "guard",
-)
-"""The order in which sets may grow; they shrink in the reverse. See ``plan.py``."""
+"""When a set may grow and shrink: see ``plan.py``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,11 @@ def inside_sources(inventory: Inventory, interface: str, family: int) -> Interva
     return inside
 
 
+def is_ours(policy: Policy, inventory: Inventory, facts: HostFacts, question: Question) -> bool:
+    """Whether the policy judges what is asked for: a guarded host port, a Docker subnet."""
+    return _Judge(policy, inventory, facts.addresses, question).ours()
+
+
 class _Judge:
     def __init__(
         self,
@@ -187,7 +192,7 @@ class _Judge:
         self.inside = inside_sources(inventory, question.interface, question.family)
 
     def allowed(self) -> IntervalSet:
-        if not self._ours():
+        if not self.ours():
             return self.everyone - self._forged()
         opened = self._baseline()
         for allow in self.policy.allows:
@@ -240,7 +245,7 @@ class _Judge:
 
     # what is asked for
 
-    def _ours(self) -> bool:
+    def ours(self) -> bool:
         if self.question.path == "host":
             return self._published() or self._named_host_port()
         return self.world.in_docker_subnet(self.question.address)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from random import Random
 from typing import Literal, TypeAlias, TypeVar
@@ -357,8 +358,31 @@ policies: st.SearchStrategy[Policy] = st.builds(
     baseline=baselines,
     on_deny=st.sampled_from(("drop", "reject")),
     allows=st.lists(allows, min_size=1, max_size=4).map(tuple),
-    denies=_sometimes(st.lists(denies, min_size=1, max_size=2).map(tuple), ()),
+    denies=st.lists(denies, max_size=2).map(tuple),
 )
+
+
+@st.composite
+def changed_policies(draw: st.DrawFn) -> tuple[Policy | None, Policy]:
+    """Before and after: the first apply, the same, a few lines edited, or two that share nothing."""
+    kind = draw(st.sampled_from(("edited", "edited", "edited", "same", "first", "other")))
+    old = draw(policies)
+    if kind == "edited":
+        kept = replace(
+            old,
+            allows=tuple(a for a in old.allows if draw(st.booleans())),
+            denies=tuple(d for d in old.denies if draw(st.booleans())),
+        )
+        new = draw(policies)
+        return old, replace(
+            kept,
+            baseline=draw(st.sampled_from((old.baseline, new.baseline))),
+            allows=kept.allows + new.allows[: draw(st.integers(0, 1))],
+            denies=kept.denies + new.denies[: draw(st.integers(0, 1))],
+        )
+    if kind == "other":
+        return old, draw(policies)
+    return (None if kind == "first" else old), old
 
 
 # --- facts and questions -------------------------------------------------------------------------

@@ -153,7 +153,9 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
         "icmpv6 type { 130-137, 143 } accept",
     ]
     if seal.inside:
-        forward.append('iifname != @mixed meta iifkind "bridge" fib saddr . iif oif exists accept')
+        # Of a bridge that is not Docker's the chains judge; here it would be inside by its kind.
+        dockers = 'iifname != @mixed iifname != @foreign meta iifkind "bridge"'
+        forward.append(f"{dockers} fib saddr . iif oif exists accept")
     return {
         "prerouting": [f"meta mark set meta mark & {~seal.bit & 0xFFFFFFFF:#010x}"],
         "forward": [*forward, verdict],

@@ -27,7 +27,9 @@ def engine() -> Iterator[Engine]:
 def our_rules(host: Host) -> dict[str, int]:
     """How many rules of ours stand in each program's tables, our jumps included."""
     return {
-        program: len(re.findall(r"^-A .*DOCKERFW", host.run([f"{program}-save"]).stdout, re.M))
+        program: len(
+            re.findall(r"^-A .*DOCKERFW", host.run([f"{program}-save"]).stdout, re.MULTILINE)
+        )
         for program in ("iptables", "ip6tables")
     }
 
@@ -66,7 +68,7 @@ def test_seventy_networks_need_no_more_rules_than_one(engine: Engine) -> None:
     addresses |= {number: container(number) for number in (1, 33, NETWORKS - 1)}
     began = time.monotonic()
     apply(host, policy)
-    print(f"apply with {NETWORKS} networks: {time.monotonic() - began:.2f} s")
+    print(f"apply with {NETWORKS} networks: {time.monotonic() - began:.2f} s")  # noqa: T201 - for pytest -s
 
     assert (our_rules(host), seal_rules(host)) == one
     assert not wrote(host)
@@ -120,7 +122,7 @@ def test_a_long_list_is_one_source(engine: Engine, lines: int) -> None:
     short = (our_rules(host), seal_rules(host))
     assert disagreements(table((first,), (middle, last, neighbour))) == []
 
-    print(f"apply with a list of {lines:,}: {apply_list(entries):.2f} s")
+    print(f"apply with a list of {lines:,}: {apply_list(entries):.2f} s")  # noqa: T201 - for pytest -s
 
     assert not wrote(host)
     assert (our_rules(host), seal_rules(host)) == short

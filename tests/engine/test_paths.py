@@ -478,7 +478,7 @@ def late_rows(caller: str) -> list[Row]:
 
 
 LATE_BUT_FINE = [
-    Row("P4", "host", "tcp", "late", 80, ALL, ALL),
+    Row("P6", "host", "tcp", "late", 80, ALL, ALL),
     Row("P6", "host", "tcp", HOST_V4, 8091, ALL, ALL),
     Row("P6", "host", "tcp", "127.0.0.1", 8092, ALL, ALL),
     Row("P7", "late", "tcp", "203.0.113.2", 80, ALL, ALL),

@@ -106,9 +106,7 @@ class HostRunner:
     def __init__(self, host: Host) -> None:
         self.host = host
 
-    def run(
-        self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60
-    ) -> Completed:
+    def run(self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60) -> Completed:
         done = self.host.run(argv, stdin=stdin, timeout=timeout, check=False)
         return Completed(done.stdout, done.stderr, done.returncode)
 
@@ -222,7 +220,6 @@ class Scene(Closable):
 
     def commit(self, policy: Policy) -> Result:
         return self.reconciler.commit(policy, self.inventory)
-
 
 
 def _base(family: Family) -> str:
@@ -378,4 +375,3 @@ def allow(to: str, port: str, *sources: str) -> Allow:
 
 def policy(*allows: Allow, baseline: Sequence[str] = ("bridge",)) -> Policy:
     return Policy(baseline=tuple(map(source, baseline)), allows=allows)
-

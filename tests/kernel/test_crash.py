@@ -254,7 +254,7 @@ def _whole_commit(scene: Scene, policy: Policy) -> float:
 def test_commits_that_are_killed_open_nothing_and_cut_nothing(
     scene: Scene, traffic: Traffic
 ) -> None:
-    random = Random(SEED)  # noqa: S311 - no secret
+    random = Random(SEED)
     policies = (SECOND, FIRST)
     longest = max(_whole_commit(scene, policy) for policy in policies)
     killed = 0
@@ -267,9 +267,7 @@ def test_commits_that_are_killed_open_nothing_and_cut_nothing(
     _converges(scene)
 
 
-def test_commits_under_traffic_open_nothing_and_cut_nothing(
-    scene: Scene, traffic: Traffic
-) -> None:
+def test_commits_under_traffic_open_nothing_and_cut_nothing(scene: Scene, traffic: Traffic) -> None:
     for n in range(ALTERNATIONS):
         assert Commit(scene, (SECOND, FIRST)[n % 2]).finish() == ""
     traffic.judge()

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 import pytest
 
 from dockerfw.policy import Allow, Policy, PortKeyword, PortRange, Selector
-from dockerfw.ruleset import Family
+from dockerfw.ruleset import FAMILIES, Family
 from tests.kernel.support import (
     BRIDGES,
     BROADCAST,
@@ -36,6 +36,7 @@ from tests.lab.place import Place, Probe, disagreements
 from tests.lab.wait import becomes_true, until
 
 Transport: TypeAlias = Literal["udp", "tcp"]
+TRANSPORTS: tuple[Transport, Transport] = ("udp", "tcp")
 
 OUTSIDE: dict[Family, str] = {4: "203.0.113.77", 6: "2001:db8:1::77"}
 """Nobody's: the outside sends from it, and no kernel there spoils the play by an answer."""
@@ -78,10 +79,8 @@ class Forgery:
 
 
 def _forgeries() -> Iterator[Forgery]:
-    families: tuple[Family, Family] = (4, 6)
-    transports: tuple[Transport, Transport] = ("udp", "tcp")
-    for family in families:
-        for transport in transports:
+    for family in FAMILIES:
+        for transport in TRANSPORTS:
             yield from _to_containers(family, transport)
             yield from _to_docker_proxy(family, transport)
     yield from _heard_by_many()
@@ -406,7 +405,7 @@ def test_a_forger_does_not_get_in_by_nat_either() -> None:
         forged = [
             (place, Packet("udp", at("cache", family), HOST[family], 7777, 5353, payload=b"forged"))
             for place in ("outside", "vm")
-            for family in (4, 6)
+            for family in FAMILIES
         ]
         web, host = scene.places["web"], scene.host
 
@@ -426,9 +425,12 @@ def test_a_forger_does_not_get_in_by_nat_either() -> None:
         scene.commit(Policy(allows=(_anyone_to_web(),)))
         web.received()
         shoot()
-        assert disagreements(
-            [(Probe(scene.outside, "udp", HOST[family], 5353), True) for family in (4, 6)]
-        ) == []
+        assert (
+            disagreements(
+                [(Probe(scene.outside, "udp", HOST[family], 5353), True) for family in FAMILIES]
+            )
+            == []
+        )
         assert "forged" not in [one.text for one in web.received()]
 
 
@@ -442,18 +444,19 @@ def _anyone_to_web() -> Allow:
 
 
 def test_answers_pass_where_forged_packets_do_not(guarded: Scene) -> None:
-    """To containers and to this host; also to a port of a host-network container that is guarded."""
+    """To containers and to this host, also to a guarded port of a host-network container."""
     outside = guarded.outside
     outside.listen("7/tcp", "7/udp")
+    there: dict[Family, str] = {4: "203.0.113.2", 6: "2001:db8:1::2"}
     table = [
         (Probe(guarded.places[name], protocol, address, 7), True)
         for name in ("web", "api", "cache", "host")
-        for protocol in ("tcp", "udp")
-        for address in ("203.0.113.2", "2001:db8:1::2")
+        for protocol in TRANSPORTS
+        for address in there.values()
     ]
     table += [
-        (Probe(guarded.host, "udp", there, 7, HOST[family], 9200), True)
-        for family, there in ((4, "203.0.113.2"), (6, "2001:db8:1::2"))
+        (Probe(guarded.host, "udp", address, 7, HOST[family], 9200), True)
+        for family, address in there.items()
     ]
     assert disagreements(table) == []
 
@@ -462,9 +465,10 @@ def test_a_container_on_two_networks_answers_through_the_other_one(guarded: Scen
     """Asked at its address on br-b, it answers by its default route, through br-a."""
     outside = guarded.outside
     outside.add("192.0.2.66/32", "2001:db8:10::66/128")
+    there: dict[Family, str] = {4: "172.19.0.4", 6: "fd00:19::4"}
     table = [
-        (Probe(outside, protocol, address, port, FRIEND[family]), True)
-        for family, address in ((4, "172.19.0.4"), (6, "fd00:19::4"))
-        for protocol, port in (("tcp", 80), ("udp", 53))
+        (Probe(outside, protocol, address, 80 if protocol == "tcp" else 53, FRIEND[family]), True)
+        for family, address in there.items()
+        for protocol in TRANSPORTS
     ]
     assert disagreements(table) == []
