@@ -415,12 +415,6 @@ class _Compiler:
             if guarded_family == family:
                 where = halves(family) if address is None else (host_net(address),)
                 published |= {(net, port) for net in where}
-        hostnet: set[Element] = {
-            (net, port)
-            for ports in self.named_host_ports.values()
-            for port in ports
-            for net in halves(family)
-        }
         inside = frozenset(self._inside(family))
         subnets = frozenset(guarded)
         geography: list[tuple[str, SetType, Phase, frozenset[Element]]] = [
@@ -430,12 +424,30 @@ class _Compiler:
             ("guarded", "hash:net", "guard", subnets),
             ("target", "hash:ip", "guard", frozenset(targets)),
             ("pub", "hash:net,port", "guard", frozenset(published)),
-            ("hostnet", "hash:net,port", "guard", frozenset(hostnet)),
+            ("hostnet", "hash:net,port", "guard", frozenset(self._host_network(family))),
         ]
         return [
             IPSet(f"dockerfw-{name}{family}", kind, family, phase, elements)
             for name, kind, phase, elements in geography
         ]
+
+    def _host_network(self, family: Family) -> Iterator[Element]:
+        """The named ports of host-network containers, but where another container publishes them:
+
+        a rule may name a range with somebody else's port in it.
+        """
+        taken: dict[Port, list[IPNetwork]] = {}
+        for container in self.inventory.containers:
+            if not self.inventory.endpoints(container):
+                continue
+            for binding in self.inventory.published(container):
+                if _usable(binding, family):
+                    address = None if binding.wildcard else binding.host_address
+                    port = Port(binding.protocol, binding.host_port)
+                    taken.setdefault(port, []).extend(_where(address, family))
+        for port in frozenset().union(*self.named_host_ports.values()):
+            for network in _without(halves(family), taken.get(port, ())):
+                yield (network, port)
 
     def _endpoints(self) -> Iterator[tuple[Container, Endpoint]]:
         for container in self.inventory.containers:
@@ -539,6 +551,22 @@ def _collapsed(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
     for network in collapse_addresses(networks):  # type: ignore[type-var]
         whole += network.subnets() if network.prefixlen == 0 else [network]
     return tuple(whole)
+
+
+def _without(networks: Iterable[IPNetwork], taken: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+    """The networks with some of their own parts taken out."""
+    left = tuple(networks)
+    for part in taken:
+        left = tuple(
+            piece
+            for network in left
+            for piece in (_excluded(network, part) if part.overlaps(network) else (network,))
+        )
+    return left
+
+
+def _excluded(network: IPNetwork, part: IPNetwork) -> tuple[IPNetwork, ...]:
+    return tuple(network.address_exclude(part))  # type: ignore[arg-type]
 
 
 def _wide(ports: PortRange) -> bool:

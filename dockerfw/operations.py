@@ -110,9 +110,8 @@ def look(session: Session, text: PolicyText) -> Judged:
     """Everything that ``plan`` and ``apply`` show, with nothing written."""
     session.require_root()
     policy = text.parse()
-    inventory = session.inventory(policy)
     facts = kernel_facts.read(session.runner)
-    judged = judge(text, inventory, facts)
+    judged = judge(text, session.inventory(policy), facts)
     observation = session.reconciler.observe(policy, judged.inventory, facts)
     warnings = (*judged.warnings, *_bypasses(session, observation), *_mark_writers(observation))
     if facts.stale_flavour:
@@ -165,7 +164,7 @@ def apply(session: Session, judged: Judged, config: Path) -> Result:
         judged.text, Applied(str(config), time.time(), judged.facts.flavour)
     )
     session.state.set_lockdown(False)
-    result = session.reconciler.commit(judged.policy, judged.inventory)
+    result = session.reconciler.commit(judged.policy, judged.inventory, judged.facts)
     session.state.remember(judged.inventory)
     return result
 
@@ -190,7 +189,8 @@ def roll_back(session: Session) -> None:
         session.state.forget()
         return
     policy, _, _ = policy_in_force(session)
-    session.reconciler.commit(policy, session.inventory(policy))
+    facts = kernel_facts.read(session.runner)
+    session.reconciler.commit(policy, session.inventory(policy), facts)
 
 
 def roll_back_when_due(session: Session, token: str) -> None:
@@ -237,7 +237,7 @@ def boot(session: Session) -> str:
     facts = kernel_facts.read(session.runner, prefer=_last_flavour(session))
     if session.reconciler.installed(facts):
         return "the chains stand already: nothing changed"
-    session.reconciler.commit(policy, without_addresses(session.state.last_seen()))
+    session.reconciler.commit(policy, without_addresses(session.state.last_seen()), facts)
     return why or "closed by the policy in force, until Docker and the next apply say more"
 
 
@@ -260,12 +260,13 @@ def lock_down(session: Session) -> None:
     session.require_root()
     with session.state.lock(session.say):
         session.state.set_lockdown(True)
+        facts = kernel_facts.read(session.runner)
         try:
             inventory = session.inventory(CLOSED)
         except DockerfwError as error:
             session.say(f"Docker does not answer, going by what was last seen ({error})")
             inventory = session.state.last_seen()
-        session.reconciler.commit(CLOSED, inventory)
+        session.reconciler.commit(CLOSED, inventory, facts)
 
 
 def remove(session: Session) -> None:

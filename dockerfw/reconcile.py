@@ -77,9 +77,16 @@ class Reconciler:
             seal=seal.read(self.runner) if facts.nf_tables else None,
         )
 
-    def commit(self, policy: Policy, inventory: Inventory) -> Result:
-        """Make the kernel match. Raises `Failed` when it does not stay so."""
-        first = look = self.observe(policy, inventory)
+    def commit(
+        self, policy: Policy, inventory: Inventory, facts: HostFacts | None = None
+    ) -> Result:
+        """Make the kernel match. Raises `Failed` when it does not stay so.
+
+        ``facts`` should be older than the inventory: a bridge that is in the facts and not in
+        the inventory is taken for someone else's, and is not sealed.
+        """
+        facts = facts or kernel_facts.read(self.runner)
+        first = look = self.observe(policy, inventory, facts)
         steps = 0
         notes = list(first.plan.notes)
         for _ in range(ATTEMPTS):
@@ -89,7 +96,7 @@ class Reconciler:
             for step in look.plan.steps:
                 self.write(step, look.facts, policy.committer)
             steps += len(look.plan.steps)
-            look = self.observe(policy, inventory)
+            look = self.observe(policy, inventory, facts)
         if look.plan.in_sync:
             return Result(first, look, steps, tuple(notes))
         what = ", ".join(step.why for step in look.plan.steps)
