@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import collapse_addresses, ip_network
+from ipaddress import ip_network
 from re import compile as compile_regex
 from typing import TypeAlias, get_args
 
@@ -264,11 +264,11 @@ class _Compiler:
         for source in sources:
             networks = _networks(source, family)
             if len(networks) > LIST_OVER:
-                terms.append(_Listed(_collapsed(networks)))
+                terms.append(_Listed(_distinct(networks, family)))
             else:
                 short += networks
         if short:
-            together = _collapsed(short)
+            together = _distinct(short, family)
             large = len(together) > LIST_OVER or len(together) * ports > PRODUCT_OVER
             terms.append(_Listed(together) if large else _Keyed(together))
         return terms + interfaces
@@ -432,9 +432,9 @@ class _Compiler:
         ]
 
     def _host_network(self, family: Family) -> Iterator[Element]:
-        """The named ports of host-network containers, but where another container publishes them:
+        """The named ports of host-network containers, where no other container publishes them.
 
-        a rule may name a range with somebody else's port in it.
+        A rule may name a range with somebody else's host port in it.
         """
         taken: dict[Port, list[IPNetwork]] = {}
         for container in self.inventory.containers:
@@ -545,12 +545,12 @@ def _networks(source: Source, family: Family) -> tuple[IPNetwork, ...]:
     return ()
 
 
-def _collapsed(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
-    """Without overlaps, sorted, and with no /0."""
-    whole: list[IPNetwork] = []
-    for network in collapse_addresses(networks):  # type: ignore[type-var]
-        whole += network.subnets() if network.prefixlen == 0 else [network]
-    return tuple(whole)
+def _distinct(networks: Iterable[IPNetwork], family: Family) -> tuple[IPNetwork, ...]:
+    """Each once, sorted, and with no /0. Overlaps may stay: a set finds either."""
+    once = set(networks)
+    if any(network.prefixlen == 0 for network in once):
+        return halves(family)
+    return tuple(sorted(once, key=lambda n: (int(n.network_address), n.prefixlen)))
 
 
 def _without(networks: Iterable[IPNetwork], taken: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:

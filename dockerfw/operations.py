@@ -153,8 +153,8 @@ def _mark_writers(seen: Observation) -> Iterator[str]:
             if writer.chain != "PREROUTING":
                 yield (
                     f"IPv{family}: `{writer.rule}` in mangle {writer.chain} writes bits of the "
-                    f"packet mark that dockerfw uses ({mask:#x}): give dockerfw two others with "
-                    "mark in [firewall]"
+                    f"packet mark that dockerfw uses ({mask:#x}): give that rule a mask that "
+                    "leaves them out, or dockerfw two other bits with mark in [firewall]"
                 )
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal
 
 from dockerfw import jumps
@@ -256,7 +257,7 @@ def _element_lines(
     sets: Mapping[str, IPSet],
     states: Mapping[str, SetState],
 ) -> list[str]:
-    phased: list[tuple[int, str]] = []
+    phased: list[tuple[float, str]] = []
     for name, state in states.items():
         live = live_sets[name]
         if live.entries is None or state.entries is None:
@@ -266,10 +267,35 @@ def _element_lines(
         if live.maxelem < len(live.entries | state.entries):
             kept = live.entries if grow < shrink else frozenset()
             phased += [(grow, line) for line in _regrown(state, kept)]
-        else:
-            phased += [(grow, f"add {name} {entry}") for entry in sorted(more)]
-        phased += [(shrink, f"del {name} {entry}") for entry in sorted(less)]
+            more = frozenset()
+        early = late = frozenset[str]()
+        if sets[name].phase == "guard":
+            # A guard that becomes wider or narrower: what both cover is guarded all along.
+            early, late = _covered(more, live.entries), _covered(less, state.entries)
+        phased += [(shrink - 0.5, f"add {name} {entry}") for entry in sorted(early)]
+        phased += [(grow, f"add {name} {entry}") for entry in sorted(more - early)]
+        phased += [(shrink, f"del {name} {entry}") for entry in sorted(less - late)]
+        phased += [(grow + 0.5, f"del {name} {entry}") for entry in sorted(late)]
     return [line for _, line in sorted(phased, key=lambda item: item[0])]
+
+
+def _covered(entries: frozenset[str], others: frozenset[str]) -> frozenset[str]:
+    """Those of the entries ``NETWORK[,REST]`` whose packets ``others`` hold as well."""
+    by_rest: dict[str, list[IPv4Network | IPv6Network]] = {}
+    for other in others if entries else ():
+        network, _, rest = other.partition(",")
+        by_rest.setdefault(rest, []).append(ip_network(network))
+    found = set()
+    for entry in entries:
+        network, _, rest = entry.partition(",")
+        inner = ip_network(network)
+        if any(
+            int(outer.network_address) <= int(inner.network_address)
+            and int(inner.broadcast_address) <= int(outer.broadcast_address)
+            for outer in by_rest.get(rest, ())
+        ):
+            found.add(entry)
+    return frozenset(found)
 
 
 def _regrown(state: SetState, kept: frozenset[str]) -> list[str]:

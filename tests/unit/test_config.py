@@ -693,7 +693,7 @@ def parse_or_refuse(data: bytes) -> None:
 
 
 @given(st.fixed_dictionaries({}, optional={k: st.lists(_tables) | _values for k in KEYS[:7]}))
-@profile(3)
+@profile(0.5)
 def test_a_policy_of_any_shape_is_parsed_or_refused(document: dict[str, object]) -> None:
     lines = "".join(f"{key} = {toml(value)}\n" for key, value in document.items())
     parse_or_refuse(lines.encode())
