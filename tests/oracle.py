@@ -1,7 +1,7 @@
 """What a policy means, written a second time from its text: the judge of the compiler.
 
-Takes the same values as the compiler (policy, inventory, facts) and a `Question` about one target on one
-path; gives the exact set of source addresses from which a *new* packet passes in mode
+Takes the same values as the compiler (policy, inventory, facts) and a `Question` about one target
+on one path; gives the exact set of source addresses from which a *new* packet passes in mode
 ``enforce``. It knows no chains, sets or marks, and shares no code with ``compile.py`` nor with
 the selection in ``inventory.py``: two readings of one text must agree.
 
@@ -21,7 +21,8 @@ The reading:
   containers, and reaches addresses that no container has (yet).
 * A host port is guarded when a container publishes it (wildcard bindings: on every address), or
   when a rule that names a host-network container exactly writes it down, alone or in a range of
-  no more than 1,024 ports (on every address). Host ports that nobody guards are not ours: all but forged packets pass.
+  no more than 1,024 ports (on every address). Host ports that nobody guards are not ours: all
+  but forged packets pass.
 * ``ports`` open the host ports that lead to them, ``published`` opens host ports alone; a binding
   to a loopback address is opened by nothing.
 * A deny with ``to`` alone is ``ports = ["all"]``, and closes those ports of an exactly named
@@ -423,7 +424,7 @@ class _World:
     def published_ports(self, container: Container) -> list[tuple[str, int]]:
         """Container ports that a host port leads to, or that are published as routed."""
         home = self.home(container)
-        return [(b.protocol, b.container_port) for b in home.ports] + list(home.routed)
+        return [*((b.protocol, b.container_port) for b in home.ports), *home.routed]
 
     def addresses_on(self, network: Network) -> Iterator[Address]:
         for container in self.containers:

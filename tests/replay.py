@@ -70,9 +70,7 @@ def seal_passes(seal: Seal, inventory: Inventory, hook: Hook, packet: Packet, bi
     leaves_by = [bridge for bridge, subnet in subnets if packet.destination in subnet]
     if not leaves_by or leaves_by[0] in seal.foreign_bridges:
         return True
-    own = any(
-        bridge == packet.interface and packet.source in subnet for bridge, subnet in subnets
-    )
+    own = any(bridge == packet.interface and packet.source in subnet for bridge, subnet in subnets)
     return seal.inside and own and packet.interface not in seal.mixed_bridges
 
 

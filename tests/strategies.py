@@ -15,8 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from random import Random
 from typing import Literal, TypeAlias, TypeVar
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 
 from dockerfw.host import HostFacts
 from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
@@ -47,7 +46,7 @@ _T = TypeVar("_T")
 _Target: TypeAlias = tuple[bool, Address, str, int]
 """On the host path or not, address, protocol, port."""
 
-_EXAMPLES = {"unit": 25, "ci": 400, "full": 5000}
+_EXAMPLES = {"unit": 25, "ci": 60, "full": 400}
 
 
 def profile(share: float = 1.0) -> settings:
@@ -201,13 +200,24 @@ def inventories(draw: st.DrawFn) -> Inventory:
 
 
 def _with(
-    container: Container, *, host_network: bool = False, donor: str | None = None,
-    endpoints: tuple[Endpoint, ...] = (), ports: tuple[PublishedPort, ...] = (),
+    container: Container,
+    *,
+    host_network: bool = False,
+    donor: str | None = None,
+    endpoints: tuple[Endpoint, ...] = (),
+    ports: tuple[PublishedPort, ...] = (),
     routed: tuple[tuple[Protocol, int], ...] = (),
 ) -> Container:
     return Container(
-        container.id, container.name, container.image, container.labels, endpoints, ports,
-        host_network, donor, routed,
+        container.id,
+        container.name,
+        container.image,
+        container.labels,
+        endpoints,
+        ports,
+        host_network,
+        donor,
+        routed,
     )
 
 
@@ -245,12 +255,12 @@ def _files(draw: st.DrawFn) -> FileSource:
 positive_selectors: st.SearchStrategy[Selector] = st.one_of(
     st.builds(Selector, st.just("container"), st.sampled_from((*_NAMES, "*", "shop-*", "*b*"))),
     st.builds(
-        Selector, st.just("compose"), st.sampled_from((*_PROJECTS, "*")),
+        Selector,
+        st.just("compose"),
+        st.sampled_from((*_PROJECTS, "*")),
         st.sampled_from((None, "*", "db", "w*")),
     ),
-    st.builds(
-        Selector, st.just("label"), st.just("tier"), st.sampled_from((None, "cache", "c*"))
-    ),
+    st.builds(Selector, st.just("label"), st.just("tier"), st.sampled_from((None, "cache", "c*"))),
     st.builds(Selector, st.just("image"), st.sampled_from(("nginx:*", "postgres:16"))),
     st.builds(Selector, st.just("network"), st.sampled_from(("front", "back", "lan"))),
     st.builds(Selector, st.just("service"), st.sampled_from(("stack_web", "none"))),
@@ -364,7 +374,7 @@ policies: st.SearchStrategy[Policy] = st.builds(
 
 @st.composite
 def changed_policies(draw: st.DrawFn) -> tuple[Policy | None, Policy]:
-    """Before and after: the first apply, the same, a few lines edited, or two that share nothing."""
+    """Before and after: the first apply, the same, a few lines edited, or nothing shared."""
     kind = draw(st.sampled_from(("edited", "edited", "edited", "same", "first", "other")))
     old = draw(policies)
     if kind == "edited":
@@ -429,9 +439,8 @@ def _of_interest(inventory: Inventory, target: _Target) -> bool:
     )
 
 
-def _host_targets(
-    policy: Policy, inventory: Inventory, facts: HostFacts
-) -> Iterator[_Target]:
+def _host_targets(policy: Policy, inventory: Inventory, facts: HostFacts) -> Iterator[_Target]:
+    ports: set[tuple[str, int]]
     ports = {(b.protocol, b.host_port) for c in inventory.containers for b in c.ports}
     ports |= _edges(spec.ports for rule in _rules(policy) for spec in rule.published)
     ports |= _named_ports(policy)
@@ -441,9 +450,8 @@ def _host_targets(
             yield True, address, protocol, port
 
 
-def _direct_targets(
-    policy: Policy, inventory: Inventory
-) -> Iterator[_Target]:
+def _direct_targets(policy: Policy, inventory: Inventory) -> Iterator[_Target]:
+    ports: set[tuple[str, int]]
     ports = {(b.protocol, b.container_port) for c in inventory.containers for b in c.ports}
     ports |= {port for c in inventory.containers for port in c.routed} | _named_ports(policy)
     ports |= {("tcp", 22), ("icmp", 0), ("esp", 0)}

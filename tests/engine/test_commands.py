@@ -49,7 +49,9 @@ class Scene(NamedTuple):
         """All of this host's netfilter but the counters."""
         commands = ("iptables-save", "ip6tables-save", "ipset save", "nft list ruleset")
         text = "\n".join(self.host.run(command.split()).stdout for command in commands)
-        text = re.sub(r"\[\d+:\d+\]|^#.*|packets \d+ bytes \d+|initval \S+", "", text, flags=re.M)
+        text = re.sub(
+            r"\[\d+:\d+\]|^#.*|packets \d+ bytes \d+|initval \S+", "", text, flags=re.MULTILINE
+        )
         return re.sub(r"\n+", "\n", text)
 
 

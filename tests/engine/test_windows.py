@@ -86,7 +86,7 @@ def flush(scene: Scene, hammer: Hammer) -> None:
 
 
 def restart(scene: Scene, hammer: Hammer) -> None:
-    """dockerd restarts and keeps its containers (live-restore)."""
+    """Dockerd restarts and keeps its containers (live-restore)."""
     scene.engine.restart()
     go_on(hammer)
 

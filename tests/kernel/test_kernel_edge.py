@@ -14,8 +14,8 @@ from dockerfw.errors import Failed
 from dockerfw.host import Bridge, Flavour
 from dockerfw.kernel import facts, ipset, iptables, seal
 from dockerfw.kernel.run import Completed, SystemRunner, not_installed
-from dockerfw.render import rule_text
 from dockerfw.plan import SealUpdate
+from dockerfw.render import rule_text
 from dockerfw.ruleset import (
     FAMILIES,
     AddressType,

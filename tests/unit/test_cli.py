@@ -23,9 +23,7 @@ class Done(NamedTuple):
 
 
 class Terminal:
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
 
@@ -84,7 +82,8 @@ def test_findings_begin_with_file_and_line(terminal: Terminal, policy: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "arguments", [("nonsense",), ("check", "--nonsense"), ("explain", "one"), ("check", "-c", "/no")]
+    "arguments",
+    [("nonsense",), ("check", "--nonsense"), ("explain", "one"), ("check", "-c", "/no")],
 )
 def test_bad_usage_is_2(terminal: Terminal, arguments: tuple[str, ...]) -> None:
     done = terminal.run(*arguments)

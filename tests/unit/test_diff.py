@@ -119,9 +119,7 @@ def tables_of(ruleset: Ruleset) -> Mapping[Family, TablesState]:
         found[family] = TablesState(
             family,
             {
-                table: {
-                    c.name: ChainState("-", chain_texts(c)) for c in chains if c.table == table
-                }
+                table: {c.name: ChainState("-", chain_texts(c)) for c in chains if c.table == table}
                 for table in ("mangle", "filter")
             },
         )
@@ -443,9 +441,7 @@ def test_a_list_that_goes_and_that_nobody_read_is_shown_by_its_name() -> None:
 @given(policies, inventories())
 def test_nothing_changes_between_a_state_and_itself(policy: Policy, inventory: Inventory) -> None:
     live = compile_ruleset(policy, inventory, facts_for(inventory))
-    found = diff(
-        sets_of(live), live, inventory, before_installed=True, live_tables=tables_of(live)
-    )
+    found = diff(sets_of(live), live, inventory, before_installed=True, live_tables=tables_of(live))
     assert found.empty
 
 

@@ -47,9 +47,7 @@ def test_a_hostile_name_or_label_is_nowhere_in_the_steps(evil: str) -> None:
         ports=(PortRange("tcp", 22, 22),),
     )
     facts = HostFacts()
-    ruleset = compile_ruleset(
-        Policy(allows=(allow,)), Inventory((container,), (network,)), facts
-    )
+    ruleset = compile_ruleset(Policy(allows=(allow,)), Inventory((container,), (network,)), facts)
     nothing = KernelState({4: TablesState(4), 6: TablesState(6)}, {}, None)
 
     steps = plan(nothing, ruleset, facts, seal.updates(None, ruleset.seal)).steps

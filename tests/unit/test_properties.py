@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from dockerfw.compile import compile_ruleset
 from dockerfw.host import HostFacts
@@ -132,9 +130,7 @@ def passes(
 
 def assert_agrees(situation: Situation, ruleset: Ruleset, question: Question) -> None:
     family = question.family
-    wanted = allowed_sources(
-        situation.policy, situation.inventory, situation.facts, question
-    )
+    wanted = allowed_sources(situation.policy, situation.inventory, situation.facts, question)
     ends = {edge for first, last in wanted.intervals for edge in (first, last + 1)}
     edges = situation.edges(family) | network_edges(ruleset, family) | ends
     for number in sorted(edges):
@@ -142,9 +138,7 @@ def assert_agrees(situation: Situation, ruleset: Ruleset, question: Question) ->
             continue
         source = as_address(number, family)
         for way in ways(question, situation.facts, situation.inventory):
-            passed, path = passes(
-                ruleset, way, source, situation.facts, situation.inventory
-            )
+            passed, path = passes(ruleset, way, source, situation.facts, situation.inventory)
             assert passed == (source in wanted), (
                 f"from {source} {question}\n{way}\n"
                 f"the policy {'allows' if source in wanted else 'denies'} it, the rules "

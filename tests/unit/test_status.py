@@ -274,9 +274,7 @@ def test_the_json_document_holds_everything_and_its_schema() -> None:
         "engine": "",
         "warnings": [],
         "allowed": [],
-        "denied": [
-            {"container": "db", "port": "", "host_port": "", "packets": 5, "bytes": 300}
-        ],
+        "denied": [{"container": "db", "port": "", "host_port": "", "packets": 5, "bytes": 300}],
     }
 
 
