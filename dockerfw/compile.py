@@ -488,6 +488,7 @@ class _Compiler:
             bit=self.ok_bit,
             observe=self.observe,
             inside=self.bridge_baseline and not self.inside_denied,
+            bridges=frozenset(name for name in docker if name),
             foreign_bridges=frozenset(
                 b.name
                 for b in self.facts.bridges

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from re import compile as compile_regex
 from typing import Literal
 
 from dockerfw import jumps
@@ -42,6 +43,8 @@ from dockerfw.ruleset import (
     Table,
 )
 
+_TERM_SET = compile_regex(r"dockerfw-[hc]([oi])([ad])-")
+_KEYED_SET = compile_regex(r"dockerfw-(in-)?(deny-?)?(?:port|addr|allow)?[46]")
 _TABLES: tuple[Table, Table] = ("mangle", "filter")
 _CLOSED = ("-m conntrack --ctdir REPLY -j RETURN", "-m conntrack --ctstate DNAT -j DROP")
 
@@ -129,11 +132,17 @@ def plan(live: KernelState, wanted: Ruleset, facts: HostFacts, seal: SealUpdate)
     _take_out_broken(draft, live_sets, tables, states)
     _create(draft, live_sets, sets, states)
     union = {f for f in facts.families if _has_skeleton(tables[f], wanted, f)}
-    for family in sorted(union):
-        _unite(draft, tables[family], wanted, family)
+    united = {f: _unite(draft, tables[f], wanted, f) for f in sorted(union)}
     if seal.release is not None:
         draft.steps.append(Step("nft", seal.release, "ports that the seal need not guard"))
-    draft.ipset(_element_lines(live_sets, sets, states), "elements")
+    elements = _element_lines(live_sets, sets, states)
+    baseline = {f: _baseline_text(united[f], wanted, f) for f in united}
+    if any(baseline.values()):
+        draft.ipset((line for turn, line in elements if turn < _FULL), "elements")
+        for family, text in baseline.items():
+            draft.iptables(family, text, "the baseline, before what it makes needless goes")
+        elements = [(turn, line) for turn, line in elements if turn >= _FULL]
+    draft.ipset((line for _, line in elements), "elements")
     if union and facts.nf_tables and live.seal is None:
         draft.notes.append("the seal (nft table inet dockerfw) was missing")
     for family in facts.families:
@@ -247,6 +256,10 @@ _ORDER: tuple[tuple[Phase, Literal["+", "-"]], ...] = (
 )
 
 
+_FULL = _ORDER.index(("allow", "-")) - 0.5
+"""Between the turns: all that is wanted is there, and nothing of the old is gone yet."""
+
+
 def _turn(ipset: IPSet, sign: Literal["+", "-"]) -> int:
     """When this set may grow (+) or shrink (-)."""
     return _ORDER.index(("allow" if ipset.phase == "frozen" else ipset.phase, sign))
@@ -256,7 +269,8 @@ def _element_lines(
     live_sets: Mapping[str, SetState],
     sets: Mapping[str, IPSet],
     states: Mapping[str, SetState],
-) -> list[str]:
+) -> list[tuple[float, str]]:
+    """Lines for ``ipset restore``, each with its turn, in order."""
     phased: list[tuple[float, str]] = []
     for name, state in states.items():
         live = live_sets[name]
@@ -276,7 +290,29 @@ def _element_lines(
         phased += [(grow, f"add {name} {entry}") for entry in sorted(more - early)]
         phased += [(shrink, f"del {name} {entry}") for entry in sorted(less - late)]
         phased += [(grow + 0.5, f"del {name} {entry}") for entry in sorted(late)]
-    return [line for _, line in sorted(phased, key=lambda item: item[0])]
+    for name in set(live_sets) - set(states):
+        phase = _phase_by_name(name)
+        if phase is not None:
+            phased.append((_ORDER.index((phase, "-")), f"flush {name}"))
+    return sorted(phased, key=lambda item: item[0])
+
+
+def _phase_by_name(name: str) -> Phase | None:
+    """Of a bucket's set that is no longer wanted, whose rule stands until the last step.
+
+    None: a list or geography, which opens nothing by itself. Names: see ``compile.py``.
+    """
+    term = _TERM_SET.match(name)
+    keyed = _KEYED_SET.fullmatch(name)
+    if term:
+        inside, deny = term[1] == "i", term[2] == "d"
+    elif keyed:
+        inside, deny = bool(keyed[1]), bool(keyed[2])
+    else:
+        return None
+    if deny:
+        return "deny"
+    return "inside allow" if inside else "allow"
 
 
 def _covered(entries: frozenset[str], others: frozenset[str]) -> frozenset[str]:
@@ -331,9 +367,12 @@ def same_rules(live: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
     return [digest_of(r) for r in live] == [digest_of(r) for r in wanted]
 
 
-def _unite(draft: _Draft, state: TablesState, wanted: Ruleset, family: Family) -> None:
-    """The live chains and, beside what they have, the buckets that are new."""
-    united: dict[Table, list[tuple[str, tuple[str, ...]]]] = {"mangle": [], "filter": []}
+def _unite(
+    draft: _Draft, state: TablesState, wanted: Ruleset, family: Family
+) -> dict[str, tuple[str, ...]]:
+    """The live chains and, beside what they have, the buckets that are new. Gives those chains."""
+    united: dict[str, tuple[str, ...]] = {}
+    changed: dict[Table, list[tuple[str, tuple[str, ...]]]] = {"mangle": [], "filter": []}
     for chain in wanted.chains:
         if chain.family != family or chain.deny_at is None or chain.allow_at is None:
             continue
@@ -342,10 +381,26 @@ def _unite(draft: _Draft, state: TablesState, wanted: Ruleset, family: Family) -
         fresh = [r for r in chain_texts(chain) if digest_of(r) not in known]
         denies = [r for r in fresh if ' "deny ' in r and "--match-set" in r]
         allows = [r for r in fresh if ' "allow ' in r and "--match-set" in r]
+        united[chain.name] = _inserted(chain.name, live, denies, allows)
         if denies or allows:
-            rules = _inserted(chain.name, live, denies, allows)
-            united[chain.table].append((chain.name, rules))
-    draft.iptables(family, _restore_text(united, {}), "old and new rules together")
+            changed[chain.table].append((chain.name, united[chain.name]))
+    draft.iptables(family, _restore_text(changed, {}), "old and new rules together")
+    return united
+
+
+def _baseline_text(united: Mapping[str, tuple[str, ...]], wanted: Ruleset, family: Family) -> str:
+    """The united chains with the wanted baseline, where they do not have it yet."""
+    changed: dict[Table, list[tuple[str, tuple[str, ...]]]] = {"mangle": [], "filter": []}
+    for chain in wanted.chains:
+        live = united.get(chain.name)
+        if chain.family != family or live is None:
+            continue
+        known = {digest_of(rule) for rule in live}
+        fresh = [r for r in chain_texts(chain) if digest_of(r) not in known]
+        baseline = [r for r in fresh if '"baseline bridge [' in r]
+        if baseline:
+            changed[chain.table].append((chain.name, _inserted(chain.name, live, [], baseline)))
+    return _restore_text(changed, {})
 
 
 def _inserted(

@@ -38,6 +38,7 @@ from dockerfw.ruleset import (
     Rule,
     SetMark,
     State,
+    Stray,
     Target,
 )
 
@@ -93,6 +94,9 @@ def _match_text(match: Match, family: Family) -> str:  # noqa: C901 - one case a
             return f"-m set {_not(negated)}--match-set {_word(name)} {','.join(directions)}"
         case Reply():
             return "-m conntrack --ctdir REPLY"
+        case Stray():
+            begins = "--tcp-flags FIN,SYN,RST,ACK SYN"
+            return f"-p tcp -m tcp --sport 1:32767 ! {begins} -m conntrack --ctstate NEW"
         case State(name=state, negated=negated):
             return f"-m conntrack {_not(negated)}--ctstate {state}"
         case AddressType(side=side, type=kind, negated=negated):

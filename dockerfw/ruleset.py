@@ -109,6 +109,11 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Stray:
+    """TCP from a server's port (below 32768) that belongs to no connection and begins none."""
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Connection state: ``RELATED`` or ``DNAT``."""
 
@@ -142,7 +147,16 @@ class Marked:
 
 
 Match: TypeAlias = (
-    InInterface | DestPorts | IcmpTypes | InSet | Reply | State | AddressType | Destination | Marked
+    InInterface
+    | DestPorts
+    | IcmpTypes
+    | InSet
+    | Reply
+    | Stray
+    | State
+    | AddressType
+    | Destination
+    | Marked
 )
 
 
@@ -221,11 +235,13 @@ class Seal:
     ``guarded`` elements are host ports of docker-proxy and of named host-network containers:
     ``(address or None for every address of that family, family, port)``. ``inside`` tells
     whether a bridge's own subnet may pass without the bit (the policy restricts nothing there).
+    ``bridges`` are Docker's, as far as they are known.
     """
 
     bit: int
     observe: bool
     inside: bool
+    bridges: frozenset[str] = frozenset()
     foreign_bridges: frozenset[str] = frozenset()
     mixed_bridges: frozenset[str] = frozenset()
     guarded: frozenset[tuple[Address | None, Family, Port]] = frozenset()
@@ -371,7 +387,7 @@ class _Walk:
                     pass
         return True
 
-    def _holds(self, match: Match) -> bool:
+    def _holds(self, match: Match) -> bool:  # noqa: C901 - one case a match
         packet = self.packet
         match match:
             case InInterface(name=name, negated=negated):
@@ -384,6 +400,8 @@ class _Walk:
                 return self._in_set(name, directions) != negated
             case Reply():
                 return packet.reply
+            case Stray():
+                return False  # a `Packet` begins a connection or answers one
             case State(name=state, negated=negated):
                 return (packet.dnat if state == "DNAT" else packet.related) != negated
             case AddressType(side=side, type=wanted_type, negated=negated):

@@ -41,6 +41,7 @@ from dockerfw.ruleset import (
     Rule,
     SetMark,
     State,
+    Stray,
     Target,
 )
 
@@ -157,6 +158,11 @@ class Skeleton:
             *_icmp_that_always_passes(family),
             self._forged_container(family),
             self._forged((AddressType("src", "LOCAL"),), "forged: an address of this host"),
+            # A connection that lost its entry (a reset from a source that is no longer allowed
+            # does that) must not be taken up from the server's end: the client would answer it.
+            self._forged(
+                (Stray(), InSet(f"dockerfw-claimed{family}", ("src",))), "of no connection"
+            ),
             Rule(
                 (InSet(f"dockerfw-inside{family}", ("src", "src")),),
                 Goto(INSIDE),

@@ -231,6 +231,8 @@ class Replay:
                 raise Refused(f"set is full: {line}")
         elif verb == "del":
             live.entries.discard(rest[0])
+        elif verb == "flush":
+            live.entries.clear()
         elif verb == "swap":
             self.sets[name], self.sets[rest[0]] = self.sets[rest[0]], live
         elif verb == "destroy" and name not in self._sets_in_use():

@@ -144,7 +144,14 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
     bit = f"{seal.bit:#010x}"
     verdict = "counter" if seal.observe else "counter drop"
     has_bit = f"meta mark & {bit} == {bit} accept"
+    # Left alone it would plant an entry that makes the forger's next packet a reply. The chains
+    # do this for the networks that the inventory knows; this is for later ones, by their names.
+    forged = (
+        "ct direction original fib saddr . iif oif missing "
+        f"fib saddr oifname {{ {', '.join(_docker_names(seal))} }} {verdict}"
+    )
     forward = [
+        forged,
         'meta oifkind != "bridge" accept',
         "oifname @foreign accept",
         has_bit,
@@ -160,15 +167,22 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
         "prerouting": [f"meta mark set meta mark & {~seal.bit & 0xFFFFFFFF:#010x}"],
         "forward": [*forward, verdict],
         "input": [
-            has_bit,
             'iifname "lo" accept',
-            "ct direction reply accept",
+            forged,
+            has_bit,
             f"meta nfproto ipv4 meta l4proto . th dport @port4 {verdict}",
             f"meta nfproto ipv6 meta l4proto . th dport @port6 {verdict}",
             f"ip daddr . meta l4proto . th dport @addr4 {verdict}",
             f"ip6 daddr . meta l4proto . th dport @addr6 {verdict}",
         ],
     }
+
+
+def _docker_names(seal: Seal) -> list[str]:
+    """Docker's bridges by name, those to come included: ``br-`` and hex digits, ``docker``."""
+    patterns = [f"br-{digit}" for digit in "0123456789abcdef"] + ["docker"]
+    named = [b for b in sorted(seal.bridges) if not b.startswith(tuple(patterns))]
+    return [f'"{pattern}*"' for pattern in patterns] + [_interface(name) for name in named]
 
 
 def _digest(rule: str) -> str:

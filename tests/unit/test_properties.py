@@ -2,20 +2,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, ip_network
 from itertools import islice
 from random import Random
 
+import pytest
 from hypothesis import given, strategies as st
 
 from dockerfw.compile import compile_ruleset
 from dockerfw.host import HostFacts
-from dockerfw.inventory import Inventory
+from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.plan import Plan, SealUpdate, plan
-from dockerfw.policy import Address, Policy
+from dockerfw.policy import (
+    Address,
+    AddressSource,
+    Allow,
+    Deny,
+    InterfaceSource,
+    Policy,
+    PortRange,
+    PublishedSpec,
+    Selector,
+    SelectorSource,
+)
 from dockerfw.ruleset import Family, Hook, Packet, Port, Rule, Ruleset
 from tests.oracle import Question, allowed_sources, inside_sources, is_ours
 from tests.replay import NO_SEAL, RELEASE, Replay, Tables, seal_passes
 from tests.strategies import (
+    ORIGIN,
     as_address,
     changed_policies,
     cut_points,
@@ -299,18 +313,30 @@ def test_no_state_on_the_way_opens_or_cuts_more_than_the_change_itself(
     seed: int,
 ) -> None:
     """Also when the commit is killed at any point, and another one begins where it stopped."""
-    inventories = (inventory, new_inventory or inventory)
-    facts = facts_for(*inventories)
     old_policy, policy = policies
-    old = Situation(old_policy or policy, inventories[0], facts)
-    new = Situation(policy, inventories[1], facts)
+    assert_never_more_open_or_cut(
+        (old_policy, inventory), (policy, new_inventory or inventory), Random(seed), killed_after
+    )
+
+
+def assert_never_more_open_or_cut(
+    old_pair: tuple[Policy | None, Inventory],
+    new_pair: tuple[Policy, Inventory],
+    random: Random,
+    killed_after: int = 0,
+) -> None:
+    old_policy, old_inventory = old_pair
+    policy, inventory = new_pair
+    facts = facts_for(old_inventory, inventory)
+    old = Situation(old_policy or policy, old_inventory, facts)
+    new = Situation(policy, inventory, facts)
     after = new.ruleset()
     before = old.ruleset() if old_policy else NO_DOCKERFW
     kernel = Replay({4: _docker(), 6: _docker()}, [before, after], facts.addresses)
     if old_policy:
         _commit(kernel, old, before)
-    probes = _interesting_probes(old, new, before, after, Random(seed))
-    here = _together(*inventories)
+    probes = _interesting_probes(old, new, before, after, random)
+    here = _together(old_inventory, inventory)
 
     def check(done: str) -> None:
         now = kernel.ruleset()
@@ -331,3 +357,64 @@ def _docker() -> Tables:
         "mangle": {"PREROUTING": [], "INPUT": []},
         "filter": {"INPUT": [], "FORWARD": ["-j DOCKER-USER"], "OUTPUT": [], "DOCKER-USER": []},
     }
+
+
+# --- faults that were found ----------------------------------------------------------------------
+
+_FRONT = Network("id-front", "front", "bridge", "br-front", (ip_network("172.18.0.0/24"),))
+_WEB = Container(
+    "id-web",
+    "web",
+    endpoints=(Endpoint("front", "id-front", IPv4Address("172.18.0.2")),),
+    ports=(PublishedPort(IPv4Address("0.0.0.0"), 80, 80, "tcp"),),
+)
+_AGENT = Container("id-agent", "agent", host_network=True)
+_ONE_HOST = Inventory((_WEB, _AGENT), (_FRONT,))
+_TO_WEB = (Selector("container", "web"),)
+_PORT_80 = (PortRange("tcp", 80, 80),)
+_HTTPS = (PublishedSpec(PortRange("tcp", 443, 443)),)
+_WG0, _IFACE_DENY = InterfaceSource("wg0"), Deny(ORIGIN, (InterfaceSource("wg0"),), _TO_WEB)
+_ELSEWHERE = AddressSource(ip_network("203.0.113.0/24"))
+_KEPT = Deny(ORIGIN, (AddressSource(ip_network("198.51.100.7/32")),), _TO_WEB, _PORT_80)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        pytest.param(
+            Policy(
+                allows=(Allow(ORIGIN, (_WG0,), _TO_WEB, _PORT_80),),
+                denies=(_KEPT, Deny(ORIGIN, (_ELSEWHERE,), _TO_WEB, _PORT_80)),
+            ),
+            Policy(denies=(_KEPT,)),
+            id="a deny's elements stay until the allow rule that they beat is gone",
+        ),
+        pytest.param(
+            Policy(
+                allows=(Allow(ORIGIN, (_ELSEWHERE,), _TO_WEB, _PORT_80),), denies=(_IFACE_DENY,)
+            ),
+            Policy(allows=(Allow(ORIGIN, (_KEPT.sources[0],), _TO_WEB, _PORT_80),)),
+            id="a deny rule stays until the elements that it beats are gone",
+        ),
+        pytest.param(
+            Policy(baseline=(SelectorSource(_TO_WEB[0]),)),
+            Policy(allows=(Allow(ORIGIN, (SelectorSource(_TO_WEB[0]),), published=_HTTPS),)),
+            id="a container source stays until the baseline lets all bridges in",
+        ),
+        pytest.param(
+            Policy(),
+            Policy(baseline=(SelectorSource(_TO_WEB[0]),)),
+            id="a container source is there before the baseline lets no bridge in any more",
+        ),
+        pytest.param(
+            Policy(baseline=()),
+            Policy(
+                allows=(Allow(ORIGIN, (_ELSEWHERE,), (Selector("container", "agent"),), _PORT_80),)
+            ),
+            id="the baseline opens no host-network port that a rule names in the same moment",
+        ),
+    ],
+)
+def test_fault_in_the_order_of_writes(old: Policy, new: Policy) -> None:
+    for seed in range(12):
+        assert_never_more_open_or_cut((old, _ONE_HOST), (new, _ONE_HOST), Random(seed))
