@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -24,12 +23,12 @@ STRANGER = {4: "203.0.113.2", 6: "2001:db8:1::2"}
 
 
 @pytest.fixture
-def late(host: Host) -> Iterator[Place]:
+def late(host: Host) -> Place:
     """A container on a bridge as Docker names them, which no inventory knows."""
     host.bridge(LATE, "172.28.0.1/16", "fd00:28::1/64")
     container = host.container("late", {LATE: ("172.28.0.2/16", "fd00:28::2/64")})
     container.listen("5432/udp")
-    yield container
+    return container
 
 
 def commit(host: Host, tmp_path: Path, inventory: Inventory) -> None:
