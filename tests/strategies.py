@@ -253,6 +253,8 @@ def _files(draw: st.DrawFn) -> FileSource:
 
 
 positive_selectors: st.SearchStrategy[Selector] = st.one_of(
+    st.builds(Selector, st.just("container"), st.sampled_from(_NAMES)),
+    st.builds(Selector, st.just("container"), st.sampled_from(_NAMES)),
     st.builds(Selector, st.just("container"), st.sampled_from((*_NAMES, "*", "shop-*", "*b*"))),
     st.builds(
         Selector,
@@ -341,7 +343,7 @@ allows: st.SearchStrategy[Allow] = st.one_of(
         Allow,
         st.just(ORIGIN),
         _some_sources(),
-        to=_sometimes(to_lists(), ()),
+        to=st.one_of(st.just(()), to_lists()),
         published=_published_lists(),
     ),
 )
@@ -352,7 +354,7 @@ denies: st.SearchStrategy[Deny] = st.one_of(
         Deny,
         st.just(ORIGIN),
         _some_sources(),
-        to=_sometimes(to_lists(), ()),
+        to=st.one_of(st.just(()), to_lists()),
         published=_published_lists(),
     ),
     st.builds(Deny, st.just(ORIGIN), _some_sources()),
@@ -415,7 +417,8 @@ def questions(
 ) -> list[Question]:
     """That many questions, most of them about ports that somebody publishes or names."""
     targets = [*_host_targets(policy, inventory, facts), *_direct_targets(policy, inventory)]
-    ours = [t for t in targets if _of_interest(inventory, t)]
+    named = _named_ports(policy) if any(c.host_network for c in inventory.containers) else set()
+    ours = [t for t in targets if _of_interest(inventory, named, t)]
     bridges = [n.bridge for n in inventory.networks if n.bridge]
     interfaces = (*OUTSIDE_INTERFACES, *bridges)
     found = []
@@ -427,12 +430,12 @@ def questions(
     return found
 
 
-def _of_interest(inventory: Inventory, target: _Target) -> bool:
-    """A host port that is published, or the address of a container."""
+def _of_interest(inventory: Inventory, named: set[tuple[str, int]], target: _Target) -> bool:
+    """A host port that is published or that a rule may name, or the address of a container."""
     host, address, protocol, port = target
     if not host:
         return any(address in e.addresses for c in inventory.containers for e in c.endpoints)
-    return any(
+    return (protocol, port) in named or any(
         (protocol, port) == (b.protocol, b.host_port) and b.host_address.version == address.version
         for c in inventory.containers
         for b in c.ports

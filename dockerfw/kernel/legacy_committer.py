@@ -40,6 +40,8 @@ _MATCH_OPTIONS = {
     "mark": 1,
     "comment": 1,
     "dport": 1,
+    "sport": 1,
+    "tcp-flags": 2,
     "icmp-type": 1,
     "icmpv6-type": 1,
 }
