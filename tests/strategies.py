@@ -46,7 +46,7 @@ _T = TypeVar("_T")
 _Target: TypeAlias = tuple[bool, Address, str, int]
 """On the host path or not, address, protocol, port."""
 
-_EXAMPLES = {"unit": 25, "ci": 60, "full": 400}
+_EXAMPLES = {"unit": 10, "ci": 60, "full": 400}
 
 
 def profile(share: float = 1.0) -> settings:
@@ -395,6 +395,42 @@ def changed_policies(draw: st.DrawFn) -> tuple[Policy | None, Policy]:
     if kind == "other":
         return old, draw(policies)
     return (None if kind == "first" else old), old
+
+
+@st.composite
+def _fitting_rules(draw: st.DrawFn, inventory: Inventory) -> Allow | Deny:
+    """A rule about one container by its name, and about what it publishes."""
+    container = draw(st.sampled_from(inventory.containers))
+    to = (Selector("container", container.name),)
+    some_sources = draw(_some_sources())
+    kind = draw(st.sampled_from(("published", "ports", "everything")))
+    bindings = inventory.published(container)
+    if kind == "published" and bindings:
+        binding = draw(st.sampled_from(bindings))
+        port = PortRange(binding.protocol, binding.host_port, binding.host_port)
+        family = binding.host_address.version
+        own = [address for address in OWN_ADDRESSES if address.version == family]
+        spec = PublishedSpec(port, draw(st.sampled_from((*own, None))))
+        if draw(st.booleans()):
+            return Deny(ORIGIN, some_sources, to, published=(spec,))
+        return Allow(ORIGIN, some_sources, to, published=(spec,))
+    if kind == "everything":
+        return Deny(ORIGIN, some_sources, to)
+    return Allow(ORIGIN, some_sources, to, draw(_port_specs()))
+
+
+@st.composite
+def fitting(draw: st.DrawFn) -> tuple[Policy, Inventory]:
+    """A policy that shares nothing but the pools with its inventory, and rules made for it."""
+    policy, inventory = draw(policies), draw(inventories())
+    if not inventory.containers:
+        return policy, inventory
+    rules = draw(st.lists(_fitting_rules(inventory), max_size=3))
+    return replace(
+        policy,
+        allows=policy.allows + tuple(r for r in rules if isinstance(r, Allow)),
+        denies=policy.denies + tuple(r for r in rules if isinstance(r, Deny)),
+    ), inventory
 
 
 # --- facts and questions -------------------------------------------------------------------------
