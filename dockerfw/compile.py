@@ -555,18 +555,18 @@ def _distinct(networks: Iterable[IPNetwork], family: Family) -> tuple[IPNetwork,
 
 
 def _without(networks: Iterable[IPNetwork], taken: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
-    """The networks with some of their own parts taken out."""
+    """The networks with some of their own parts, or all of them, taken out."""
     left = tuple(networks)
     for part in taken:
-        left = tuple(
-            piece
-            for network in left
-            for piece in (_excluded(network, part) if part.overlaps(network) else (network,))
-        )
+        left = tuple(piece for network in left for piece in _excluded(network, part))
     return left
 
 
 def _excluded(network: IPNetwork, part: IPNetwork) -> tuple[IPNetwork, ...]:
+    if not part.overlaps(network):
+        return (network,)
+    if part.prefixlen <= network.prefixlen:
+        return ()
     return tuple(network.address_exclude(part))  # type: ignore[arg-type]
 
 

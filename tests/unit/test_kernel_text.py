@@ -8,7 +8,7 @@ import pytest
 
 from dockerfw.compile import compile_ruleset
 from dockerfw.host import HostFacts
-from dockerfw.inventory import Container, Endpoint, Inventory, Network
+from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.kernel import seal
 from dockerfw.kernelstate import KernelState, TablesState
 from dockerfw.plan import plan
@@ -63,3 +63,23 @@ def test_the_renderer_refuses_what_is_not_one_plain_word(word: str) -> None:
     for match in (InInterface(word), InSet(word, ("src",))):
         with pytest.raises(ValueError, match="not fit"):
             rule_text(Rule((match,), Goto("DOCKERFW-OK")), 4)
+
+
+def test_a_host_network_port_that_others_publish_at_one_address_and_at_all_compiles() -> None:
+    """The pieces of a range of addresses may lie within what is taken out next."""
+    named = Container("c0", "web", host_network=True)
+    at_one = PublishedPort(IPv4Address("192.0.2.10"), 80, 80, "tcp")
+    at_all = PublishedPort(IPv4Address("0.0.0.0"), 80, 80, "tcp")
+    others = (Container("c1", "a", ports=(at_one,)), Container("c2", "b", ports=(at_all,)))
+    allow = Allow(
+        Origin("config.toml", 1),
+        (AnySource(),),
+        to=(Selector("container", "web"),),
+        ports=(PortRange("tcp", 80, 80),),
+    )
+    ruleset = compile_ruleset(
+        Policy(allows=(allow,)), Inventory((named, *others)), HostFacts(ipv6=False)
+    )
+    hostnet = ruleset.set("dockerfw-hostnet4")
+    assert hostnet is not None
+    assert not hostnet.elements, "the others publish it on every address"

@@ -20,6 +20,7 @@ from dockerfw.policy import (
     Deny,
     InterfaceSource,
     Policy,
+    PortKeyword,
     PortRange,
     PublishedSpec,
     Selector,
@@ -375,6 +376,10 @@ _ONE_HOST = Inventory((_WEB, _AGENT), (_FRONT,))
 _TO_WEB = (Selector("container", "web"),)
 _PORT_80 = (PortRange("tcp", 80, 80),)
 _HTTPS = (PublishedSpec(PortRange("tcp", 443, 443)),)
+_NO_HTTP_FROM_WEB, _NO_HTTPS_FROM_WEB = (
+    Deny(ORIGIN, (SelectorSource(_TO_WEB[0]),), published=ports)
+    for ports in ((PublishedSpec(_PORT_80[0]),), _HTTPS)
+)
 _WG0, _IFACE_DENY = InterfaceSource("wg0"), Deny(ORIGIN, (InterfaceSource("wg0"),), _TO_WEB)
 _ELSEWHERE = AddressSource(ip_network("203.0.113.0/24"))
 _KEPT = Deny(ORIGIN, (AddressSource(ip_network("198.51.100.7/32")),), _TO_WEB, _PORT_80)
@@ -415,8 +420,56 @@ _KEPT = Deny(ORIGIN, (AddressSource(ip_network("198.51.100.7/32")),), _TO_WEB, _
             ),
             id="the baseline opens no host-network port that a rule names in the same moment",
         ),
+        pytest.param(
+            Policy(denies=(_NO_HTTP_FROM_WEB, _NO_HTTPS_FROM_WEB)),
+            Policy(baseline=(), denies=(_NO_HTTPS_FROM_WEB,)),
+            id="a deny's elements stay until the baseline lets no bridge in any more",
+        ),
     ],
 )
 def test_fault_in_the_order_of_writes(old: Policy, new: Policy) -> None:
     for seed in range(4):
         assert_never_more_open_or_cut((old, _ONE_HOST), (new, _ONE_HOST), Random(seed))
+
+
+_DB = Container(
+    "id-db",
+    "db",
+    endpoints=(Endpoint("front", "id-front", IPv4Address("172.18.0.3")),),
+    ports=(PublishedPort(IPv4Address("192.0.2.10"), 5432, 5432, "tcp"),),
+)
+_TO_AGENT = (Selector("container", "agent"),)
+_AT_OTHER = PublishedSpec(PortRange("tcp", 5432, 5432), IPv4Address("192.0.2.11"))
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param(
+            Policy(allows=(Allow(ORIGIN, (_ELSEWHERE,), to, published=(_AT_OTHER,)),)),
+            id=f"published at an address where nobody listens, {name}",
+        )
+        for name, to in (("narrowed by to", (Selector("container", "db"),)), ("for all", ()))
+    ]
+    + [
+        pytest.param(
+            Policy(
+                allows=(Allow(ORIGIN, (_ELSEWHERE,), _TO_AGENT, _PORT_80),),
+                denies=(Deny(ORIGIN, (_WG0,), to, ports),),
+            ),
+            id=f"a deny of a host-network container, {name}",
+        )
+        for name, to, ports in (
+            ("by its name alone", _TO_AGENT, ()),
+            ("by a wildcard", (Selector("container", "*"),), ()),
+            ("by its name and all", _TO_AGENT, (PortKeyword.ALL,)),
+            ("by its name and the port", _TO_AGENT, _PORT_80),
+        )
+    ],
+)
+def test_rare_cases_mean_what_the_policy_means(policy: Policy) -> None:
+    inventory = Inventory((_DB, _AGENT), (_FRONT,))
+    situation = Situation(policy, inventory, facts_for(inventory))
+    ruleset = situation.ruleset()
+    for question in situation.questions(Random(1), 400):
+        assert_agrees(situation, ruleset, question)
