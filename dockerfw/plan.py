@@ -110,9 +110,12 @@ class _Draft:
     creates: list[Created] = field(default_factory=list)
 
     def ipset(self, lines: Iterable[str], why: str) -> None:
-        text = "\n".join(lines)
-        if text:
-            self.steps.append(Step("ipset", text + "\n", why))
+        text = "".join(f"{line}\n" for line in lines)
+        if not text:
+            return
+        if self.steps and (self.steps[-1].tool, self.steps[-1].why) == ("ipset", why):
+            text = self.steps.pop().text + text
+        self.steps.append(Step("ipset", text, why))
 
     def iptables(self, family: Family, text: str, why: str) -> None:
         if text:
@@ -142,11 +145,12 @@ def plan(live: KernelState, wanted: Ruleset, facts: HostFacts, seal: SealUpdate)
         for family, text in baseline.items():
             draft.iptables(family, text, "the baseline, before what it makes needless goes")
         elements = [(turn, line) for turn, line in elements if turn >= _FULL]
-    draft.ipset((line for _, line in elements), "elements")
+    draft.ipset((line for turn, line in elements if turn < _SAFE), "elements")
     if union and facts.nf_tables and live.seal is None:
         draft.notes.append("the seal (nft table inet dockerfw) was missing")
     for family in facts.families:
         _final(draft, tables[family], wanted, family, facts)
+    draft.ipset((line for turn, line in elements if turn >= _SAFE), "elements")
     if seal.rest is not None:
         draft.steps.append(Step("nft", seal.rest, "the seal"))
     stale = sorted(set(live_sets) - set(sets))
@@ -258,6 +262,11 @@ _ORDER: tuple[tuple[Phase, Literal["+", "-"]], ...] = (
 
 _FULL = _ORDER.index(("allow", "-")) - 0.5
 """Between the turns: all that is wanted is there, and nothing of the old is gone yet."""
+
+
+_SAFE = _ORDER.index(("deny", "-"))
+"""From this turn on lines wait for the wanted chains: a rule of the live ones that lets pass
+without a set (baseline ``bridge``) may be what a deny that goes was there to beat."""
 
 
 def _turn(ipset: IPSet, sign: Literal["+", "-"]) -> int:

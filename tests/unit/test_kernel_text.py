@@ -70,7 +70,12 @@ def test_a_host_network_port_that_others_publish_at_one_address_and_at_all_compi
     named = Container("c0", "web", host_network=True)
     at_one = PublishedPort(IPv4Address("192.0.2.10"), 80, 80, "tcp")
     at_all = PublishedPort(IPv4Address("0.0.0.0"), 80, 80, "tcp")
-    others = (Container("c1", "a", ports=(at_one,)), Container("c2", "b", ports=(at_all,)))
+    network = Network("n1", "front", "bridge", "br-a", (IPv4Network("172.18.0.0/16"),))
+    here = (Endpoint("front", "n1", IPv4Address("172.18.0.2")),)
+    others = (
+        Container("c1", "a", endpoints=here, ports=(at_one,)),
+        Container("c2", "b", endpoints=here, ports=(at_all,)),
+    )
     allow = Allow(
         Origin("config.toml", 1),
         (AnySource(),),
@@ -78,7 +83,7 @@ def test_a_host_network_port_that_others_publish_at_one_address_and_at_all_compi
         ports=(PortRange("tcp", 80, 80),),
     )
     ruleset = compile_ruleset(
-        Policy(allows=(allow,)), Inventory((named, *others)), HostFacts(ipv6=False)
+        Policy(allows=(allow,)), Inventory((named, *others), (network,)), HostFacts(ipv6=False)
     )
     hostnet = ruleset.set("dockerfw-hostnet4")
     assert hostnet is not None
