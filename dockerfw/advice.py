@@ -78,7 +78,7 @@ def lost_without_seal(facts: HostFacts) -> tuple[str, ...]:
     loss = (
         "there is no nf_tables here, so nothing seals the chains: a new Docker network is closed "
         "only by the next apply, and denied packets pass while Docker or another tool moves its "
-        "jump or flushes iptables; install nftables, or keep the daemon running"
+        "jump or flushes iptables; install nftables"
     )
     return (loss,)
 
