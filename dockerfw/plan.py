@@ -11,7 +11,8 @@ Pure. The order, see ``docs/architecture.md``:
    after those. A source that becomes *inside* is judged by other buckets from then on: those
    have to be filled, and the outside ones not yet. A claimed source is forged, before anything
    that its address could pass by is there, and until nothing of that kind is left;
-4. the wanted chains and jumps, one transaction a table;
+4. the wanted chains and jumps, one transaction a table; − deny and what follows it come after
+   them, since a deny may beat a baseline that stands until then;
 5. the seal;
 6. sets of ours that nothing needs any more are destroyed.
 
@@ -23,10 +24,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from re import compile as compile_regex
 from typing import Literal
 
 from dockerfw import jumps
+from dockerfw.buckets import read_bucket
 from dockerfw.host import HostFacts
 from dockerfw.kernelstate import ChainState, KernelState, SetState, TablesState
 from dockerfw.render import chain_texts, digest_of, set_state
@@ -43,8 +44,6 @@ from dockerfw.ruleset import (
     Table,
 )
 
-_TERM_SET = compile_regex(r"dockerfw-[hc]([oi])([ad])-")
-_KEYED_SET = compile_regex(r"dockerfw-(in-)?(deny-?)?(?:port|addr|allow)?[46]")
 _TABLES: tuple[Table, Table] = ("mangle", "filter")
 _CLOSED = ("-m conntrack --ctdir REPLY -j RETURN", "-m conntrack --ctstate DNAT -j DROP")
 
@@ -300,28 +299,23 @@ def _element_lines(
         phased += [(shrink, f"del {name} {entry}") for entry in sorted(less - late)]
         phased += [(grow + 0.5, f"del {name} {entry}") for entry in sorted(late)]
     for name in set(live_sets) - set(states):
-        phase = _phase_by_name(name)
+        phase = _stale_phase(live_sets[name])
         if phase is not None:
             phased.append((_ORDER.index((phase, "-")), f"flush {name}"))
     return sorted(phased, key=lambda item: item[0])
 
 
-def _phase_by_name(name: str) -> Phase | None:
+def _stale_phase(live: SetState) -> Phase | None:
     """Of a bucket's set that is no longer wanted, whose rule stands until the last step.
 
-    None: a list or geography, which opens nothing by itself. Names: see ``compile.py``.
+    None: a list or geography, which opens nothing by itself.
     """
-    term = _TERM_SET.match(name)
-    keyed = _KEYED_SET.fullmatch(name)
-    if term:
-        inside, deny = term[1] == "i", term[2] == "d"
-    elif keyed:
-        inside, deny = bool(keyed[1]), bool(keyed[2])
-    else:
+    bucket = read_bucket(live.name, live.type, None)
+    if bucket is None:
         return None
-    if deny:
+    if bucket.verdict == "deny":
         return "deny"
-    return "inside allow" if inside else "allow"
+    return "inside allow" if bucket.cls == "inside" else "allow"
 
 
 def _covered(entries: frozenset[str], others: frozenset[str]) -> frozenset[str]:
