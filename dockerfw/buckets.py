@@ -14,7 +14,7 @@ from re import compile as compile_regex
 from typing import Literal, NamedTuple, TypeAlias
 
 from dockerfw.policy import Address, IPNetwork
-from dockerfw.ruleset import Family, Port
+from dockerfw.ruleset import Family, Port, end_of
 from dockerfw.text import UNKNOWN_PROTOCOL, port_text
 
 Place: TypeAlias = Literal["host", "container"]
@@ -100,7 +100,8 @@ class Target(NamedTuple):
 class Bucket:
     """What the name of a target set, and the rule that uses it, say of its entries.
 
-    ``source`` None: it stands in each entry. ``span`` None: the port does.
+    ``source`` None: it stands in each entry. ``span`` None: the port does. ``until`` is when the
+    kernel ends what is allowed (Unix time); None: never.
     """
 
     family: Family
@@ -110,6 +111,7 @@ class Bucket:
     type: str
     source: Source | None = None
     span: tuple[str | None, int, int] | None = None
+    until: int | None = None
 
     def read(self, entry: str) -> tuple[Target, Source] | None:
         """What one entry (text of ``ipset save``) allows or denies; None: no entry of ours."""
@@ -137,9 +139,11 @@ class Bucket:
         return network if self.cls == "outside" else Inside(network)
 
 
-_KEYED = compile_regex(r"dockerfw-(in-)?(?:(deny-)?(?:port|addr)|(allow|deny))([46])")
-_TERM = compile_regex(r"dockerfw-([hc])([oi])([ad])-[0-9a-f]{10}-([46])")
-_USED = compile_regex(r"--match-set (dockerfw-[hc][oi][ad]-[0-9a-f]{10}-[46]) dst")
+_ENDS = "(?:-u[0-9a-f]{8})?"
+_TERMS = f"-[0-9a-f]{{6,10}}-([46]){_ENDS}"
+_KEYED = compile_regex(rf"dockerfw-(in-)?(?:(deny-)?(?:port|addr)|(allow|deny))([46]){_ENDS}")
+_TERM = compile_regex(rf"dockerfw-([hc])([oi])([ad]){_TERMS}")
+_USED = compile_regex(rf"--match-set (dockerfw-[hc][oi][ad]{_TERMS}) dst")
 _LIST = compile_regex(r"--match-set (dockerfw-list-\S+) src")
 _FROM_INTERFACE = compile_regex(r"(?:^| )-i (\S+)")
 _PORTS = compile_regex(r"(?:^| )-p (\w+) .*--dport (\d+)(?::(\d+))?(?: |$)")
@@ -159,6 +163,7 @@ def read_bucket(name: str, set_type: str, rule: str | None) -> Bucket | None:
             cls="inside" if inside else "outside",
             verdict="deny" if host_deny or verdict == "deny" else "allow",
             type=set_type,
+            until=end_of(name),
         )
     if found := _TERM.fullmatch(name):
         place, letter, verdict, digit = found.groups()
@@ -172,6 +177,7 @@ def read_bucket(name: str, set_type: str, rule: str | None) -> Bucket | None:
             type=set_type,
             source=Unknown(name) if rule is None else _rule_source(rule, cls, family_of),
             span=_rule_span(rule) if set_type == "hash:net" and rule is not None else None,
+            until=end_of(name),
         )
     return None
 

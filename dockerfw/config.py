@@ -11,9 +11,10 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
+from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -30,6 +31,7 @@ from dockerfw.policy import (
     Deny,
     Expect,
     FileSource,
+    HostSource,
     Mode,
     OnDeny,
     Origin,
@@ -51,7 +53,7 @@ else:
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "defaults": ("baseline",),
     "firewall": ("mode", "on_deny", "mark", "committer"),
-    "daemon": ("resync",),
+    "daemon": ("resync", "metrics", "metrics_file"),
 }
 LISTS: Mapping[str, tuple[str, ...]] = {
     "allow": ("to", "ports", "published", "from", "until"),
@@ -67,6 +69,7 @@ LONGEST_RESYNC = 86_400
 _SOURCE_NAME = re.compile(r"\w[\w.-]*")
 _ERROR_LINE = re.compile(r" ?\(at line (\d+), column (\d+)\)$")
 _LONG_NUMBER = re.compile(r"\d[\d_]{4000}")
+_LISTENER = re.compile(r"([0-9.]+|\[[0-9A-Fa-f:.]+\]):([1-9][0-9]{0,4})")
 
 ReadFile: TypeAlias = Callable[[str, str], bytes]
 _T = TypeVar("_T")
@@ -303,7 +306,7 @@ class _Sources:
                 sources = self._resolved.get(entry.name, ())
             else:
                 sources = (entry,)
-            self._refuse_empty_lists(element, sources, verdict)
+            self._refuse_unfit(element, sources, verdict)
             found.update((_identity(source), source) for source in sources)
         return tuple(found.values())
 
@@ -385,10 +388,9 @@ class _Sources:
             case "file":
                 return self._file(node, name)
             case "host":
-                words.check_host_name(name)
-                raise WordError("`host:` is not supported in this version: write addresses")
-            case "image":
-                raise WordError("`image:` is for `to` only: write container:, compose: or label:")
+                return HostSource(words.parse_host_name(name))
+            case "image" | "service":
+                raise WordError(f"`{kind}:` is for `to` only: write container:, compose: or label:")
         return SelectorSource(words.parse_selector(kind, name))
 
     def _reference(self, word: str) -> _Reference:
@@ -424,10 +426,15 @@ class _Sources:
             self._report.warning(name, line, hint)
         return None if text.errors else FileSource(path, text.networks)
 
-    def _refuse_empty_lists(
+    def _refuse_unfit(
         self, node: _Node, sources: Iterable[Source], verdict: Literal["allow", "deny"]
     ) -> None:
         for source in sources:
+            if isinstance(source, HostSource) and verdict == "deny":
+                node.error(
+                    f"{shown(str(source))}: a name may fail or change, and this deny would deny "
+                    "nobody: write addresses or `file:`"
+                )
             if not isinstance(source, FileSource) or source.networks:
                 continue
             if verdict == "deny":
@@ -507,6 +514,8 @@ class _Policy:
             mark=_mark(firewall.get("mark")),
             committer=_choice(firewall.get("committer"), get_args(Committer), "iptables-restore"),
             resync=_resync(sections["daemon"].get("resync")),
+            metrics=_listener(sections["daemon"].get("metrics")),
+            metrics_file=_metrics_file(sections["daemon"].get("metrics_file")),
             allows=tuple(self._allow(node) for node in self._rules("allow")),
             denies=tuple(self._deny(node) for node in self._rules("deny")),
             expects=tuple(_expect(node) for node in self._rules("expect")),
@@ -545,16 +554,14 @@ class _Policy:
         elif has_ports and "to" not in node.value:
             node.error('`ports` are ports of containers: add `to` (`to = "*"` is every container)')
         rule = self._rule(node, "allow")
-        until = node.get("until")
-        if until is not None:
-            _refuse_until(until)
         return Allow(
             node.origin,
             rule.sources,
             rule.to,
             rule.ports,
             rule.published,
-            written_from=rule.written_from,
+            _until(node.get("until")),
+            rule.written_from,
         )
 
     def _deny(self, node: _Node) -> Deny:
@@ -628,13 +635,61 @@ def _resync(node: _Node | None) -> int:
     return default
 
 
-def _refuse_until(node: _Node) -> None:
-    if not isinstance(node.value, datetime) or node.value.tzinfo is None:
+def _listener(node: _Node | None) -> str | None:
+    """``ADDRESS:PORT`` of this host alone: what is counted here is not for the network."""
+    if node is None:
+        return None
+    match = _LISTENER.fullmatch(node.value) if isinstance(node.value, str) else None
+    try:
+        address = ip_address(match[1].strip("[]")) if match else None
+    except ValueError:
+        address = None
+    bracketed = match is not None and match[1].startswith("[")
+    if not match or not address or (address.version == 6) != bracketed or int(match[2]) > 65535:
         node.error(
-            f"{shown(node.value)}: `until` is a date-time with a zone and without quotes, "
-            "like 2027-01-31T00:00:00Z"
+            f"{shown(node.value)}: `metrics` is a loopback address and a port, "
+            "like `127.0.0.1:9567` or `[::1]:9567`"
         )
-    node.error("`until` is not supported in this version: take it out, and the rule when it ends")
+    elif not address.is_loopback:
+        node.error(
+            f"{shown(node.value)}: `metrics` listens on a loopback address only: write "
+            f"`127.0.0.1:{match[2]}`, and put a reverse proxy before it for other hosts"
+        )
+    else:
+        return match[0]
+    return None
+
+
+def _metrics_file(node: _Node | None) -> str | None:
+    if node is None:
+        return None
+    path = node.value
+    if isinstance(path, str) and path.isprintable() and path.startswith("/") and path[-1] != "/":
+        return path
+    node.error(
+        f"{shown(path)}: `metrics_file` is the whole path of a file, "
+        "like `/var/lib/node_exporter/dockerfw.prom`"
+    )
+    return None
+
+
+def _until(node: _Node | None) -> datetime | None:
+    """In UTC. A local time would end at another moment on another host."""
+    if node is None:
+        return None
+    until = node.value
+    if not isinstance(until, datetime) or until.tzinfo is None:
+        local = until.isoformat() if isinstance(until, datetime) else "2027-01-31T00:00:00"
+        node.error(
+            f"{shown(until)}: `until` is a date-time with a zone and without quotes: "
+            f"write `{local}Z` for UTC, or `{local}+01:00`, say"
+        )
+        return None
+    try:
+        return until.astimezone(timezone.utc)
+    except OverflowError:
+        node.error(f"{shown(until)}: `until` lies outside of the years 1 to 9999: take it out")
+        return None
 
 
 def _expect(node: _Node) -> Expect:

@@ -27,7 +27,7 @@ from dockerfw.buckets import (
 from dockerfw.inventory import Inventory
 from dockerfw.kernelstate import SetState, TablesState
 from dockerfw.plan import Plan
-from dockerfw.policy import Address, IPNetwork
+from dockerfw.policy import Address, IPNetwork, Names as HostNames
 from dockerfw.reach import Difference, Side, Sources, Span, differences, span_of, spans_of_text
 from dockerfw.render import chain_texts, set_state
 from dockerfw.ruleset import INSIDE, MAIN, PRE, PRE_INSIDE, Family, IPSet, Port, Ruleset
@@ -37,13 +37,14 @@ from dockerfw.text import (
     counted,
     host_port_text,
     listed,
+    moment,
     network_text,
     paragraph,
     port_text,
     table,
 )
 
-Kind: TypeAlias = Literal["open", "close", "deny", "lift", "guard", "release"]
+Kind: TypeAlias = Literal["open", "close", "deny", "lift", "end", "guard", "release"]
 
 LISTED_IN_JSON = 100
 """So many sources of one change are listed, the rest is counted."""
@@ -51,13 +52,14 @@ LISTED_IN_JSON = 100
 EVERYONE = "every container"
 _BRIDGES = "the Docker bridges"
 _SIGNS: Mapping[Kind, str] = {
-    "open": "+", "lift": "+", "close": "-", "deny": "-", "guard": "-", "release": "+",
+    "open": "+", "lift": "+", "close": "-", "deny": "-", "end": "~", "guard": "-", "release": "+",
 }  # fmt: skip
 _VERBS: Mapping[Kind, str] = {
     "open": "opens to",
     "close": "closes to",
     "deny": "denies",
     "lift": "no longer denies",
+    "end": "stays open to",
     "guard": "closes to all that no rule allows",
     "release": "is no longer Docker's: no longer guarded",
 }
@@ -71,7 +73,8 @@ class Change:
     """One line: what happens to one target.
 
     ``target`` is what it is called, ``ports`` among it the ports. ``sources`` are all to whom it
-    opens or closes, ``excepting`` those within them for whom all stays as it is.
+    opens or closes, ``excepting`` those within them for whom all stays as it is. ``until`` is
+    when what opens ends by itself (Unix time).
     """
 
     kind: Kind
@@ -79,6 +82,7 @@ class Change:
     ports: str = ""
     sources: tuple[str, ...] = ()
     excepting: tuple[str, ...] = ()
+    until: int | None = None
 
     def sentence(self, first_apply: bool = False) -> str:
         verb = _VERBS[self.kind]
@@ -86,7 +90,10 @@ class Change:
             # All was open until now.
             verb = {"open": "stays open to", "guard": "closes"}.get(self.kind, verb)
         but = f", but not to {listed(self.excepting)}" if self.excepting else ""
-        return f"{verb} {listed(self.sources)}".rstrip() + but
+        said = f"{verb} {listed(self.sources)}".rstrip() + but
+        if self.until is not None:
+            return f"{said} until {moment(self.until)}"
+        return f"{said} without an end" if self.kind == "end" else said
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -97,6 +104,7 @@ class Change:
             "sources_in_all": len(self.sources),
             "excepting": list(self.excepting[:LISTED_IN_JSON]),
             "excepting_in_all": len(self.excepting),
+            **({} if self.until is None else {"until": moment(self.until)}),
         }
 
 
@@ -158,16 +166,22 @@ def diff(
     *,
     before_installed: bool,
     live_tables: Mapping[Family, TablesState] | None = None,
+    host_names: HostNames | None = None,
 ) -> Diff:
     """What changes for people between what stands and what should.
 
     ``before_installed`` tells whether our chains stood before. ``live_tables`` tell what a set
     meant that is no longer wanted, and what the baseline was; without them such a set is shown
-    by its name, and the baseline taken for unchanged.
+    by its name, and the baseline taken for unchanged. ``host_names`` are those of ``host:``
+    sources: their addresses are told by them.
     """
     before = live_sets if before_installed else {}
     old, new, found = compare(before, ruleset, (live_tables or {}) if before_installed else {})
-    words = _Wording(Names(inventory), frozenset(c.family for c in ruleset.chains))
+    words = _Wording(
+        Names(inventory),
+        frozenset(c.family for c in ruleset.chains),
+        {address: name for name, found in (host_names or {}).items() for address in found},
+    )
     changes = [*_baseline_change(old, new), *words.changes(found)]
     changes += words.guarded(old, new) if before_installed else words.closing(new)
     return Diff(tuple(changes), first_apply=not before_installed, bridges_pass=new.baseline)
@@ -256,6 +270,7 @@ class _Item:
     sources: Sources
     excepting: Sources
     families: frozenset[int]
+    until: int | None
     behind: tuple[tuple[str, int], ...] = ()
 
 
@@ -263,6 +278,7 @@ class _Item:
 class _Wording:
     names: Names
     families: frozenset[Family]
+    hosts: Mapping[Address, str]
     _said: dict[tuple[Sources, frozenset[int]], tuple[str, ...]] = field(default_factory=dict)
 
     def changes(self, found: Iterable[Difference]) -> list[Change]:
@@ -270,7 +286,8 @@ class _Wording:
         groups: dict[object, list[Difference]] = defaultdict(list)
         for one in found:
             target = one.target
-            groups[(one.kind, target.place, self._label(target), target[3:])].append(one)
+            key = (one.kind, one.until, target.place, self._label(target), target[3:])
+            groups[key].append(one)
         items = (item for group in groups.values() for item in self._fold(group))
         folded = _all_alike(_runs(items), self.names)
         return [self._change(item) for item in sorted(folded, key=_order)]
@@ -314,6 +331,7 @@ class _Wording:
             sources=frozenset().union(*(f.sources for f in group)),
             excepting=frozenset().union(*(f.excepting for f in group)),
             families=families,
+            until=group[0].until,
             behind=behind,
         )
 
@@ -343,6 +361,7 @@ class _Wording:
             ports,
             self._sources(item.sources, item.families),
             self._sources(item.excepting, item.families),
+            item.until,
         )
 
     def _sources(self, sources: Sources, families: frozenset[int]) -> tuple[str, ...]:
@@ -360,7 +379,7 @@ class _Wording:
             case IPv4Network() | IPv6Network():
                 place = (2, source.version, int(source.network_address))
                 if source.prefixlen:
-                    return place, network_text(source)
+                    return place, self._network(source)
                 whole = families <= _families_in_whole(together)
                 return (0, 0, 0), "any" if whole else f"any IPv{source.version}"
             case Inside(network=network):
@@ -373,6 +392,12 @@ class _Wording:
                 return (5, 0, 0), f"the networks of {name}"
             case Unknown(set_name=name):
                 return (5, 1, 0), f"the sources of {name}"
+
+    def _network(self, network: IPNetwork) -> str:
+        name = self.hosts.get(network.network_address)
+        if name is None or network.prefixlen < network.max_prefixlen:
+            return network_text(network)
+        return f"host:{name} ({network.network_address})"
 
     def _container(self, network: IPNetwork) -> str:
         at = self.names.at(network.network_address)
@@ -473,7 +498,8 @@ def _all_alike(items: Iterable[_Item], names: Names) -> Iterator[_Item]:
 
 def _order(item: _Item) -> tuple[object, ...]:
     host = item.place == "host"
-    return (host, item.label != EVERYONE, item.label, item.protocol or "", item.first, item.kind)
+    port = (item.protocol or "", item.first)
+    return (host, item.label != EVERYONE, item.label, *port, item.kind, item.until or 0)
 
 
 def _network_order(network: IPNetwork) -> tuple[int, int]:

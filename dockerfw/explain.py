@@ -22,9 +22,9 @@ from dockerfw.compile import compile_ruleset
 from dockerfw.errors import UsageError
 from dockerfw.host import HostFacts
 from dockerfw.inventory import Container, Inventory, Network, PublishedPort
-from dockerfw.policy import Address, Allow, Deny, Policy, Source
+from dockerfw.policy import Address, Allow, AnySource, Deny, Expect, HostSource, Policy, Source
 from dockerfw.ruleset import Family, Hook, InSet, Outcome, Packet, Ruleset
-from dockerfw.text import counted, listed, paragraph, printable
+from dockerfw.text import counted, listed, moment, paragraph, printable
 
 _OUTSIDE = "/"
 """The interface that a packet comes in on when nobody says: a name that no interface can have."""
@@ -147,9 +147,11 @@ def broken_expectations(policy: Policy, inventory: Inventory, facts: HostFacts) 
     """Hold every ``[[expect]]`` against the whole policy.
 
     ``denied`` holds when all paths are denied, ``allowed`` when all are allowed. What is said
-    of a container or a host port that is not there now cannot be checked: a warning.
+    of a container or a host port that is not there now cannot be checked: a warning. Nor can
+    what would be allowed if a name had an address that has none now.
     """
     explainer = _Explainer(policy, inventory, facts, frozenset())
+    at_most = _with_every_name(policy)
     errors: list[str] = []
     warnings: list[str] = []
     for expect in policy.expects:
@@ -167,9 +169,39 @@ def broken_expectations(policy: Policy, inventory: Inventory, facts: HostFacts) 
                 f"{expect.origin}: not checked: no container publishes {expect.target} now; "
                 "start it, then run dockerfw plan"
             )
+        elif wrong and expect.allowed and _may_hold(at_most, inventory, facts, expect):
+            warnings.append(
+                f"{expect.origin}: not checked: it hangs on the name of a host: source, which has "
+                "no address now"
+            )
         elif wrong:
             errors.append(f"{expect.origin}: {_surprise(found, expect.allowed, wrong)}")
     return Expectations(tuple(errors), tuple(warnings))
+
+
+def _with_every_name(policy: Policy) -> Policy | None:
+    """The policy with every address for names that have none; None: all have one."""
+
+    def widened(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        return tuple(
+            AnySource() if isinstance(s, HostSource) and not s.networks else s for s in sources
+        )
+
+    wide = replace(
+        policy,
+        baseline=widened(policy.baseline),
+        allows=tuple(replace(a, sources=widened(a.sources)) for a in policy.allows),
+    )
+    return None if wide == policy else wide
+
+
+def _may_hold(
+    at_most: Policy | None, inventory: Inventory, facts: HostFacts, expect: Expect
+) -> bool:
+    if at_most is None:
+        return False
+    explainer = _Explainer(at_most, inventory, facts, frozenset())
+    return all(row.allowed for row in explainer.explain(expect.source, expect.target).rows)
 
 
 def _surprise(found: Explanation, expected: bool, wrong: list[Row]) -> str:
@@ -846,7 +878,7 @@ class _Judge:
         index = self._first("allows", len(self.policy.allows), way)
         if index is not None:
             allow = self.policy.allows[index]
-            until = f" until {allow.until.isoformat(' ')}" if allow.until else ""
+            until = f" until {moment(allow.end)}" if allow.end is not None else ""
             return f"allowed by {allow.origin}{self._from('allows', index, way)}{until}"
         index = self._first("baseline", len(self.policy.baseline), way)
         return "allowed" if index is None else f"allowed by baseline {self.policy.baseline[index]}"

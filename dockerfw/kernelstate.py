@@ -17,6 +17,8 @@ class SetState:
     """An ipset; ``entries`` as ``ipset save`` prints them (``0.0.0.0/1,tcp:80``), no options.
 
     ``entries`` is None when only the header was read: ``count`` then says how many there are.
+    ``timeout``: its entries end by themselves. How long each has left is not in here: as long as
+    it stands it means the same.
     """
 
     name: str

@@ -6,10 +6,11 @@ Takes and gives nothing but frozen values; never reads a file, the clock or Dock
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Literal, TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -17,6 +18,8 @@ IPNetwork: TypeAlias = IPv4Network | IPv6Network
 Protocol: TypeAlias = Literal["tcp", "udp", "sctp"]
 
 DEFAULT_MARK = 0x30000000
+MOST_ADDRESSES = 64
+"""So many addresses of one ``host:`` source count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,21 @@ class FileSource:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSource:
+    """``host:NAME``: the name and the addresses that it has, as far as anybody knows.
+
+    ``networks`` are single addresses, at most `MOST_ADDRESSES`; empty when the name was never
+    looked up, or has none: then it matches nobody.
+    """
+
+    name: str
+    networks: tuple[IPNetwork, ...] = ()
+
+    def __str__(self) -> str:
+        return f"host:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class InterfaceSource:
     """``iface:NAME``; a ``*`` at the end of the name matches any rest."""
 
@@ -175,8 +193,17 @@ class SelectorSource:
 
 
 Source: TypeAlias = (
-    AnySource | AddressSource | FileSource | InterfaceSource | BridgeSource | SelectorSource
+    AnySource
+    | AddressSource
+    | FileSource
+    | HostSource
+    | InterfaceSource
+    | BridgeSource
+    | SelectorSource
 )
+
+Names: TypeAlias = Mapping[str, tuple[Address, ...]]
+"""What each name of a ``host:`` source stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +211,8 @@ class Allow:
     """``[[allow]]``: either ``to`` with ``ports``, or ``published`` (``to`` may narrow it).
 
     ``to`` empty means no ``to`` was written. ``written_from`` is ``from`` as the user wrote it
-    (names of lists unresolved), for people; ``sources`` is what it means.
+    (names of lists unresolved), for people; ``sources`` is what it means. ``until`` is in UTC;
+    None: it does not end.
     """
 
     origin: Origin
@@ -194,6 +222,18 @@ class Allow:
     published: tuple[PublishedSpec, ...] = ()
     until: datetime | None = None
     written_from: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> int | None:
+        """``until`` as Unix time, in whole seconds: earlier rather than later."""
+        return None if self.until is None else int(self.until.timestamp())
+
+    def ended(self, now: float) -> bool:
+        """Whether it is over at that Unix time.
+
+        The kernel counts whole seconds, so that with less than one left it is.
+        """
+        return self.end is not None and self.end - now < 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +276,57 @@ class Policy:
     mark: int = DEFAULT_MARK
     committer: Committer = "iptables-restore"
     resync: int = 30
+    metrics: str | None = None
+    metrics_file: str | None = None
     allows: tuple[Allow, ...] = ()
     denies: tuple[Deny, ...] = ()
     expects: tuple[Expect, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    def without_ended(self, now: float) -> Policy:
+        """The policy as it is at that Unix time: an allow that has ended opens nothing.
+
+        It stays, without sources: the ports of host-network containers that it names are
+        guarded because a rule names them, and must not open to all when its time is over.
+        """
+        if not any(allow.ended(now) for allow in self.allows):
+            return self
+        allows = (replace(a, sources=()) if a.ended(now) else a for a in self.allows)
+        return replace(self, allows=tuple(allows))
+
+    def next_end(self, now: float) -> datetime | None:
+        """When the next allow ends, of those that have not; None: none ever will."""
+        return min((a.until for a in self.allows if a.until and not a.ended(now)), default=None)
+
+    def host_names(self) -> Mapping[str, Origin | None]:
+        """The names of all ``host:`` sources, each with the first rule that has it.
+
+        None: only the baseline has it.
+        """
+        found: dict[str, Origin | None] = {}
+        for allow in self.allows:
+            found |= {n: allow.origin for n in _host_names(allow.sources) if n not in found}
+        return {**dict.fromkeys(_host_names(self.baseline)), **found}
+
+    def with_names(self, names: Names) -> Policy:
+        """The policy with these addresses for its ``host:`` sources; the other names have none."""
+        if not self.host_names():
+            return self
+        return replace(
+            self,
+            baseline=_named(self.baseline, names),
+            allows=tuple(replace(a, sources=_named(a.sources, names)) for a in self.allows),
+        )
+
+
+def _host_names(sources: tuple[Source, ...]) -> tuple[str, ...]:
+    return tuple(s.name for s in sources if isinstance(s, HostSource))
+
+
+def _named(sources: tuple[Source, ...], names: Names) -> tuple[Source, ...]:
+    return tuple(
+        HostSource(s.name, tuple(ip_network(a) for a in names.get(s.name, ())))
+        if isinstance(s, HostSource)
+        else s
+        for s in sources
+    )

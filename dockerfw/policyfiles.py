@@ -1,7 +1,8 @@
 """The files of a policy: open them safely, keep a copy of the policy in force.
 
 Takes the path of the policy or the folder of a copy, gives a `PolicyText`. Judges who may have
-written a file; what is written there is for ``config.py``. Touches nothing but files.
+written a file; what is written there is for ``config.py``. Touches nothing but files, and so asks
+no DNS: a copy knows what names stood for when it was made.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from dockerfw.config import Document, list_name, parse
 from dockerfw.errors import Failed, PolicyError, UsageError
 from dockerfw.lists import LARGEST
-from dockerfw.policy import Policy
+from dockerfw.policy import Names, Policy
 
 DROP_INS = "conf.d"
 _MANIFEST = "manifest.json"
+_NAMES = "names.json"
 _READ = 1 << 20
 
 
@@ -32,17 +35,20 @@ class PolicyText:
 
     ``files`` holds the list files by the name that messages give them. ``warnings`` are about
     owners and modes when the files were read; what the text itself gives reason to warn of is in
-    ``Policy.warnings``.
+    ``Policy.warnings``. ``names`` are the addresses of ``host:`` sources, as far as known; they
+    move by themselves, so they do not make it another policy.
     """
 
     documents: tuple[Document, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    names: Names = field(default_factory=dict, compare=False)
     _policy: Policy | None = field(default=None, compare=False, repr=False)
 
     def parse(self) -> Policy:
         """The policy; raises `PolicyError`. After `collect` it costs nothing."""
-        return self._policy or parse(self.documents, self._read)
+        policy = self._policy or parse(self.documents, self._read)
+        return policy.with_names(self.names)
 
     def _read(self, document: str, path: str) -> bytes:
         name = list_name(document, path)
@@ -96,7 +102,17 @@ class _Collector:
             self._errors += error.findings
         if self._errors:
             raise PolicyError(self._errors)
-        return PolicyText(documents, self._lists, tuple(self._warnings), policy)
+        return PolicyText(documents, self._lists, tuple(self._warnings), _policy=policy)
+
+    def read(self, path: Path, name: str) -> bytes:
+        """One file, of somebody who may be trusted. Raises `PolicyError`."""
+        try:
+            found = self._open(path, name)
+        except OSError as error:
+            raise PolicyError([_unreadable(path, error)]) from None
+        if self._errors:
+            raise PolicyError(self._errors)
+        return found
 
     def _documents(self) -> Iterator[Document]:
         try:
@@ -180,6 +196,25 @@ class _Collector:
             self._warnings[finding] = None
 
 
+def reread(text: PolicyText) -> tuple[PolicyText, tuple[str, ...]]:
+    """The policy with its list files as they are now, and why some stay as they were.
+
+    A list that vanished, that others could have written or that is broken keeps what it held.
+    """
+    said: list[str] = []
+    for name, held in text.files.items():
+        collector = _Collector(Path(text.documents[0].name), for_kernel=True)
+        try:
+            found = collector.read(Path(name), name)
+            if found != held:
+                text = replace(text, files={**text.files, name: found}, _policy=None)
+                text = replace(text, _policy=text.parse())
+        except PolicyError as error:
+            text = replace(text, files={**text.files, name: held}, _policy=None)
+            said.append(f"{error.findings[0]}; what it held before still counts")
+    return text, tuple(said)
+
+
 def _unreadable(path: Path, error: OSError) -> str:
     hint = ": run it with sudo" if isinstance(error, PermissionError) else ""
     return f"{_name(path)}:1: cannot read it: {error.strerror}{hint}"
@@ -209,7 +244,8 @@ def _read_all(handle: int) -> bytes:
 #
 # A folder of files named by the SHA-256 of what they hold, and a manifest that says which of them
 # make up the policy. A new manifest replaces the old one in one rename, after all that it names is
-# on the disk; files of the manifest before are kept for readers that hold it still.
+# on the disk; files of the manifest before are kept for readers that hold it still. What names
+# stand for is in a file of its own: it changes without the policy, and can be looked up again.
 
 
 def load(folder: Path) -> PolicyText:
@@ -225,7 +261,22 @@ def load(folder: Path) -> PolicyText:
             f"the copy of the policy in force in {folder} is broken ({_reason(error)}): "
             "run dockerfw apply to replace it"
         ) from error
-    return PolicyText(documents, files)
+    return PolicyText(documents, files, names=_load_names(folder))
+
+
+def save_names(folder: Path, names: Names) -> None:
+    """Keep what the names of this copy stand for now. Raises OSError."""
+    text = {name: [str(address) for address in found] for name, found in sorted(names.items())}
+    _write(folder / _NAMES, json.dumps(text, indent=1).encode() + b"\n")
+
+
+def _load_names(folder: Path) -> Names:
+    """Nothing where they cannot be read: they are looked up again anyway."""
+    try:
+        found = json.loads((folder / _NAMES).read_text("utf-8"))
+        return {name: tuple(map(ip_address, texts)) for name, texts in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _reason(error: Exception) -> str:
@@ -277,10 +328,13 @@ def _save_into(text: PolicyText, folder: Path) -> None:
     for checksum, data in blobs.items():
         _write(folder / checksum, data)
     _sync(folder)
+    if text.names:
+        save_names(folder, text.names)
     _write(folder / _MANIFEST, _manifest(text))
     _sync(folder)
+    kept = {_MANIFEST, *blobs, *before, *([_NAMES] if text.names else ())}
     for path in folder.iterdir():
-        if path.name not in {_MANIFEST, *blobs, *before}:
+        if path.name not in kept:
             path.unlink()
 
 

@@ -19,6 +19,7 @@ from ipaddress import (
     summarize_address_range,
 )
 from itertools import islice
+from math import inf
 from typing import Literal, TypeAlias
 
 from dockerfw.buckets import (
@@ -36,23 +37,27 @@ from dockerfw.kernelstate import SetState
 from dockerfw.policy import IPNetwork
 from dockerfw.ruleset import Family, Port
 
-DifferenceKind: TypeAlias = Literal["open", "close", "deny", "lift"]
+DifferenceKind: TypeAlias = Literal["open", "close", "deny", "lift", "end"]
 Sources: TypeAlias = frozenset[Source]
 Span: TypeAlias = tuple[int, int]
 """First and last address, as numbers."""
+NEVER = inf
+"""An end that does not come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """``sources`` for whom a target opens, closes, is denied or no longer denied.
 
-    ``excepting`` are those within them for whom all stays as it is.
+    ``excepting`` are those within them for whom all stays as it is. ``until``: when what opens
+    ends by itself (Unix time; None: never). Kind ``end``: it is open, and that moment changes.
     """
 
     kind: DifferenceKind
     target: Target
     sources: Sources
     excepting: Sources
+    until: int | None = None
 
 
 # --- one side of the comparison ------------------------------------------------------------------
@@ -78,6 +83,7 @@ class Side:
             "allow": defaultdict(set),
             "deny": defaultdict(set),
         }
+        self._ends: dict[tuple[Target, Source], float] = {}
         self._spans: dict[Verdict, dict[object, list[Target]]] = {"allow": {}, "deny": {}}
         self._subnets: dict[Verdict, list[Target]] = {"allow": [], "deny": []}
         self._hostnet = {f: self._host_network_ports(f) for f in (4, 6)}
@@ -89,12 +95,16 @@ class Side:
 
     def fill(self, where: set[tuple[Family, Place]]) -> None:
         """Read the entries of these families and places, once."""
+        some_end = any(bucket.until is not None for bucket in self.buckets.values())
         for name, bucket in self.buckets.items():
             if (bucket.family, bucket.place) in where:
                 targets = self._targets[bucket.verdict]
                 for meaning in map(bucket.read, self.entries(name)):
                     if meaning is not None:
                         targets[meaning[0]].add(meaning[1])
+                        if some_end:
+                            end = NEVER if bucket.until is None else bucket.until
+                            self._ends[meaning] = max(end, self._ends.get(meaning, 0))
         for verdict, found in self._targets.items():
             for target in found:
                 if target.subnet:
@@ -112,6 +122,10 @@ class Side:
     def sources(self, verdict: Verdict, target: Target) -> Sources:
         """Those that are named for this very target."""
         return frozenset(self._targets[verdict].get(target, ()))
+
+    def end(self, target: Target, source: Source) -> float:
+        """When the kernel ends this source of an allowed target, or `NEVER`."""
+        return self._ends.get((target, source), NEVER)
 
     def reaching(self, verdict: Verdict, target: Target) -> Sources:
         """All sources that the verdict holds for, wider targets and the baseline included."""
@@ -273,13 +287,24 @@ class _Arithmetic:
         self._deltas: dict[object, tuple[Sources, Sources]] = {}
 
     def at(
-        self, target: Target, verdict: Verdict, here: Side, there: Side
+        self,
+        target: Target,
+        verdict: Verdict,
+        here: Side,
+        there: Side,
+        end: float | None = None,
     ) -> tuple[Sources, Sources]:
-        """For whom the verdict holds here and not there; and, within that, still holds there."""
+        """For whom the verdict holds here and not there; and, within that, still holds there.
+
+        ``end``: only of those for whom it ends here at that time, and not later.
+        """
         having = here.sources(verdict, target)
+        besides = there.reaching(verdict, target)
+        if end is not None:
+            besides |= {s for s in having if here.end(target, s) > end}
+            having = frozenset(s for s in having if here.end(target, s) == end)
         if not having:
             return frozenset(), frozenset()
-        besides = there.reaching(verdict, target)
         denied = here.reaching("deny", target) if verdict == "allow" else frozenset[Source]()
         key = (having, besides, denied, target.family)
         if key not in self._deltas:
@@ -344,12 +369,28 @@ def differences(
     for verdict, gained, lost in verdicts:
         for target in old.targets(verdict) | new.targets(verdict):
             if old.sources(verdict, target) != new.sources(verdict, target):
-                more, _ = count.at(target, verdict, new, old)
+                for end in sorted({new.end(target, s) for s in new.sources(verdict, target)}):
+                    more, _ = count.at(target, verdict, new, old, end)
+                    if more:
+                        yield Difference(gained, target, more, frozenset(), _known(end))
                 less, kept = count.at(target, verdict, old, new)
-                if more:
-                    yield Difference(gained, target, more, frozenset())
                 if less:
                     yield Difference(lost, target, less, kept)
+            if verdict == "allow":
+                yield from _other_ends(target, old, new)
+
+
+def _other_ends(target: Target, old: Side, new: Side) -> Iterator[Difference]:
+    """Sources that may reach the target before and after, but not for as long, or for longer."""
+    both = old.sources("allow", target) & new.sources("allow", target)
+    moved = {s: new.end(target, s) for s in both if new.end(target, s) != old.end(target, s)}
+    for end in sorted(set(moved.values())):
+        sources = frozenset(s for s, other in moved.items() if other == end)
+        yield Difference("end", target, sources, frozenset(), _known(end))
+
+
+def _known(end: float) -> int | None:
+    return None if end == NEVER else int(end)
 
 
 def _changed_places(old: Side, new: Side) -> set[tuple[Family, Place]]:

@@ -40,6 +40,7 @@ from dockerfw.ruleset import (
     State,
     Stray,
     Target,
+    end_of,
 )
 
 _SAFE = compile_regex(r"[A-Za-z0-9_.:/@+,-]+")
@@ -149,6 +150,7 @@ def set_state(ipset: IPSet) -> SetState:
         maxelem=max(DEFAULT_MAXELEM, 1 << (2 * len(entries)).bit_length()),
         count=len(entries),
         entries=entries,
+        timeout=end_of(ipset.name) is not None,
     )
 
 

@@ -98,7 +98,18 @@ def _daemon() -> Schema:
         "default": Policy().resync,
         "description": "Seconds after which the daemon looks at the kernel again.",
     }
-    return {"description": "The daemon.", **_table({"resync": resync})}
+    metrics = {
+        "type": "string",
+        "pattern": r"^(127\.[0-9]+\.[0-9]+\.[0-9]+|\[[0:]*:0*1\]):[1-9][0-9]{0,4}$",
+        "description": "Loopback address and port where Prometheus may ask, like 127.0.0.1:9567.",
+    }
+    metrics_file = {
+        "type": "string",
+        "pattern": r"^/(.*[^/])$",
+        "description": "File that is written for node_exporter's textfile collector.",
+    }
+    properties = {"resync": resync, "metrics": metrics, "metrics_file": metrics_file}
+    return {"description": "The daemon.", **_table(properties)}
 
 
 def _sources() -> Schema:
@@ -124,7 +135,13 @@ def _not_both() -> Schema:
 
 
 def _allow() -> Schema:
-    until = {"not": {}, "description": "Not supported in this version."}
+    until = {
+        "type": "string",
+        "format": "date-time",
+        "pattern": r"(Z|z|[+-][0-9]{2}:[0-9]{2})$",
+        "description": "The rule ends by itself: a date-time with a zone, without quotes, "
+        "like 2027-01-31T00:00:00Z.",
+    }
     return {
         "description": "Opens ports to sources. All that match add up.",
         **_table({**_rule_properties(), "until": until}, required=("from",)),
@@ -179,17 +196,18 @@ def _published() -> Schema:
 def _selector() -> Schema:
     return {
         "description": "A container: its name with `*` as wildcard, compose:PROJECT[/SERVICE], "
-        "label:KEY[=VALUE], image:NAME, network:NAME.",
+        "label:KEY[=VALUE], image:NAME, network:NAME, service:NAME.",
         "type": "string",
-        "pattern": r"^!?([A-Za-z0-9*][A-Za-z0-9_.*-]*|(container|compose|label|image|network):.+)$",
+        "pattern": r"^!?([A-Za-z0-9*][A-Za-z0-9_.*-]*"
+        r"|(container|compose|label|image|network|service):.+)$",
     }
 
 
 def _source() -> Schema:
     return {
-        "description": "any, bridge, an IP address or CIDR, iface:NAME, file:PATH, "
+        "description": "any, bridge, an IP address or CIDR, iface:NAME, file:PATH, host:NAME, "
         "container:NAME, compose:..., label:..., network:..., or a name from [sources].",
         "type": "string",
-        # `service:`, `host:` and `image:` are the words with a colon that are no source (yet).
-        "pattern": r"^(?!!)(?!(service|host|image):)\S(.*\S)?$",
+        # `service:` and `image:` are the words with a colon that are no source.
+        "pattern": r"^(?!!)(?!(service|image):)\S(.*\S)?$",
     }

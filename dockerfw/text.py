@@ -7,6 +7,7 @@ nothing, and asks the terminal nothing: the width is passed in.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timezone
 from ipaddress import ip_network
 from textwrap import wrap
 
@@ -99,6 +100,16 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
     ('1 rule', '1,200 entries')
     """
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def moment(unix: float) -> str:
+    """A Unix time for people, with seconds where there are any.
+
+    >>> moment(1801353600), moment(1801353605)
+    ('2027-01-31 00:00 UTC', '2027-01-31 00:00:05 UTC')
+    """
+    when = datetime.fromtimestamp(unix, timezone.utc)
+    return when.strftime("%Y-%m-%d %H:%M:%S UTC" if when.second else "%Y-%m-%d %H:%M UTC")
 
 
 def human_bytes(number: int) -> str:

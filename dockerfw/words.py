@@ -44,7 +44,6 @@ SELECTOR_KINDS: tuple[SelectorKind, ...] = (
     "service",
 )
 PORT_WORDS = tuple(keyword.value for keyword in PortKeyword)
-SERVICES_TO_COME = "service: is not supported in this version: write compose: or label:"
 
 # The kernel's IFNAMSIZ is 16 with the closing NUL (include/uapi/linux/if.h).
 _INTERFACE_LENGTH = 15
@@ -258,8 +257,8 @@ def parse_interface(name: str) -> InterfaceSource:
     return InterfaceSource(name)
 
 
-def check_host_name(name: str) -> None:
-    """The form of the name after ``host:``: a fully qualified domain name."""
+def parse_host_name(name: str) -> str:
+    """The name after ``host:``, a fully qualified domain name, in the one way to write it."""
     check_text(name)
     if looks_like_address(name):
         raise WordError(f"{shown(name)} is an address: write it without `host:`")
@@ -267,6 +266,7 @@ def check_host_name(name: str) -> None:
         raise WordError(
             f"{shown(name)} is no full domain name: write one like `host:vpn.example.org`"
         )
+    return name.rstrip(".").lower()
 
 
 # --- ports -------------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ def parse_target(word: str) -> Selector:
 
 
 def parse_selector(kind: str, name: str, *, negated: bool = False) -> Selector:
-    """The selector ``kind:name``; raises for ``service``, which is still to come."""
+    """The selector ``kind:name``."""
     check_named(kind, name)
     match kind:
         case "container":
@@ -406,7 +406,7 @@ def parse_selector(kind: str, name: str, *, negated: bool = False) -> Selector:
             return Selector("network", name, None, negated)
         case "service":
             _check_exact_name("service", name)
-            raise WordError(SERVICES_TO_COME)
+            return Selector("service", name, None, negated)
     raise WordError(_why_no_kind(kind, name))
 
 

@@ -11,6 +11,8 @@ The reading:
   with foreign ports only from its containers' own addresses. All else is *outside*. Addresses,
   files and ``any`` match outside packets only; ``bridge`` and containers match inside packets
   only; ``iface:`` matches both.
+* A ``host:`` source is the addresses that its name has, each of them an outside one.
+* An allow with ``until`` opens nothing from its last second on. What it names is guarded as before.
 * *Forged* never passes: an address of a Docker bridge network that did not come in on that
   network's bridge; an address of this host on a packet that is forwarded or sent to this host.
 * A container as a source is its addresses, each on the bridge of its own network; one that shares
@@ -47,6 +49,7 @@ from dockerfw.policy import (
     BridgeSource,
     Deny,
     FileSource,
+    HostSource,
     InterfaceSource,
     IPNetwork,
     Policy,
@@ -123,6 +126,8 @@ class IntervalSet:
 
 NOTHING = IntervalSet()
 WIDE = 1024
+TODAY = 1_800_000_000.0
+"""Unix time of questions that do not say when: in January 2027."""
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -151,13 +156,17 @@ class Question:
 
 
 def allowed_sources(
-    policy: Policy, inventory: Inventory, facts: HostFacts, question: Question
+    policy: Policy,
+    inventory: Inventory,
+    facts: HostFacts,
+    question: Question,
+    now: float = TODAY,
 ) -> IntervalSet:
-    """The source addresses from which this packet passes, all of them and no other.
+    """The source addresses from which this packet passes at that time, all of them and no other.
 
     Of the facts only this host's own addresses matter: policy and inventory say the rest.
     """
-    return _Judge(policy, inventory, facts.addresses, question).allowed()
+    return _Judge(policy, inventory, facts.addresses, question).allowed(now)
 
 
 def inside_sources(inventory: Inventory, interface: str, family: int) -> IntervalSet:
@@ -192,12 +201,13 @@ class _Judge:
         self.everyone = IntervalSet.everything(question.family)
         self.inside = inside_sources(inventory, question.interface, question.family)
 
-    def allowed(self) -> IntervalSet:
+    def allowed(self, now: float) -> IntervalSet:
         if not self.ours():
             return self.everyone - self._forged()
         opened = self._baseline()
         for allow in self.policy.allows:
-            if self._about(allow):
+            over = allow.until is not None and now + 1 > allow.until.timestamp()
+            if not over and self._about(allow):
                 opened |= self._sources(allow.sources)
         for deny in self.policy.denies:
             if self._about(deny):
@@ -234,7 +244,7 @@ class _Judge:
                 return outside
             case AddressSource(network=network):
                 return IntervalSet.of_networks([network], family) & outside
-            case FileSource(networks=networks):
+            case FileSource(networks=networks) | HostSource(networks=networks):
                 return IntervalSet.of_networks(networks, family) & outside
             case InterfaceSource(name=name):
                 return self.everyone if _glob(name, self.question.interface) else NOTHING

@@ -42,6 +42,8 @@ _TABLES: tuple[Table, Table] = ("mangle", "filter")
 _BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _SET_NAMED = re.compile(r"--match-set (\S+)")
 _CHAIN_NAMED = re.compile(rf"-[jg] ({MAIN}\S*)")
+_NAME_LENGTH = 31
+"""IPSET_MAXNAMELEN without the closing NUL."""
 RELEASE = "release"
 NO_SEAL = Seal(bit=0, observe=True, inside=True)
 
@@ -79,6 +81,7 @@ class _LiveSet:
     type: str
     family: Family
     maxelem: int
+    timeout: bool = False
     entries: set[str] = field(default_factory=set)
     index: _SetIndex | None = None
 
@@ -133,7 +136,15 @@ class Replay:
             for family, in_family in self.tables.items()
         }
         sets = {
-            name: SetState(name, s.type, s.family, s.maxelem, len(s.entries), frozenset(s.entries))
+            name: SetState(
+                name,
+                s.type,
+                s.family,
+                s.maxelem,
+                len(s.entries),
+                frozenset(s.entries),
+                timeout=s.timeout,
+            )
             for name, s in self.sets.items()
         }
         return KernelState(tables, sets, None)
@@ -219,7 +230,10 @@ class Replay:
         if verb == "create":
             options = dict(zip(rest[1::2], rest[2::2], strict=False))
             family: Family = 4 if options["family"] == "inet" else 6
-            self.sets.setdefault(name, _LiveSet(rest[0], family, int(options["maxelem"])))
+            if len(name) > _NAME_LENGTH:
+                raise Refused(f"name too long: {line}")
+            made = _LiveSet(rest[0], family, int(options["maxelem"]), "timeout" in options)
+            self.sets.setdefault(name, made)
             return
         if name not in self.sets:
             raise Refused(f"no such set: {line}")

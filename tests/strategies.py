@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime, timezone
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from random import Random
 from typing import Literal, TypeAlias, TypeVar
@@ -27,6 +28,7 @@ from dockerfw.policy import (
     BridgeSource,
     Deny,
     FileSource,
+    HostSource,
     InterfaceSource,
     IPNetwork,
     Origin,
@@ -116,6 +118,10 @@ _CIDRS = tuple(
         "::/0",
     )
 )
+
+
+ENDS = (datetime(2090, 1, 1, tzinfo=timezone.utc), datetime(2091, 1, 1, tzinfo=timezone.utc))
+"""When rules end, if they do: both are to come."""
 
 
 # --- inventories ---------------------------------------------------------------------------------
@@ -252,6 +258,15 @@ def _files(draw: st.DrawFn) -> FileSource:
     return FileSource("list.netset", tuple(networks))
 
 
+_HOSTS = tuple(
+    HostSource(f"{name}.example.org", tuple(ip_network(a) for a in addresses))
+    for name, addresses in (
+        ("vpn", ("198.51.100.7", "203.0.113.9")),
+        ("both", ("192.0.2.77", "2001:db8:10::7")),
+        ("inner", ("172.18.0.2", "10.1.0.3")),
+        ("unknown", ()),
+    )
+)
 positive_selectors: st.SearchStrategy[Selector] = st.one_of(
     st.builds(Selector, st.just("container"), st.sampled_from(_NAMES)),
     st.builds(Selector, st.just("container"), st.sampled_from(_NAMES)),
@@ -282,7 +297,10 @@ def to_lists(draw: st.DrawFn) -> tuple[Selector, ...]:
 
 
 addresses_of_outside: st.SearchStrategy[Source] = st.one_of(
-    st.sampled_from(_CIDRS).map(AddressSource), st.just(AnySource()), _files()
+    st.sampled_from(_CIDRS).map(AddressSource),
+    st.just(AnySource()),
+    _files(),
+    st.sampled_from(_HOSTS),
 )
 sources: st.SearchStrategy[Source] = st.one_of(
     addresses_of_outside,
@@ -337,14 +355,18 @@ def _published_lists() -> st.SearchStrategy[tuple[PublishedSpec, ...]]:
     return st.lists(published_specs, min_size=1, max_size=3, unique=True).map(tuple)
 
 
+_ends = _sometimes(st.sampled_from(ENDS), None)
 allows: st.SearchStrategy[Allow] = st.one_of(
-    st.builds(Allow, st.just(ORIGIN), _some_sources(), to=to_lists(), ports=_port_specs()),
+    st.builds(
+        Allow, st.just(ORIGIN), _some_sources(), to=to_lists(), ports=_port_specs(), until=_ends
+    ),
     st.builds(
         Allow,
         st.just(ORIGIN),
         _some_sources(),
         to=st.one_of(st.just(()), to_lists()),
         published=_published_lists(),
+        until=_ends,
     ),
 )
 denies: st.SearchStrategy[Deny] = st.one_of(
@@ -376,9 +398,14 @@ policies: st.SearchStrategy[Policy] = st.builds(
 
 @st.composite
 def changed_policies(draw: st.DrawFn) -> tuple[Policy | None, Policy]:
-    """Before and after: the first apply, the same, a few lines edited, or nothing shared."""
-    kind = draw(st.sampled_from(("edited", "edited", "edited", "same", "first", "other")))
+    """Before and after: the first apply, the same, a few lines edited, or nothing shared.
+
+    Or time has passed.
+    """
+    kind = draw(st.sampled_from(("edited", "edited", "edited", "same", "first", "other", "ended")))
     old = draw(policies)
+    if kind == "ended":
+        return old, old.without_ended(draw(st.sampled_from(ENDS)).timestamp())
     if kind == "edited":
         kept = replace(
             old,
@@ -531,7 +558,7 @@ def cut_points(family: int, policy: Policy, inventory: Inventory, facts: HostFac
     for source in (*policy.baseline, *every_source):
         if isinstance(source, AddressSource):
             networks.append(source.network)
-        elif isinstance(source, FileSource):
+        elif isinstance(source, FileSource | HostSource):
             networks += source.networks
     addresses = {a for c in inventory.containers for e in c.endpoints for a in e.addresses}
     networks += [ip_network(a) for a in (*facts.addresses, *addresses)]

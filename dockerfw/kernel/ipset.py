@@ -11,6 +11,8 @@ Facts tried with ipset 7.17, 7.22 and 7.24:
 * ``del`` of a missing entry and ``destroy`` of a missing set are no errors with ``-exist``.
 * ``create`` of a set that stands is no error with ``-exist`` when type, family, maxelem and
   extensions are the same.
+* An entry without a timeout in a set that has them (``timeout 0``) stands for ever. Of all
+  others ``save`` prints what they have left, 1 at the least.
 * One ``ipset restore`` is *not* a transaction: what stands before a bad line may be there or not.
 """
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -25,6 +28,7 @@ from itertools import pairwise
 
 from dockerfw.kernel.run import Runner, require
 from dockerfw.kernelstate import SetState
+from dockerfw.ruleset import LONGEST_TIMEOUT, end_of
 
 PREFIX = "dockerfw-"
 
@@ -37,6 +41,8 @@ _PROTOCOLS: Mapping[str, int] = {
 _PROTOCOL_NAMES = {str(number): name for name, number in _PROTOCOLS.items()}
 _WRITTEN_PROTOCOL = re.compile(r",(icmp|tcp|udp|ipv6-icmp|sctp|udplite):")
 _NOMATCH = " nomatch"
+_FOR_EVER = " timeout 0"
+_ADD_THAT_ENDS = re.compile(r"^add (\S+-u[0-9a-f]{8}) (\S+)\n", re.MULTILINE)
 _COUNTERS = re.compile(r" packets (\d+) bytes (\d+)")
 
 
@@ -68,27 +74,45 @@ def counters(runner: Runner, names: Collection[str]) -> dict[str, dict[str, tupl
     return result
 
 
-def commit(runner: Runner, text: str) -> None:
+def commit(runner: Runner, text: str, clock: Callable[[], float] = time.time) -> None:
     """Hand lines (``create``, ``add``, ``del``, ``destroy`` …) to one ``ipset restore -exist``.
 
-    They are carried out in order, but not as a transaction. Raises `Failed` with the bad line.
+    They are carried out in order, but not as a transaction. What is added to a set whose name
+    says when its entries end gets the seconds that are left until then. Raises `Failed` with the
+    bad line.
     """
-    if _NOMATCH in text:
-        text = _plain_deletes(text)
+    for option in (_NOMATCH, _FOR_EVER):
+        if option in text:
+            text = _plain_deletes(text, option)
+    text = with_timeouts(text, clock())
     if not _host_names_protocols():
         text = _WRITTEN_PROTOCOL.sub(lambda m: f",{_PROTOCOLS[m.group(1)]}:", text)
     require(runner, ["ipset", "restore", "-exist"], text, timeout=300)
 
 
-def _plain_deletes(text: str) -> str:
-    """``ipset`` knows no ``del … nomatch``: a plain ``del`` takes the entry out, a plain ``add``
-    makes it match again, and both together would leave nothing.
+def with_timeouts(text: str, now: float) -> str:
+    """The lines with the seconds left (`LONGEST_TIMEOUT` at most) on each entry that ends.
+
+    One with less than a second left is not added any more: it must not live on.
+    """
+
+    def ended(found: re.Match[str]) -> str:
+        left = int((end_of(found[1]) or 0) - now)
+        timeout = min(left, LONGEST_TIMEOUT)
+        return f"add {found[1]} {found[2]} timeout {timeout}\n" if left > 0 else ""
+
+    return _ADD_THAT_ENDS.sub(ended, text)
+
+
+def _plain_deletes(text: str, option: str) -> str:
+    """``ipset`` knows no ``del`` with options: a plain ``del`` takes the entry out, a plain
+    ``add`` makes it what it should be, and both together would leave nothing.
     """
     lines = text.splitlines()
     added = {line.removeprefix("add ") for line in lines if line.startswith("add ")}
     kept = []
     for line in lines:
-        plain = line.removesuffix(_NOMATCH)
+        plain = line.removesuffix(option)
         if plain == line or plain.removeprefix("del ") not in added:
             kept.append(plain)
     return "".join(f"{line}\n" for line in kept)
@@ -149,9 +173,15 @@ def _dump(
 
 
 def _entry(line: str) -> str:
-    """The entry of an ``add`` line; ``nomatch`` stays with it: only a hand writes that."""
+    """The entry of an ``add`` line; what only a hand writes stays with it: ``nomatch``, and in
+    a set whose entries end one that does not.
+    """
     _, _, entry, *options = line.split(" ", 3)
-    return f"{entry}{_NOMATCH}" if options and "nomatch" in options[0] else entry
+    if not options:
+        return entry
+    if "nomatch" in options[0]:
+        return f"{entry}{_NOMATCH}"
+    return f"{entry}{_FOR_EVER}" if options[0].startswith("timeout 0") else entry
 
 
 def _count(line: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dockerfw.policy import (
     Deny,
     Expect,
     FileSource,
+    HostSource,
     InterfaceSource,
     Origin,
     Policy,
@@ -63,6 +65,11 @@ def refused(
     return list(caught.value.findings)
 
 
+def bare(word: str) -> str:
+    """A TOML string as messages show it."""
+    return word.strip('"')
+
+
 def rule(source: str = '"any"', **keys: str) -> str:
     lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
     return f"[[allow]]\n{lines}from = {source}\n"
@@ -90,6 +97,8 @@ def test_every_setting_reaches_the_policy() -> None:
         committer = "python-iptables"
         [daemon]
         resync = 5
+        metrics = "127.0.0.1:9567"
+        metrics_file = "/var/lib/node_exporter/dockerfw.prom"
         """
     )
     assert policy == Policy(
@@ -99,6 +108,8 @@ def test_every_setting_reaches_the_policy() -> None:
         mark=0x00C00000,
         committer="python-iptables",
         resync=5,
+        metrics="127.0.0.1:9567",
+        metrics_file="/var/lib/node_exporter/dockerfw.prom",
     )
 
 
@@ -317,6 +328,48 @@ def test_a_list_file_is_read_once_and_keeps_its_path() -> None:
             "[daemon]\nresync = 0\n",
             "config.toml:2: `0`: `resync` is a number of seconds from 1 to 86400",
         ),
+        *(
+            (
+                f"[daemon]\nmetrics = {word}\n",
+                (
+                    f"config.toml:2: `{bare(word)}`: `metrics` is a loopback address and a "
+                    "port, like `127.0.0.1:9567` or `[::1]:9567`"
+                ),
+            )
+            for word in (
+                "9567",
+                '"9567"',
+                '":9567"',
+                '"localhost:9567"',
+                '"127.0.0.1"',
+                '"127.0.0.1:0"',
+                '"127.0.0.1:65536"',
+                '"[127.0.0.1]:9567"',
+                '"::1:9567"',
+                '"[:::1]:9567"',
+                '"127.0.0.1:9567/tcp"',
+            )
+        ),
+        *(
+            (
+                f'[daemon]\nmetrics = "{word}:80"\n',
+                (
+                    f"config.toml:2: `{word}:80`: `metrics` listens on a loopback address only: "
+                    "write `127.0.0.1:80`, and put a reverse proxy before it for other hosts"
+                ),
+            )
+            for word in ("0.0.0.0", "192.0.2.1", "[::]", "[2001:db8::1]")
+        ),
+        *(
+            (
+                f"[daemon]\nmetrics_file = {word}\n",
+                (
+                    f"config.toml:2: `{bare(word)}`: `metrics_file` is the whole path of a "
+                    "file, like `/var/lib/node_exporter/dockerfw.prom`"
+                ),
+            )
+            for word in ("true", '""', '"dockerfw.prom"', '"/var/lib/"')
+        ),
         (
             "[defaults]\nbaseline = 5\n",
             'config.toml:2: `5` is no string: write one like `"192.0.2.0/24"` or `"any"`',
@@ -453,23 +506,64 @@ def test_an_expectation_asks_in_the_words_of_explain(source: str, target: str) -
     assert policy.expects == (Expect(Origin("config.toml", 1), source, target, allowed=True),)
 
 
-def test_an_end_of_a_rule_is_not_supported_yet_and_not_passed_over() -> None:
-    text = rule(published="80", until="2027-01-31T00:00:00Z")
-    assert refused(text) == [
-        (
-            "config.toml:3: `until` is not supported in this version: take it out, and the rule "
-            "when it ends"
-        )
-    ]
+@pytest.mark.parametrize(
+    "until, utc",
+    [
+        ("2027-01-31T00:00:00Z", datetime(2027, 1, 31, tzinfo=timezone.utc)),
+        ("2027-01-31 12:30:00+02:00", datetime(2027, 1, 31, 10, 30, tzinfo=timezone.utc)),
+        ("2027-01-31T00:00:00.5z", datetime(2027, 1, 31, 0, 0, 0, 500000, timezone.utc)),
+        ("1999-01-01T00:00:00-01:00", datetime(1999, 1, 1, 1, tzinfo=timezone.utc)),
+    ],
+)
+def test_a_rule_may_end(until: str, utc: datetime) -> None:
+    assert read(rule(published="80", until=until)).allows[0].until == utc
 
 
 @pytest.mark.parametrize(
-    "until", ["2027-01-31T00:00:00", "2027-01-31", "'2027-01-31T00:00:00Z'", "1"]
+    "until, write",
+    [
+        ("2027-02-01T06:00:00", "write `2027-02-01T06:00:00Z` for UTC"),
+        ("2027-02-01", "write `2027-01-31T00:00:00Z` for UTC"),
+        ("06:00:00", "write `2027-01-31T00:00:00Z` for UTC"),
+        ("'2027-02-01T00:00:00Z'", "write `2027-01-31T00:00:00Z` for UTC"),
+        ("1", "write `2027-01-31T00:00:00Z` for UTC"),
+        ("9999-12-31T23:59:59-01:00", "lies outside of the years 1 to 9999"),
+        ("0001-01-01T00:00:00+01:00", "lies outside of the years 1 to 9999"),
+    ],
 )
-def test_an_end_that_is_no_moment_is_told_its_form_as_well(until: str) -> None:
-    findings = refused(rule(published="80", until=until))
-    assert len(findings) == 2
-    assert "is a date-time with a zone and without quotes" in findings[0]
+def test_an_end_that_is_no_moment_is_told_how_to_be_written(until: str, write: str) -> None:
+    (finding,) = refused(rule(published="80", until=until))
+    assert finding.startswith("config.toml:3: ")
+    assert write in finding
+
+
+@pytest.mark.parametrize("written", ["vpn.example.org", "VPN.Example.org", "vpn.example.org."])
+def test_a_name_is_a_source_that_nobody_has_looked_up_yet(written: str) -> None:
+    sources = f'[sources]\nx = ["host:{written}", "192.0.2.1"]\n'
+    policy = read(rule('"x"', published="80") + sources)
+    assert policy.allows[0].sources == (
+        HostSource("vpn.example.org"),
+        AddressSource(ip_network("192.0.2.1")),
+    )
+    assert policy.warnings == ()
+
+
+def test_a_name_in_a_deny_is_refused_where_it_is_named_and_through_a_list() -> None:
+    text = (
+        '[sources]\nbad = "host:vpn.example.org"\n'
+        '[[deny]]\nfrom = [\n"host:vpn.example.org",\n"bad",\n]\n'
+    )
+    told = (
+        "`host:vpn.example.org`: a name may fail or change, and this deny would deny nobody: "
+        "write addresses or `file:`"
+    )
+    assert refused(text) == [f"config.toml:5: {told}", f"config.toml:6: {told}"]
+
+
+def test_a_swarm_service_is_a_selector_of_containers() -> None:
+    assert read('[[allow]]\nto = "service:shop_web"\nports = 80\nfrom = "any"\n').allows[0].to == (
+        Selector("service", "shop_web"),
+    )
 
 
 def test_all_findings_come_at_once_in_the_order_of_files_and_lines() -> None:
