@@ -7,7 +7,7 @@ FORWARD``), the two classes of source (*inside*, *outside*) and the buckets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_network
@@ -24,6 +24,7 @@ from dockerfw.policy import (
     BridgeSource,
     Deny,
     FileSource,
+    HostSource,
     InterfaceSource,
     IPNetwork,
     Origin,
@@ -36,6 +37,7 @@ from dockerfw.policy import (
     Source,
 )
 from dockerfw.ruleset import (
+    FAMILIES,
     Chain,
     DestPorts,
     Element,
@@ -49,10 +51,11 @@ from dockerfw.ruleset import (
     Ruleset,
     Seal,
     SetType,
+    ending,
 )
 from dockerfw.skeleton import BucketRule, Buckets, Class, Place, Skeleton, Verdict
 
-_DOCKERS_NAME = compile_regex(r"br-[0-9a-f]{12}|docker\d+|docker_gwbridge")
+DOCKERS_NAME = compile_regex(r"br-[0-9a-f]{12}|docker\d+|docker_gwbridge")
 """How Docker names bridges. One that the inventory does not know was made after it was read."""
 LIST_OVER = 64
 """A source list with more networks than this gets a set of its own."""
@@ -88,6 +91,7 @@ class _Keyed:
 class _Listed:
     """A long list: a set of its own, named after its content."""
 
+    name: str
     networks: tuple[IPNetwork, ...]
 
 
@@ -147,7 +151,7 @@ class _Sets:
         self.family = family
         self.elements: dict[str, set[Element]] = {}
         self.buckets: dict[str, _Bucket] = {}
-        self.lists: dict[str, frozenset[Element]] = {}
+        self.lists: dict[str, _Listed] = {}
 
     def bucket(self, bucket: _Bucket) -> set[Element]:
         self.buckets[bucket.name] = bucket
@@ -165,13 +169,6 @@ class _Sets:
                 )
         return places
 
-    def list_name(self, networks: tuple[IPNetwork, ...]) -> str:
-        packed = b"".join(n.network_address.packed + bytes([n.prefixlen]) for n in networks)
-        name = f"dockerfw-list-{sha256(packed).hexdigest()[:12]}-{self.family}"
-        if name not in self.lists:
-            self.lists[name] = frozenset((n,) for n in networks)
-        return name
-
 
 _NOWHERE = Origin("", 0)
 _EVERY_CONTAINER = (Selector("container", "*"),)
@@ -182,76 +179,127 @@ _EVERY_CONTAINER = (Selector("container", "*"),)
 
 def compile_ruleset(policy: Policy, inventory: Inventory, facts: HostFacts) -> Ruleset:
     """Everything that should stand in the kernel for this policy and this inventory."""
-    return _Compiler(policy, inventory, facts).ruleset()
+
+    def named(selector: Selector) -> Iterable[Address]:
+        return addresses_named(inventory, selector)
+
+    return Compiler(policy, inventory, facts, Sources(named)).ruleset()
 
 
-class _Compiler:
-    def __init__(self, policy: Policy, inventory: Inventory, facts: HostFacts) -> None:
+def addresses_named(inventory: Inventory, selector: Selector) -> frozenset[Address]:
+    """Where the containers live that a selector names as a source."""
+    return frozenset(
+        address
+        for _, endpoints in inventory.select([selector])
+        for endpoint in endpoints
+        for address in endpoint.addresses
+    )
+
+
+class Sources:
+    """Where the sources of a policy's statements are, each found once.
+
+    ``named`` gives the addresses of the containers that a selector names. Compilers for parts of
+    an inventory share one of these: a source may be anywhere in the whole of it.
+    """
+
+    def __init__(self, named: Callable[[Selector], Iterable[Address]]) -> None:
+        self.named = named
+        self._terms: dict[tuple[int, Family], dict[Class, list[_Term]]] = {}
+
+    def terms(
+        self, statement: int, family: Family, find: Callable[[], dict[Class, list[_Term]]]
+    ) -> dict[Class, list[_Term]]:
+        """What is known of this statement, or else what ``find`` finds."""
+        known = self._terms.get((statement, family))
+        if known is None:
+            known = self._terms[statement, family] = find()
+        return known
+
+    def forget(self, statement: int) -> None:
+        """The containers that this statement names as sources have moved."""
+        for family in FAMILIES:
+            self._terms.pop((statement, family), None)
+
+
+class Compiler:
+    """All of a ruleset, or what a part of the inventory adds to its sets.
+
+    A set holds what the policy adds to it by itself (compiled for an empty inventory), each
+    network by itself, and each container together with those that share its network and with
+    its networks; ``hostnet`` alone is not such a sum. `Ledger` builds on that.
+    """
+
+    def __init__(
+        self, policy: Policy, inventory: Inventory, facts: HostFacts, sources: Sources
+    ) -> None:
         self.policy = policy
         self.inventory = inventory
         self.facts = facts
+        self.sources = sources
+        self.statements = statements(policy)
         self.host_bit = policy.mark & -policy.mark
         self.ok_bit = policy.mark ^ self.host_bit
         self.observe = policy.mode == "observe"
         self.bridge_baseline = any(isinstance(s, BridgeSource) for s in policy.baseline)
         self.named_host_ports = self._named_host_ports()
-        self.inside_denied = False
+        # Even of containers that do not run: rules hang on the policy.
+        self.inside_denied = any(
+            isinstance(s, BridgeSource | InterfaceSource | SelectorSource)
+            for deny in policy.denies
+            for s in deny.sources
+        )
 
     def ruleset(self) -> Ruleset:
         chains: list[Chain] = []
         sets: list[IPSet] = []
         for family in self.facts.families:
-            built = self._buckets(family)
-            geography = self._geography(family)
+            built = self._buckets(family, range(len(self.statements)))
+            geography = self.geography(family)
             chains += self._skeleton().chains(family, built.by_place())
             sets += geography + _ipsets(built)
         return Ruleset(
             chains=tuple(chains),
             sets=tuple(sorted(sets, key=lambda s: s.name)),
-            seal=self._seal(),
+            seal=self.seal(),
             mark_host=self.host_bit,
             mark_ok=self.ok_bit,
         )
 
     # the statements, as buckets
 
-    def _buckets(self, family: Family) -> _Sets:
+    def added(self, family: Family, indexes: Iterable[int]) -> Mapping[str, set[Element]]:
+        """What these statements add, by the names of the sets."""
+        return self._buckets(family, indexes).elements
+
+    def concerns(self, statement: Allow | Deny) -> bool:
+        """Whether a statement names a container of this inventory; one without ``to`` none."""
+        return bool(statement.to) and bool(self.inventory.select(statement.to))
+
+    def _buckets(self, family: Family, indexes: Iterable[int]) -> _Sets:
         sets = _Sets(family)
-        beyond_bridge = tuple(s for s in self.policy.baseline if not isinstance(s, BridgeSource))
-        if beyond_bridge:
-            everything = self._targets_of_all_containers(family)
-            self._fill(sets, "allow", beyond_bridge, everything, ports=1)
-        for allow in self.policy.allows:
-            self._fill_statement(sets, "allow", allow)
-        for deny in self.policy.denies:
-            self._fill_statement(sets, "deny", deny)
+        for index in indexes:
+            self._fill(sets, index, self.statements[index])
         return sets
 
-    def _fill_statement(self, sets: _Sets, verdict: Verdict, statement: Allow | Deny) -> None:
-        targets = self._targets(sets.family, statement)
-        ports = sum(s.last - s.first + 1 for s in statement.ports if isinstance(s, PortRange))
-        ports += sum(s.ports.last - s.ports.first + 1 for s in statement.published)
-        self._fill(sets, verdict, statement.sources, targets, ports=ports)
-
-    def _fill(
-        self,
-        sets: _Sets,
-        verdict: Verdict,
-        sources: tuple[Source, ...],
-        targets: dict[Place, _Targets],
-        *,
-        ports: int,
-    ) -> None:
-        terms: dict[Class, list[_Term]] = {
-            "outside": self._outside_terms(sets.family, sources, ports),
-            "inside": self._inside_terms(sets.family, sources),
-        }
-        if verdict == "deny" and terms["inside"]:
-            self.inside_denied = True
+    def _fill(self, sets: _Sets, index: int, statement: Allow | Deny) -> None:
+        family = sets.family
+        verdict: Verdict = "deny" if isinstance(statement, Deny) else "allow"
+        targets = self._targets(family, statement)
+        terms = self.sources.terms(index, family, lambda: self._terms(family, statement))
+        until = None if isinstance(statement, Deny) else statement.end
         for cls, class_terms in terms.items():
             for term in class_terms:
                 for place, there in targets.items():
-                    _put(sets, place, cls, verdict, term, there)
+                    _put(sets, place, cls, verdict, term, there, until)
+
+    def _terms(self, family: Family, statement: Allow | Deny) -> dict[Class, list[_Term]]:
+        ports = sum(s.last - s.first + 1 for s in statement.ports if isinstance(s, PortRange))
+        ports += sum(s.ports.last - s.ports.first + 1 for s in statement.published)
+        return {
+            "outside": self._outside_terms(family, statement.sources, ports),
+            "inside": self._inside_terms(family, statement.sources),
+        }
 
     def _outside_terms(
         self, family: Family, sources: tuple[Source, ...], ports: int
@@ -264,13 +312,13 @@ class _Compiler:
         for source in sources:
             networks = _networks(source, family)
             if len(networks) > LIST_OVER:
-                terms.append(_Listed(_distinct(networks, family)))
+                terms.append(_listed(_distinct(networks, family), family))
             else:
                 short += networks
         if short:
             together = _distinct(short, family)
             large = len(together) > LIST_OVER or len(together) * ports > PRODUCT_OVER
-            terms.append(_Listed(together) if large else _Keyed(together))
+            terms.append(_listed(together, family) if large else _Keyed(together))
         return terms + interfaces
 
     def _inside_terms(self, family: Family, sources: tuple[Source, ...]) -> list[_Term]:
@@ -281,9 +329,7 @@ class _Compiler:
         addresses = {
             host_net(address)
             for selector in selectors
-            for _, endpoints in self.inventory.select([selector])
-            for endpoint in endpoints
-            for address in endpoint.addresses
+            for address in self.sources.named(selector)
             if address.version == family
         }
         if selectors:
@@ -321,10 +367,6 @@ class _Compiler:
             "host": _Targets(frozenset(host | named), frozenset(), frozenset()),
             "container": _Targets(frozenset(exact), frozenset(spans), meant),
         }
-
-    def _targets_of_all_containers(self, family: Family) -> dict[Place, _Targets]:
-        everyone = Deny(origin=_NOWHERE, sources=(), to=_EVERY_CONTAINER)
-        return self._targets(family, everyone)
 
     def _targets_of_everything(self, family: Family) -> dict[Place, _Targets]:
         """Of a deny that names nothing: all subnets of Docker, and every host port."""
@@ -373,6 +415,8 @@ class _Compiler:
 
     def _named_exactly(self, statement: Allow | Deny) -> list[Container]:
         names = {s.name for s in statement.to if s.exact_container}
+        if not names:
+            return []
         return [
             container
             for container, _ in self.inventory.select(statement.to)
@@ -401,7 +445,7 @@ class _Compiler:
                 if subnet.version == family and network.bridge:
                     yield network.bridge, subnet
 
-    def _geography(self, family: Family) -> list[IPSet]:
+    def geography(self, family: Family) -> list[IPSet]:
         own = {(subnet, bridge) for bridge, subnet in self._subnets(family)}
         guarded = {(subnet,) for _, subnet in self._subnets(family)}
         targets = {
@@ -411,7 +455,7 @@ class _Compiler:
             if address.version == family
         }
         published: set[Element] = set()
-        for address, guarded_family, port in self._guarded_ports():
+        for address, guarded_family, port in self.guarded_ports():
             if guarded_family == family:
                 where = halves(family) if address is None else (host_net(address),)
                 published |= {(net, port) for net in where}
@@ -437,17 +481,21 @@ class _Compiler:
         A rule may name a range with somebody else's host port in it.
         """
         taken: dict[Port, list[IPNetwork]] = {}
+        for network, port in self.taken(family):
+            taken.setdefault(port, []).append(network)
+        for port in frozenset().union(*self.named_host_ports.values()):
+            yield from host_network_port(family, port, taken.get(port, ()))
+
+    def taken(self, family: Family) -> Iterator[tuple[IPNetwork, Port]]:
+        """Where on this host containers on bridges publish ports."""
         for container in self.inventory.containers:
             if not self.inventory.endpoints(container):
                 continue
             for binding in self.inventory.published(container):
                 if _usable(binding, family):
                     address = None if binding.wildcard else binding.host_address
-                    port = Port(binding.protocol, binding.host_port)
-                    taken.setdefault(port, []).extend(_where(address, family))
-        for port in frozenset().union(*self.named_host_ports.values()):
-            for network in _without(halves(family), taken.get(port, ())):
-                yield (network, port)
+                    for network in _where(address, family):
+                        yield network, Port(binding.protocol, binding.host_port)
 
     def _endpoints(self) -> Iterator[tuple[Container, Endpoint]]:
         for container in self.inventory.containers:
@@ -468,7 +516,7 @@ class _Compiler:
                 if network_of and network_of.bridge and address.version == family:
                     yield host_net(address), network_of.bridge
 
-    def _guarded_ports(self) -> set[tuple[Address | None, Family, Port]]:
+    def guarded_ports(self) -> set[tuple[Address | None, Family, Port]]:
         guarded: set[tuple[Address | None, Family, Port]] = set()
         for container in self.inventory.containers:
             for binding in container.ports:
@@ -482,7 +530,7 @@ class _Compiler:
 
     # chains and seal
 
-    def _seal(self) -> Seal:
+    def seal(self) -> Seal:
         docker = {n.bridge for n in self.inventory.bridges()}
         return Seal(
             bit=self.ok_bit,
@@ -492,12 +540,14 @@ class _Compiler:
             foreign_bridges=frozenset(
                 b.name
                 for b in self.facts.bridges
-                if b.name not in docker and not _DOCKERS_NAME.fullmatch(b.name)
+                if b.name not in docker and not DOCKERS_NAME.fullmatch(b.name)
             ),
             mixed_bridges=frozenset(
                 n.bridge for n in self.inventory.bridges() if n.foreign_ports and n.bridge
             ),
-            guarded=frozenset(g for g in self._guarded_ports() if g[1] in self.facts.families),
+            guarded=frozenset(g for g in self.guarded_ports() if g[1] in self.facts.families),
+            proxies=self.facts.proxy.cgroup,
+            dockerd_ports=self.facts.proxy.dockerd_ports,
         )
 
     def _skeleton(self) -> Skeleton:
@@ -521,10 +571,30 @@ def _ipsets(built: _Sets) -> list[IPSet]:
         for b in built.buckets.values()
     ]
     lists = [
-        IPSet(name, "hash:net", family, "frozen", networks)
-        for name, networks in built.lists.items()
+        IPSet(listed.name, "hash:net", family, "frozen", frozenset((n,) for n in listed.networks))
+        for listed in built.lists.values()
     ]
     return targets + lists
+
+
+def statements(policy: Policy) -> tuple[Allow | Deny, ...]:
+    """What the policy says of sources and targets: the baseline, but for ``bridge``, is one."""
+    beyond_bridge = tuple(s for s in policy.baseline if not isinstance(s, BridgeSource))
+    baseline = (Allow(_NOWHERE, beyond_bridge, _EVERY_CONTAINER),) if beyond_bridge else ()
+    return (*baseline, *policy.allows, *policy.denies)
+
+
+def host_network_port(
+    family: Family, port: Port, taken: Iterable[IPNetwork]
+) -> Iterator[tuple[IPNetwork, Port]]:
+    """Where a named port of a host-network container is its own; the order does not matter."""
+    for network in _without(halves(family), taken):
+        yield network, port
+
+
+def _listed(networks: tuple[IPNetwork, ...], family: Family) -> _Listed:
+    packed = b"".join(n.network_address.packed + bytes([n.prefixlen]) for n in networks)
+    return _Listed(f"dockerfw-list-{sha256(packed).hexdigest()[:12]}-{family}", networks)
 
 
 def _phase(bucket: _Bucket) -> Phase:
@@ -541,7 +611,7 @@ def _networks(source: Source, family: Family) -> tuple[IPNetwork, ...]:
     match source:
         case AddressSource(network=network):
             return (network,) if network.version == family else ()
-        case FileSource(networks=networks):
+        case FileSource(networks=networks) | HostSource(networks=networks):
             return tuple(n for n in networks if n.version == family)
     return ()
 
@@ -634,19 +704,27 @@ def _bindings(
 
 
 def _put(
-    sets: _Sets, place: Place, cls: Class, verdict: Verdict, term: _Term, targets: _Targets
+    sets: _Sets,
+    place: Place,
+    cls: Class,
+    verdict: Verdict,
+    term: _Term,
+    targets: _Targets,
+    until: int | None,
 ) -> None:
     """Add a statement's targets, for one term of its sources, to the buckets they belong to."""
     if isinstance(term, _Keyed):
-        _put_keyed(sets, place, cls, verdict, term, targets)
+        _put_keyed(sets, place, cls, verdict, term, targets, until)
+        if not targets.spans_meant:
+            return
         spanning = _spanning_term(term, cls, sets.family)
     else:
-        elements = sets.bucket(_term_bucket(sets, place, cls, verdict, term, None))
+        elements = sets.bucket(_term_bucket(sets, place, cls, verdict, term, None, until))
         for address, port in targets.exact:
             elements |= {(net, port) for net in _where(address, sets.family)}
         spanning = term
     for span in targets.spans_meant:
-        elements = sets.bucket(_term_bucket(sets, place, cls, verdict, spanning, span))
+        elements = sets.bucket(_term_bucket(sets, place, cls, verdict, spanning, span, until))
         for address_or_net, target_span in targets.spans:
             if target_span == span:
                 elements |= {(net,) for net in _where(address_or_net, sets.family)}
@@ -656,7 +734,7 @@ def _spanning_term(term: _Keyed, cls: Class, family: Family) -> _Term:
     """A span has no room for a source in its key: `any` needs none, the rest gets a list."""
     if cls == "outside" and term.networks == halves(family):
         return _Everyone()
-    return _Listed(term.networks)
+    return _listed(term.networks, family)
 
 
 def _where(address: Address | IPNetwork | None, family: Family) -> tuple[IPNetwork, ...]:
@@ -666,9 +744,15 @@ def _where(address: Address | IPNetwork | None, family: Family) -> tuple[IPNetwo
 
 
 def _put_keyed(
-    sets: _Sets, place: Place, cls: Class, verdict: Verdict, term: _Keyed, targets: _Targets
+    sets: _Sets,
+    place: Place,
+    cls: Class,
+    verdict: Verdict,
+    term: _Keyed,
+    targets: _Targets,
+    until: int | None,
 ) -> None:
-    by_address = sets.bucket(_keyed_bucket(sets.family, place, cls, verdict, wildcard=False))
+    by_address = sets.bucket(_keyed_bucket(sets.family, place, cls, verdict, until, wildcard=False))
     by_address.update(
         (host_net(address), port, net)
         for address, port in targets.exact
@@ -677,20 +761,26 @@ def _put_keyed(
     )
     if place == "container":
         return
-    by_port = sets.bucket(_keyed_bucket(sets.family, place, cls, verdict, wildcard=True))
+    by_port = sets.bucket(_keyed_bucket(sets.family, place, cls, verdict, until, wildcard=True))
     by_port.update(
         (net, port) for address, port in targets.exact if address is None for net in term.networks
     )
 
 
 def _keyed_bucket(
-    family: Family, place: Place, cls: Class, verdict: Verdict, *, wildcard: bool
+    family: Family,
+    place: Place,
+    cls: Class,
+    verdict: Verdict,
+    until: int | None,
+    *,
+    wildcard: bool,
 ) -> _Bucket:
     inside = "in-" if cls == "inside" else ""
     what: str = verdict
     if place == "host":
         what = ("deny-" if verdict == "deny" else "") + ("port" if wildcard else "addr")
-    name = f"dockerfw-{inside}{what}{family}"
+    name = ending(f"dockerfw-{inside}{what}{family}", until)
     match: Match
     if wildcard:
         set_type: SetType = "hash:net,port"
@@ -702,7 +792,13 @@ def _keyed_bucket(
 
 
 def _term_bucket(
-    sets: _Sets, place: Place, cls: Class, verdict: Verdict, term: _Term, span: _Span | None
+    sets: _Sets,
+    place: Place,
+    cls: Class,
+    verdict: Verdict,
+    term: _Term,
+    span: _Span | None,
+    until: int | None,
 ) -> _Bucket:
     """A bucket whose rule matches the source; the set holds targets alone."""
     matches: list[Match] = []
@@ -710,8 +806,8 @@ def _term_bucket(
         case _Interface(name=interface):
             matches.append(InInterface(interface))
             said = f"from iface:{interface}"
-        case _Listed(networks=networks):
-            list_name = sets.list_name(networks)
+        case _Listed(name=list_name):
+            sets.lists[list_name] = term
             matches.append(InSet(list_name, ("src",)))
             said = f"from {list_name}"
         case _:
@@ -721,9 +817,11 @@ def _term_bucket(
         said += f" {span.protocol} {span.first}-{span.last}"
     elif span is not None:
         said += " all ports"
-    digest = sha256(f"{place} {cls} {verdict} {said}".encode()).hexdigest()[:10]
+    digest = sha256(f"{place} {cls} {verdict} {said}".encode()).hexdigest()
     letters = place[0] + cls[0] + verdict[0]
-    name = f"dockerfw-{letters}-{digest}-{sets.family}"
+    # Names have 31 letters: an end takes the place of some.
+    short = digest[: 10 if until is None else 6]
+    name = ending(f"dockerfw-{letters}-{short}-{sets.family}", until)
     if span is None:
         matches.append(InSet(name, ("dst", "dst")))
     else:

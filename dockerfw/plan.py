@@ -22,9 +22,9 @@ Where no rule changes, steps 1, 2, 4 and 6 are empty.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from dockerfw import jumps
 from dockerfw.buckets import read_bucket
@@ -33,6 +33,7 @@ from dockerfw.kernelstate import ChainState, KernelState, SetState, TablesState
 from dockerfw.render import chain_texts, digest_of, set_state
 from dockerfw.ruleset import (
     INSIDE,
+    LONGEST_TIMEOUT,
     MAIN,
     PRE,
     PRE_INSIDE,
@@ -42,8 +43,11 @@ from dockerfw.ruleset import (
     Phase,
     Ruleset,
     Table,
+    end_of,
+    ending,
 )
 
+_DAY = 86_400
 _TABLES: tuple[Table, Table] = ("mangle", "filter")
 _CLOSED = ("-m conntrack --ctdir REPLY -j RETURN", "-m conntrack --ctstate DNAT -j DROP")
 
@@ -138,6 +142,8 @@ def plan(live: KernelState, wanted: Ruleset, facts: HostFacts, seal: SealUpdate)
     if seal.release is not None:
         draft.steps.append(Step("nft", seal.release, "ports that the seal need not guard"))
     elements = _element_lines(live_sets, sets, states)
+    if not _lets_bridges_in(wanted):
+        elements = _host_network_last(elements)
     baseline = {f: _baseline_text(united[f], wanted, f) for f in united}
     if any(baseline.values()):
         draft.ipset((line for turn, line in elements if turn < _FULL), "elements")
@@ -226,19 +232,48 @@ def _create(
             lines += [f"add {name} {entry}" for entry in sorted(state.entries or ())]
         entries = state.entries if filled else frozenset()
         live_sets[name] = SetState(
-            name, state.type, state.family, state.maxelem, len(entries or ()), entries
+            name,
+            state.type,
+            state.family,
+            state.maxelem,
+            len(entries or ()),
+            entries,
+            timeout=state.timeout,
         )
     draft.ipset(lines, "new sets")
 
 
 def create_line(state: SetState, name: str | None = None) -> str:
-    """``create …`` with a size that fits; packets never add to these sets."""
+    """``create …`` with a size that fits; packets never add to these sets.
+
+    Where entries end, ``ipset.commit`` says when for each; one that it says nothing of must not
+    stay for ever.
+    """
     inet = "inet" if state.family == 4 else "inet6"
+    timeout = " timeout 1" if state.timeout else ""
     hashsize = max(64, min(1 << 20, 1 << (state.count // 4).bit_length()))
     return (
         f"create {name or state.name} {state.type} family {inet} "
-        f"hashsize {hashsize} maxelem {state.maxelem} counters"
+        f"hashsize {hashsize} maxelem {state.maxelem}{timeout} counters"
     )
+
+
+def renewals(ruleset: Ruleset, now: float) -> str:
+    """Lines for ``ipset restore`` that put off the end of what the kernel cannot keep so long.
+
+    For a daemon, once a day: entries that stand are given the seconds that are left by then.
+    """
+    far = now + LONGEST_TIMEOUT - 2 * _DAY
+    return "".join(
+        f"add {name} {entry}\n"
+        for name, state in ((s.name, set_state(s)) for s in ruleset.sets if _ends_after(s, far))
+        for entry in sorted(state.entries or ())
+    )
+
+
+def _ends_after(ipset: IPSet, moment: float) -> bool:
+    end = end_of(ipset.name)
+    return end is not None and end > moment
 
 
 _ORDER: tuple[tuple[Phase, Literal["+", "-"]], ...] = (
@@ -268,41 +303,74 @@ _SAFE = _ORDER.index(("deny", "-"))
 without a set (baseline ``bridge``) may be what a deny that goes was there to beat."""
 
 
-def _turn(ipset: IPSet, sign: Literal["+", "-"]) -> int:
-    """When this set may grow (+) or shrink (-)."""
-    return _ORDER.index(("allow" if ipset.phase == "frozen" else ipset.phase, sign))
+def _turn(phase: Phase, sign: Literal["+", "-"]) -> int:
+    """When sets of this phase may grow (+) or shrink (-)."""
+    return _ORDER.index(("allow" if phase == "frozen" else phase, sign))
+
+
+Turns: TypeAlias = list[tuple[float, str]]
+"""Lines for ``ipset restore``, each with its turn: they are to be sorted by that."""
+
+
+def moves(name: str, phase: Phase, more: frozenset[str], less: frozenset[str]) -> Turns:
+    """What a set gains and loses, as lines with their turns."""
+    early = late = frozenset[str]()
+    if phase == "guard":
+        # A guard that becomes wider or narrower: what both cover is guarded all along.
+        early, late = _covered(more, less), _covered(less, more)
+    grow, shrink = _turn(phase, "+"), _turn(phase, "-")
+    turns = [(shrink - 0.5, f"add {name} {entry}") for entry in sorted(early)]
+    turns += [(grow, f"add {name} {entry}") for entry in sorted(more - early)]
+    turns += [(shrink, f"del {name} {entry}") for entry in sorted(less - late)]
+    turns += [(grow + 0.5, f"del {name} {entry}") for entry in sorted(late)]
+    return turns
 
 
 def _element_lines(
     live_sets: Mapping[str, SetState],
     sets: Mapping[str, IPSet],
     states: Mapping[str, SetState],
-) -> list[tuple[float, str]]:
-    """Lines for ``ipset restore``, each with its turn, in order."""
-    phased: list[tuple[float, str]] = []
+) -> Turns:
+    """All lines, in order."""
+    phased: Turns = []
     for name, state in states.items():
         live = live_sets[name]
         if live.entries is None or state.entries is None:
             continue
-        grow, shrink = _turn(sets[name], "+"), _turn(sets[name], "-")
-        more, less = state.entries - live.entries, live.entries - state.entries
+        turns = moves(
+            name, sets[name].phase, state.entries - live.entries, live.entries - state.entries
+        )
         if live.maxelem < len(live.entries | state.entries):
+            grow, shrink = _turn(sets[name].phase, "+"), _turn(sets[name].phase, "-")
             kept = live.entries if grow < shrink else frozenset()
             phased += [(grow, line) for line in _regrown(state, kept)]
-            more = frozenset()
-        early = late = frozenset[str]()
-        if sets[name].phase == "guard":
-            # A guard that becomes wider or narrower: what both cover is guarded all along.
-            early, late = _covered(more, live.entries), _covered(less, state.entries)
-        phased += [(shrink - 0.5, f"add {name} {entry}") for entry in sorted(early)]
-        phased += [(grow, f"add {name} {entry}") for entry in sorted(more - early)]
-        phased += [(shrink, f"del {name} {entry}") for entry in sorted(less - late)]
-        phased += [(grow + 0.5, f"del {name} {entry}") for entry in sorted(late)]
+            # All that is added is in the larger set.
+            turns = [(turn, line) for turn, line in turns if line.startswith("del ")]
+        phased += turns
     for name in set(live_sets) - set(states):
         phase = _stale_phase(live_sets[name])
         if phase is not None:
             phased.append((_ORDER.index((phase, "-")), f"flush {name}"))
     return sorted(phased, key=lambda item: item[0])
+
+
+def _lets_bridges_in(wanted: Ruleset) -> bool:
+    return any(
+        '"baseline bridge [' in rule for chain in wanted.chains for rule in chain_texts(chain)
+    )
+
+
+def _host_network_last(turns: Turns) -> Turns:
+    """What ``hostnet`` loses waits until the wanted chains stand.
+
+    It keeps a baseline ``bridge`` away from named ports of host-network containers. Where that
+    baseline goes in the same commit, its rule is still there when the sets change.
+    """
+    last = len(_ORDER)
+    moved = [
+        (last if line.startswith("del dockerfw-hostnet") else turn, line) for turn, line in turns
+    ]
+    return sorted(moved, key=lambda item: item[0])
 
 
 def _stale_phase(live: SetState) -> Phase | None:
@@ -340,8 +408,9 @@ def _covered(entries: frozenset[str], others: frozenset[str]) -> frozenset[str]:
 def _regrown(state: SetState, kept: frozenset[str]) -> list[str]:
     """A set cannot be resized: a larger one, with what is kept for now, takes its place."""
     together = sorted((state.entries or frozenset()) | kept)
-    larger = SetState(state.name, state.type, state.family, 2 * len(together), len(together), None)
-    temporary = "dockerfw-swap"
+    size = len(together)
+    larger = replace(state, maxelem=2 * size, count=size, entries=None)
+    temporary = ending("dockerfw-swap", end_of(state.name))
     return [
         # Left over, if somebody was killed in the middle of this; no rule ever uses it.
         f"destroy {temporary}",

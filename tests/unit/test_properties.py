@@ -26,10 +26,11 @@ from dockerfw.policy import (
     Selector,
     SelectorSource,
 )
-from dockerfw.ruleset import Family, Hook, Packet, Port, Rule, Ruleset
-from tests.oracle import Question, allowed_sources, inside_sources, is_ours
+from dockerfw.ruleset import Family, Hook, Packet, Port, Rule, Ruleset, end_of
+from tests.oracle import TODAY, Question, allowed_sources, inside_sources, is_ours
 from tests.replay import NO_SEAL, RELEASE, Replay, Tables, seal_passes
 from tests.strategies import (
+    ENDS,
     ORIGIN,
     as_address,
     changed_policies,
@@ -144,9 +145,11 @@ def passes(
     return outcome.passed and sealed, outcome.path
 
 
-def assert_agrees(situation: Situation, ruleset: Ruleset, question: Question) -> None:
+def assert_agrees(
+    situation: Situation, ruleset: Ruleset, question: Question, now: float = TODAY
+) -> None:
     family = question.family
-    wanted = allowed_sources(situation.policy, situation.inventory, situation.facts, question)
+    wanted = allowed_sources(situation.policy, situation.inventory, situation.facts, question, now)
     ends = {edge for first, last in wanted.intervals for edge in (first, last + 1)}
     edges = situation.edges(family) | network_edges(ruleset, family) | ends
     for number in sorted(edges):
@@ -172,6 +175,37 @@ def test_the_rules_let_pass_exactly_what_the_policy_means(
     ruleset = situation.ruleset()
     for question in situation.questions(Random(seed), 12):
         assert_agrees(situation, ruleset, question)
+
+
+def _ended_by_the_kernel(ruleset: Ruleset, now: float) -> Ruleset:
+    """What is left of the sets at that time, when nobody has written anything since."""
+    return replace(
+        ruleset,
+        sets=tuple(
+            s if (end := end_of(s.name)) is None or end > now else replace(s, elements=frozenset())
+            for s in ruleset.sets
+        ),
+    )
+
+
+@profile()
+@given(fitting(), st.sampled_from((TODAY, *(end.timestamp() for end in ENDS))), st.integers(0, 999))
+def test_a_rule_ends_in_time_with_the_daemon_and_by_the_kernel_alone(
+    pair: tuple[Policy, Inventory], now: float, seed: int
+) -> None:
+    policy, inventory = pair
+    facts, random = facts_for(inventory), Random(seed)
+    ends = ((*ENDS, ENDS[0], None)[random.randrange(4)] for _ in policy.allows)
+    policy = replace(
+        policy,
+        allows=tuple(replace(a, until=end) for a, end in zip(policy.allows, ends, strict=True)),
+    )
+    situation = Situation(policy, inventory, facts)
+    by_kernel = _ended_by_the_kernel(situation.ruleset(), now)
+    by_daemon = replace(situation, policy=policy.without_ended(now)).ruleset()
+    for question in situation.questions(random, 12):
+        assert_agrees(situation, by_kernel, question, now)
+        assert_agrees(situation, by_daemon, question, now)
 
 
 # --- from one state to another -------------------------------------------------------------------
@@ -430,6 +464,17 @@ _KEPT = Deny(ORIGIN, (AddressSource(ip_network("198.51.100.7/32")),), _TO_WEB, _
 def test_fault_in_the_order_of_writes(old: Policy, new: Policy) -> None:
     for seed in range(4):
         assert_never_more_open_or_cut((old, _ONE_HOST), (new, _ONE_HOST), Random(seed))
+
+
+def test_a_host_network_port_that_is_published_now_stays_closed_while_the_baseline_goes() -> None:
+    rule = (Allow(ORIGIN, (_ELSEWHERE,), (Selector("container", "agent"),), _PORT_80),)
+    unpublished = Inventory((replace(_WEB, ports=()), _AGENT), (_FRONT,))
+    for seed in range(8):
+        assert_never_more_open_or_cut(
+            (Policy(allows=rule), unpublished),
+            (Policy(baseline=(), allows=rule), _ONE_HOST),
+            Random(seed),
+        )
 
 
 _DB = Container(
