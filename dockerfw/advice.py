@@ -8,17 +8,18 @@ reads anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dockerfw.compile import SPAN_OVER
 from dockerfw.explain import nearest
-from dockerfw.host import HostFacts
+from dockerfw.host import FirstPacket, HostFacts
 from dockerfw.inventory import Container, Inventory, Network, PublishedPort
 from dockerfw.policy import (
     Allow,
     BridgeSource,
     Deny,
+    HostSource,
     InterfaceSource,
     Policy,
     PortKeyword,
@@ -28,7 +29,8 @@ from dockerfw.policy import (
     SelectorSource,
     Source,
 )
-from dockerfw.text import listed, printable
+from dockerfw.ruleset import LONGEST_TIMEOUT
+from dockerfw.text import listed, moment, printable
 
 Statement = Allow | Deny
 
@@ -71,6 +73,38 @@ def unenforced(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[
     return (reason,)
 
 
+def ended(policy: Policy, now: float) -> tuple[str, ...]:
+    """Allows whose time is over at that Unix time."""
+    return tuple(
+        f"{allow.origin}: this rule ended on {moment(allow.end)}: take it out"
+        for allow in policy.allows
+        if allow.end is not None and allow.ended(now)
+    )
+
+
+def ended_early(policy: Policy, now: float) -> tuple[str, ...]:
+    """Allows that last longer than the kernel counts; the daemon renews them, nobody else."""
+    counts_to = int(now) + LONGEST_TIMEOUT
+    return tuple(
+        f"{allow.origin}: this rule lasts until {moment(allow.end)}, but the kernel counts no "
+        f"further than {moment(counts_to)} and ends it then: run the daemon"
+        for allow in policy.allows
+        if allow.end is not None and allow.end > counts_to
+    )
+
+
+def nameless(policy: Policy) -> tuple[str, ...]:
+    """``host:`` sources without an address."""
+    sources = [s for allow in policy.allows for s in allow.sources]
+    return tuple(
+        dict.fromkeys(
+            f"{source} has no address, so it opens nothing until it has one"
+            for source in (*policy.baseline, *sources)
+            if isinstance(source, HostSource) and not source.networks
+        )
+    )
+
+
 def lost_without_seal(facts: HostFacts) -> tuple[str, ...]:
     """What a kernel without nf_tables cannot give."""
     if facts.nf_tables:
@@ -81,6 +115,48 @@ def lost_without_seal(facts: HostFacts) -> tuple[str, ...]:
         "jump or flushes iptables; install nftables"
     )
     return (loss,)
+
+
+# Not "ip": "0.0.0.0" in daemon.json: that is Docker's default, and means [::] as well.
+_WITHOUT = 'set "userland-proxy": false in daemon.json, or publish at 0.0.0.0 (-p 0.0.0.0:80:80)'
+_FIRST_PACKET: Mapping[FirstPacket, str] = {
+    "elsewhere": (
+        "run Docker in dockerd.slice (the drop-in docker.service.d/dockerfw.conf, then restart "
+        f"Docker); or {_WITHOUT}"
+    ),
+    "unsupported": f"nft or the kernel has no socket cgroupv2: {_WITHOUT}",
+    "no cgroup2": f"this host has no cgroup version 2: {_WITHOUT}",
+}
+
+
+def proxy_next_step(facts: HostFacts) -> str | None:
+    """What closes docker-proxy from its first packet; None where nothing is to be done."""
+    return _FIRST_PACKET.get(facts.proxy.first_packet)
+
+
+def hints(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
+    """What could be better and is nobody's fault: for people, and never an error."""
+    step = proxy_next_step(facts)
+    publishes = any(
+        not binding.host_address.is_loopback
+        for container in inventory.containers
+        for binding in container.ports
+    )
+    if step is None or not publishes:
+        return ()
+    why = "a port of docker-proxy (IPv6, mostly) is closed once dockerfw knows of it, not before"
+    return (f"{why}; {step}",)
+
+
+def docker_rules_gone(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
+    """Another tool has flushed what Docker alone can write again."""
+    if facts.docker_rules or not any(inventory.endpoints(c) for c in inventory.containers):
+        return ()
+    gone = (
+        "Docker's own rules are gone: restart Docker (systemctl restart docker); until then its "
+        "containers have no NAT"
+    )
+    return (gone,)
 
 
 def _statements(policy: Policy) -> tuple[Statement, ...]:

@@ -9,8 +9,19 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from dockerfw.policy import Address
+from dockerfw.ruleset import Cgroup, Port
 
 Flavour: TypeAlias = Literal["nft", "legacy"]
+
+FirstPacket: TypeAlias = Literal["closed", "no proxy", "elsewhere", "unsupported", "no cgroup2"]
+"""Whether docker-proxy's ports can be closed before anybody knows of them, and why not.
+
+closed       the kernel can tell its sockets by their cgroup
+no proxy     Docker was told to run none (``userland-proxy``)
+elsewhere    dockerd is in no slice of its own, or its proxies are not in it yet
+unsupported  the kernel or nft has no ``socket cgroupv2``
+no cgroup2   there is no tree of version 2
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +30,20 @@ class Bridge:
 
     name: str
     foreign_ports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """docker-proxy on this host.
+
+    cgroup         the slice that its sockets live in or, before Docker starts, will live in
+    dockerd_ports  what dockerd itself was told to listen on: its API, metrics, swarm
+    first_packet   see `FirstPacket`
+    """
+
+    cgroup: Cgroup | None = None
+    dockerd_ports: frozenset[Port] = frozenset()
+    first_packet: FirstPacket = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +59,9 @@ class HostFacts:
     br_netfilter   per family: bridged packets meet iptables (bridge-nf-call-iptables = 1)
     stale_flavour  the other flavour, when it holds left-over Docker chains; else None
     addresses      this host's own, on all interfaces
+    proxy          docker-proxy, and how soon its ports can be closed
+    docker_rules   Docker's own rules stand, or it was told to write none; False while it runs
+                   containers: another tool has flushed them, and only Docker brings them back
     """
 
     flavour: Flavour = "nft"
@@ -44,6 +72,8 @@ class HostFacts:
     br_netfilter: tuple[bool, bool] = (False, False)
     stale_flavour: Flavour | None = None
     addresses: frozenset[Address] = frozenset()
+    proxy: Proxy = Proxy()
+    docker_rules: bool = True
 
     @property
     def families(self) -> tuple[Literal[4, 6], ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from re import compile as compile_regex
 from typing import Literal, TypeAlias
 
 from dockerfw.policy import Address, IPNetwork
@@ -37,6 +38,31 @@ class Port:
 
     protocol: str
     number: int
+
+
+LONGEST_TIMEOUT = 2_147_483
+"""Seconds, some 24 days: the kernel ends no entry of a set later than that."""
+_ENDS = compile_regex(r"-u([0-9a-f]{8})$")
+_LAST_END = 0xFFFFFFFF
+
+
+def ending(name: str, until: int | None) -> str:
+    """The name of a set whose entries end by themselves at that time (Unix time); None: never.
+
+    What lies beyond the year 2106 ends then: a name has 31 letters.
+    """
+    return name if until is None else f"{name}-u{min(max(until, 0), _LAST_END):08x}"
+
+
+def end_of(name: str) -> int | None:
+    """When the entries of the set with this name end by themselves, as `ending` has it."""
+    found = _ENDS.search(name)
+    return int(found[1], 16) if found else None
+
+
+def family_of(name: str) -> Family:
+    """The family of a set of ours: its name says so, before its end."""
+    return 4 if _ENDS.sub("", name).endswith("4") else 6
 
 
 Element: TypeAlias = tuple[IPNetwork | Port | str, ...]
@@ -229,13 +255,28 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Cgroup:
+    """A cgroup of version 2 as nft's ``socket cgroupv2`` wants it.
+
+    ``path`` is below /sys/fs/cgroup and ``level`` counts from the root of the cgroup namespace.
+    The kernel matches by ``inode``: one that was removed and made again is another cgroup.
+    """
+
+    path: str
+    level: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
 class Seal:
     """The nft table ``inet dockerfw``: drops what reaches a container without our second bit.
 
     ``guarded`` elements are host ports of docker-proxy and of named host-network containers:
     ``(address or None for every address of that family, family, port)``. ``inside`` tells
     whether a bridge's own subnet may pass without the bit (the policy restricts nothing there).
-    ``bridges`` are Docker's, as far as they are known.
+    ``bridges`` are Docker's, as far as they are known. ``proxies`` is where docker-proxy's
+    sockets live, so that a port which nobody knows of yet is closed, too; ``dockerd_ports`` are
+    those that dockerd itself listens on there (a container's is closed by ``guarded`` before).
     """
 
     bit: int
@@ -245,6 +286,8 @@ class Seal:
     foreign_bridges: frozenset[str] = frozenset()
     mixed_bridges: frozenset[str] = frozenset()
     guarded: frozenset[tuple[Address | None, Family, Port]] = frozenset()
+    proxies: Cgroup | None = None
+    dockerd_ports: frozenset[Port] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

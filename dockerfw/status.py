@@ -22,6 +22,7 @@ from dockerfw.text import (
     counted,
     host_port_text,
     human_bytes,
+    moment,
     paragraph,
     port_text,
     printable,
@@ -32,6 +33,13 @@ SealState: TypeAlias = Literal["stands", "missing", "differs", "unavailable"]
 Counters: TypeAlias = Mapping[str, Mapping[str, tuple[int, int]]]
 """Set name -> entry as ``ipset save`` prints it -> (packets, bytes)."""
 
+FirstPacketState: TypeAlias = Literal["closed", "observed", "no proxy", "open"]
+_FIRST_PACKET_WORDS: Mapping[FirstPacketState, str] = {
+    "closed": "closed from its first packet",
+    "observed": "its first packets are counted, not dropped",
+    "no proxy": "not in use",
+    "open": "NOT closed from its first packet, but once dockerfw knows of a port",
+}
 _SEAL_WORDS: Mapping[SealState, str] = {
     "stands": "stands",
     "missing": "MISSING: run dockerfw apply",
@@ -57,6 +65,8 @@ class Health:
     policy          the file that was applied last; None: none ever was
     policy_differs  that file was edited since
     applied_at      Unix time
+    first_packet    what becomes of the first packets to a port of docker-proxy that nobody knows
+                    of yet; ``first_packet_step`` is what would close them
     """
 
     enforcing: bool
@@ -72,6 +82,8 @@ class Health:
     engine: str = ""
     warnings: tuple[str, ...] = ()
     lockdown: bool = False
+    first_packet: FirstPacketState = "closed"
+    first_packet_step: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,8 @@ class Traffic:
     ``container`` is what people call it (several that share a network: ``a + b``), an address
     that no container has now, or empty when a host port leads to none. ``port`` is the
     container's, empty for all. ``host_port`` is the host port that the packets were sent to,
-    empty when they came to the container's own address.
+    empty when they came to the container's own address. ``until`` is when the last rule that
+    opens it ends by itself (Unix time); None: never.
     """
 
     container: str
@@ -89,6 +102,7 @@ class Traffic:
     host_port: str
     packets: int
     bytes: int
+    until: int | None = None
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -97,6 +111,7 @@ class Traffic:
             "host_port": self.host_port,
             "packets": self.packets,
             "bytes": self.bytes,
+            **({} if self.until is None else {"until": _moment_or_none(self.until)}),
         }
 
 
@@ -160,6 +175,9 @@ class Status:
         yield "policy", policy
         yield "daemon", _DAEMON_WORDS[health.daemon_alive]
         yield "seal", _SEAL_WORDS[health.seal]
+        proxy = _FIRST_PACKET_WORDS[health.first_packet]
+        step = f": {health.first_packet_step}" if health.first_packet_step else ""
+        yield "proxy", f"{proxy}{step}"
         yield "iptables", health.flavour
         if health.engine:
             yield "Docker", printable(health.engine)
@@ -185,6 +203,8 @@ class Status:
             "policy_differs": health.policy_differs,
             "applied_at": _moment_or_none(health.applied_at),
             "seal": health.seal,
+            "docker_proxy_first_packet": health.first_packet,
+            "docker_proxy_next_step": health.first_packet_step,
             "flavour": health.flavour,
             "engine": health.engine,
             "warnings": list(health.warnings),
@@ -221,9 +241,9 @@ def _traffic_lines(title: str, traffic: tuple[Traffic, ...], width: int) -> list
 
 def _target_text(row: Traffic) -> str:
     own = f"{row.container} {row.port}".strip()
-    if not row.host_port:
-        return own
-    return f"{own} by {row.host_port}" if own else row.host_port
+    by = f"{own} by {row.host_port}" if own else row.host_port
+    said = by if row.host_port else own
+    return said if row.until is None else f"{said} until {moment(row.until)}"
 
 
 # --- counters ------------------------------------------------------------------------------------
@@ -249,13 +269,23 @@ class _Sums:
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
+        self._ends: dict[tuple[str, str, str], set[int | None]] = defaultdict(set)
 
-    def add(self, key: tuple[str, str, str], count: tuple[int, int]) -> None:
+    def add(
+        self, key: tuple[str, str, str], count: tuple[int, int], until: int | None = None
+    ) -> None:
         packets, size = self._sums[key]
         self._sums[key] = (packets + count[0], size + count[1])
+        self._ends[key].add(until)
 
     def rows(self) -> tuple[Traffic, ...]:
-        return tuple(Traffic(*key, *count) for key, count in sorted(self._sums.items()))
+        return tuple(
+            Traffic(*key, *count, until=self._end(key)) for key, count in sorted(self._sums.items())
+        )
+
+    def _end(self, key: tuple[str, str, str]) -> int | None:
+        ends = [end for end in self._ends[key] if end is not None]
+        return max(ends) if len(ends) == len(self._ends[key]) else None
 
 
 def _allowed(counters: Counters, ruleset: Ruleset, names: Names) -> tuple[Traffic, ...]:
@@ -268,7 +298,7 @@ def _allowed(counters: Counters, ruleset: Ruleset, names: Names) -> tuple[Traffi
         if bucket is None:
             continue
         for target, count in _counts(bucket, counters.get(ipset.name, {})):
-            sums.add(_allowed_key(target, names), count)
+            sums.add(_allowed_key(target, names), count, bucket.until)
     return sums.rows()
 
 

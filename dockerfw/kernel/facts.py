@@ -9,18 +9,22 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from dockerfw.errors import Failed
-from dockerfw.host import Bridge, Flavour, HostFacts
-from dockerfw.kernel import iptables
+from dockerfw.host import Bridge, Flavour, HostFacts, Proxy
+from dockerfw.kernel import dockerd, iptables, seal
 from dockerfw.kernel.run import NotInstalled, Runner, fail, require
-from dockerfw.kernelstate import TablesState
+from dockerfw.kernelstate import ChainState, TablesState
 from dockerfw.policy import Address
 
+_FLAVOURS: tuple[Flavour, Flavour] = ("nft", "legacy")
 _LOOKED_AT = ("filter", "nat")
+_ON_NFTABLES = "docker-bridges"
+_NFT_TABLE = re.compile(r"^table ip (\S+) \{", re.MULTILINE)
 
 # Docker names the host's half of a container's interface pair ``veth`` and seven hex digits.
 _DOCKER_VETH = re.compile(r"veth[0-9a-f]{7}")
@@ -47,8 +51,18 @@ class _Trace:
     default: bool
 
 
+def _inode(path: str) -> int | None:
+    try:
+        return Path(path).stat().st_ino
+    except OSError:
+        return None
+
+
 def read(
-    runner: Runner, prefer: Flavour | None = None, user: Callable[[], int] = os.geteuid
+    runner: Runner,
+    prefer: Flavour | None = None,
+    user: Callable[[], int] = os.geteuid,
+    inode: Callable[[str], int | None] = _inode,
 ) -> HostFacts:
     """The facts of the current network namespace. Raises `Failed` when not root.
 
@@ -59,22 +73,23 @@ def read(
         raise Failed("dockerfw must be root to look at the firewall: run it with sudo")
     links = _links(runner)
     bridges = _bridges(links)
-    default = prefer or iptables.default_flavour(runner)
-    states = _states(runner, default)
-    names = {bridge.name for bridge in bridges}
-    traces = {f: _trace(state, names, default=f == default) for f, state in states.items()}
-    flavour = max(traces, key=lambda f: traces[f])
-    others = [f for f in traces if f != flavour and _docker_chains(states[f])]
+    states = _states(runner, prefer)
+    flavour = _live_flavour(runner, states, {bridge.name for bridge in bridges}, prefer)
+    others = [f for f in states if f != flavour and _docker_chains(states[f])]
     nft_tables = _nft_tables(runner)
+    docker = dockerd.read(runner, inode)
+    on_nftables = _ON_NFTABLES in (nft_tables or ())
     return HostFacts(
         flavour=flavour,
         ipv6=_has_ipv6(runner),
         nf_tables=nft_tables is not None,
-        docker_user=_jumped_to(states[flavour]) or "ip docker-bridges" not in (nft_tables or ()),
+        docker_user=_jumped_to(states[flavour]) or not on_nftables,
         bridges=bridges,
         br_netfilter=(_is_on(runner, _BR_NETFILTER[0]), _is_on(runner, _BR_NETFILTER[1])),
         stale_flavour=others[0] if others else None,
         addresses=_addresses(links),
+        proxy=_proxy(runner, docker.proxy, sealed=nft_tables is not None),
+        docker_rules=on_nftables or not docker.iptables or _docker_rules(states[flavour]),
     )
 
 
@@ -117,24 +132,34 @@ def _is_dockers(link: Mapping[str, Any]) -> bool:
     return _kind(link) == "veth" and _DOCKER_VETH.fullmatch(link["ifname"]) is not None
 
 
-def _states(runner: Runner, default: Flavour) -> dict[Flavour, TablesState]:
-    """What each flavour of this host holds, the default one first.
+def _states(runner: Runner, prefer: Flavour | None) -> dict[Flavour, TablesState]:
+    """What each flavour of this host holds.
 
     A flavour whose programs are missing, or that this kernel does not have, is left out; when
-    that leaves none, the error of the default one is raised.
+    Docker is in none of the others, the error of the default one is raised.
     """
-    other: Flavour = "legacy" if default == "nft" else "nft"
-    states: dict[Flavour, TablesState] = {}
-    failures = []
-    for flavour in (default, other):
-        state = _state(runner, flavour)
-        if isinstance(state, Failed):
-            failures.append(state)
-        else:
-            states[flavour] = state
-    if default not in states and not any(map(_docker_chains, states.values())):
-        raise failures[0]
+    found = {flavour: _state(runner, flavour) for flavour in _FLAVOURS}
+    states = {f: state for f, state in found.items() if not isinstance(state, Failed)}
+    if len(states) < len(found) and not any(map(_docker_chains, states.values())):
+        default = found[prefer or iptables.default_flavour(runner)]
+        if isinstance(default, Failed):
+            raise default
     return states
+
+
+def _live_flavour(
+    runner: Runner,
+    states: Mapping[Flavour, TablesState],
+    bridges: set[str],
+    prefer: Flavour | None,
+) -> Flavour:
+    """The one that Docker writes. One that alone has its chains tells without being compared."""
+    telling = [flavour for flavour, state in states.items() if _docker_chains(state)]
+    if len(telling) == 1:
+        return telling[0]
+    default = prefer or iptables.default_flavour(runner)
+    traces = {f: _trace(state, bridges, default=f == default) for f, state in states.items()}
+    return max(traces, key=lambda flavour: traces[flavour])
 
 
 def _state(runner: Runner, flavour: Flavour) -> TablesState | Failed:
@@ -175,10 +200,18 @@ def _docker_chains(state: TablesState) -> set[str]:
 
 
 def _linked(state: TablesState) -> bool:
+    return any(map(_links_to_docker, state.tables.values()))
+
+
+def _docker_rules(state: TablesState) -> bool:
+    """Docker has jumps in both tables from its start on, whether it has networks or not."""
+    return all(_links_to_docker(state.tables.get(table, {})) for table in _LOOKED_AT)
+
+
+def _links_to_docker(chains: Mapping[str, ChainState]) -> bool:
     """Whether a base chain sends packets to one of Docker's own chains."""
     return any(
         _is_dockers_chain(word)
-        for chains in state.tables.values()
         for chain in chains.values()
         if chain.policy != "-"
         for rule in chain.rules
@@ -192,8 +225,12 @@ def _jumped_to(state: TablesState) -> bool:
 
 
 def _nft_tables(runner: Runner) -> set[str] | None:
-    """All nft tables as ``family name``; None when this host has no nf_tables or no nft."""
-    argv = ["nft", "list", "tables"]
+    """The nft tables of IPv4 by name; None when this host has no nf_tables or no nft.
+
+    Not by ``nft list tables``: that reads every element of every set first (seconds, where
+    somebody has a large blocklist), and chains without rules are enough.
+    """
+    argv = ["nft", "list", "chains", "ip"]
     try:
         done = runner.run(argv)
     except NotInstalled:
@@ -202,7 +239,15 @@ def _nft_tables(runner: Runner) -> set[str] | None:
         fail(argv, done)
     if done.status != 0:
         return None
-    return {line.removeprefix("table ") for line in done.stdout.splitlines()}
+    return set(_NFT_TABLE.findall(done.stdout))
+
+
+def _proxy(runner: Runner, proxy: Proxy, *, sealed: bool) -> Proxy:
+    """What dockerd's cgroup is good for here: nothing where its sockets cannot be matched."""
+    if proxy.cgroup is None or (sealed and seal.knows_cgroups(runner, proxy.cgroup)):
+        return proxy
+    usable = proxy.first_packet if proxy.first_packet != "closed" else "unsupported"
+    return replace(proxy, cgroup=None, first_packet=usable)
 
 
 def _has_ipv6(runner: Runner) -> bool:
@@ -215,3 +260,9 @@ def _has_ipv6(runner: Runner) -> bool:
 
 def _is_on(runner: Runner, path: str) -> bool:
     return (runner.read_file(path) or "0").strip() == "1"
+
+
+def docker_ports(runner: Runner) -> frozenset[str]:
+    """The host's halves of the interface pairs of containers that run now."""
+    links = json.loads(require(runner, ["ip", "-json", "-details", "link", "show"]) or "[]")
+    return frozenset(link["ifname"] for link in links if "ifname" in link and _is_dockers(link))

@@ -9,7 +9,11 @@ which a live and a wanted seal compare. Touches no other table, and lists no oth
 digest of its text as we wrote it; the normal form is the chains with their hooks and priorities,
 the comments in order, the sets with their types and elements, and the table's flags. A rule or
 element that was deleted, added or moved by hand, a flushed chain, a dormant or missing table are
-therefore seen. A rule that was replaced by another with the very same comment is not.
+therefore seen. A rule that was replaced by another with the very same comment is not. The digest
+of the rule on docker-proxy's cgroup holds its inode as well: made anew under the same name, the
+cgroup is not the one that the kernel's rule means, and that rule has become one that matches
+nothing. (To print that rule nft looks for the inode in the whole tree of cgroups: a tenth of a
+millisecond each, when the table is read.)
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from dockerfw.errors import Failed
 from dockerfw.kernel.run import Runner, fail, require
 from dockerfw.plan import SealUpdate
 from dockerfw.policy import Address
-from dockerfw.ruleset import Family, Port, Seal
+from dockerfw.ruleset import Cgroup, Family, Port, Seal
 
 FAMILY_TABLE = ("inet", "dockerfw")
 TABLE = " ".join(FAMILY_TABLE)
@@ -36,7 +40,17 @@ REMOVE = f"add table {TABLE}\ndelete table {TABLE}\n"
 _PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 _SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.@+-]{1,15}")
 _COMMENT = re.compile(r' comment "([^"]*)"$')
+_SAFE_CGROUP = re.compile(r"[A-Za-z0-9_.@/-]{1,200}")
 _HOOKED = re.compile(r"type (\w+) hook (\w+) priority (-?\w+); policy (\w+);")
+
+# Of a bridge that is not Docker's the chains judge; here it would be inside by its kind.
+_FROM_INSIDE = (
+    'iifname != @mixed iifname != @foreign meta iifkind "bridge" fib saddr . iif oif exists accept'
+)
+
+# What docker-proxy asks of containers and dockerd of the world, it asks from sockets that are bound
+# to one address. A listener on all of them gets no answers, only packets made by hand.
+_ANSWERS_TO_ONE_PEER = "ct direction reply socket wildcard 0 accept"
 
 # Hook and numeric priority: mangle is -150, filter is 0.
 _CHAINS = {"prerouting": -149, "forward": 5, "input": 5}
@@ -47,6 +61,7 @@ _SET_TYPES = {
     "port6": "inet_proto . inet_service",
     "addr4": "ipv4_addr . inet_proto . inet_service",
     "addr6": "ipv6_addr . inet_proto . inet_service",
+    "dockerd": "inet_proto . inet_service",
 }
 _GUARDING = ("port4", "port6", "addr4", "addr6")
 
@@ -79,7 +94,7 @@ def render(seal: Seal) -> str:
     for chain, rules in _rules(seal).items():
         lines.append(f"  chain {chain} {{")
         lines.append(f"    type filter hook {chain} priority {_CHAINS[chain]}; policy accept;")
-        lines += [f'    {rule} comment "{_digest(rule)}"' for rule in rules]
+        lines += [f'    {rule} comment "{_digest(rule, seal)}"' for rule in rules]
         lines.append("  }")
     return "\n".join([*lines, "}", ""])
 
@@ -98,6 +113,12 @@ def read(runner: Runner) -> str | None:
     if done.status != 0:
         fail(argv, done)
     return str(_parse(done.stdout))
+
+
+def closes_proxies(live: str | None, seal: Seal) -> bool:
+    """Whether the rule on docker-proxy's cgroup stands in ``live``, and means the one of now."""
+    rules = _proxies(seal)
+    return bool(rules) and f"rule {_digest(rules[-1], seal)}" in (live or "").splitlines()
 
 
 def updates(live: str | None, seal: Seal) -> SealUpdate:
@@ -142,7 +163,7 @@ def _element_lines(verb: str, elements: Iterable[tuple[str, str]]) -> list[str]:
 
 def _rules(seal: Seal) -> dict[str, list[str]]:
     bit = f"{seal.bit:#010x}"
-    verdict = "counter" if seal.observe else "counter drop"
+    verdict = _verdict(seal)
     has_bit = f"meta mark & {bit} == {bit} accept"
     # Left alone it would plant an entry that makes the forger's next packet a reply. The chains
     # do this for the networks that the inventory knows; this is for later ones, by their names.
@@ -151,6 +172,7 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
         f"fib saddr oifname {{ {', '.join(_docker_names(seal))} }} {verdict}"
     )
     forward = [
+        *_own_name(seal),
         forged,
         'meta oifkind != "bridge" accept',
         "oifname @foreign accept",
@@ -160,9 +182,7 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
         "icmpv6 type { 130-137, 143 } accept",
     ]
     if seal.inside:
-        # Of a bridge that is not Docker's the chains judge; here it would be inside by its kind.
-        dockers = 'iifname != @mixed iifname != @foreign meta iifkind "bridge"'
-        forward.append(f"{dockers} fib saddr . iif oif exists accept")
+        forward.append(_FROM_INSIDE)
     return {
         "prerouting": [f"meta mark set meta mark & {~seal.bit & 0xFFFFFFFF:#010x}"],
         "forward": [*forward, verdict],
@@ -174,8 +194,38 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
             f"meta nfproto ipv6 meta l4proto . th dport @port6 {verdict}",
             f"ip daddr . meta l4proto . th dport @addr4 {verdict}",
             f"ip6 daddr . meta l4proto . th dport @addr6 {verdict}",
+            *_proxies(seal),
         ],
     }
+
+
+def _verdict(seal: Seal) -> str:
+    return "counter" if seal.observe else "counter drop"
+
+
+def _own_name(seal: Seal) -> list[str]:
+    """Nobody else forwards through here in this host's name.
+
+    Such a packet would make what its receiver sends to a port of docker-proxy a reply. The chains
+    drop it as well; this is for while they are flushed.
+    """
+    if seal.proxies is None:
+        return []
+    return [f"ct direction original fib saddr type local {_verdict(seal)}"]
+
+
+def _proxies(seal: Seal) -> list[str]:
+    """Rules that close docker-proxy without knowing a port.
+
+    They stand last in their chain, so that what is accepted here is accepted by nothing but
+    this: an answer, or a port of dockerd's own, that is guarded was dropped before.
+    """
+    if seal.proxies is None:
+        return []
+    rules = ["meta l4proto . th dport @dockerd accept", _ANSWERS_TO_ONE_PEER]
+    if seal.inside:
+        rules.append(_FROM_INSIDE)
+    return [*rules, f"{_by_cgroup(seal.proxies)} {_verdict(seal)}"]
 
 
 def _docker_names(seal: Seal) -> list[str]:
@@ -185,8 +235,32 @@ def _docker_names(seal: Seal) -> list[str]:
     return [f'"{pattern}*"' for pattern in patterns] + [_interface(name) for name in named]
 
 
-def _digest(rule: str) -> str:
-    return f"dockerfw {hashlib.sha256(rule.encode('ascii')).hexdigest()[:12]}"
+def _by_cgroup(cgroup: Cgroup) -> str:
+    """What is sent to a socket of that cgroup. ICMP errors meet sockets, too: they pass."""
+    if _SAFE_CGROUP.fullmatch(cgroup.path) is None:
+        raise Failed(
+            f"the cgroup {cgroup.path!r} has a name that cannot be written in nft's language"
+        )
+    return f'meta l4proto {{ tcp, udp }} socket cgroupv2 level {cgroup.level} "{cgroup.path}"'
+
+
+def knows_cgroups(runner: Runner, cgroup: Cgroup) -> bool:
+    """Whether this kernel and this nft can match sockets by that cgroup. Writes nothing."""
+    if _SAFE_CGROUP.fullmatch(cgroup.path) is None:
+        return False
+    table = f"{TABLE}_try"
+    document = (
+        f"add table {table}\n"
+        f"add chain {table} input {{ type filter hook input priority 5; }}\n"
+        f"add rule {table} input {_ANSWERS_TO_ONE_PEER}\n"
+        f"add rule {table} input {_by_cgroup(cgroup)} counter drop\n"
+    )
+    return runner.run(["nft", "--check", "-f", "-"], document).status == 0
+
+
+def _digest(rule: str, seal: Seal) -> str:
+    inode = f" {seal.proxies.inode}" if seal.proxies and " socket cgroupv2 " in rule else ""
+    return f"dockerfw {hashlib.sha256((rule + inode).encode('ascii')).hexdigest()[:12]}"
 
 
 def _elements(seal: Seal) -> frozenset[tuple[str, str]]:
@@ -197,7 +271,10 @@ def _elements(seal: Seal) -> frozenset[tuple[str, str]]:
     }
     foreign = {("foreign", _interface(name)) for name in seal.foreign_bridges}
     mixed = {("mixed", _interface(name)) for name in seal.mixed_bridges}
-    return frozenset(guarded | foreign | mixed)
+    dockerd = {
+        ("dockerd", f"{_PROTOCOLS[port.protocol]} . {port.number}") for port in seal.dockerd_ports
+    }
+    return frozenset(guarded | foreign | mixed | dockerd)
 
 
 def _guarded(address: Address | None, family: Family, port: Port) -> tuple[str, str]:
@@ -228,7 +305,7 @@ def _wanted(seal: Seal) -> _Form:
     rules = _rules(seal)
     for chain in sorted(_CHAINS):
         frame.append(f"chain {chain} filter {chain} {_CHAINS[chain]} accept")
-        frame += [f"rule {_digest(rule)}" for rule in rules[chain]]
+        frame += [f"rule {_digest(rule, seal)}" for rule in rules[chain]]
     return _Form(tuple(frame), _elements(seal))
 
 

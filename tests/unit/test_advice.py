@@ -7,8 +7,15 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
-from dockerfw.advice import advise, lost_without_seal, unenforced
-from dockerfw.host import Bridge, HostFacts
+from dockerfw.advice import (
+    advise,
+    docker_rules_gone,
+    hints,
+    lost_without_seal,
+    proxy_next_step,
+    unenforced,
+)
+from dockerfw.host import Bridge, FirstPacket, HostFacts, Proxy
 from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.policy import (
     Allow,
@@ -326,3 +333,40 @@ def test_a_kernel_without_nf_tables_is_warned_of_but_not_refused() -> None:
     assert lost_without_seal(FACTS) == ()
     assert "only by the next apply" in only(Policy(), HERE, bare)
     assert unenforced(Policy(), HERE, bare) == ()
+
+
+@pytest.mark.parametrize(
+    "first_packet, step",
+    [
+        ("closed", None),
+        ("no proxy", None),
+        ("elsewhere", "dockerd.slice"),
+        ("unsupported", '"userland-proxy": false'),
+        ("no cgroup2", '"userland-proxy": false'),
+    ],
+)
+def test_where_docker_proxy_is_open_at_first_a_hint_says_what_closes_it(
+    first_packet: FirstPacket, step: str | None
+) -> None:
+    facts = replace(FACTS, proxy=Proxy(first_packet=first_packet))
+    found = hints(HERE, facts)
+    assert (proxy_next_step(facts) is None) == (step is None)
+    if step is None:
+        assert found == ()
+    else:
+        (hint,) = found
+        assert step in hint
+        assert not advise(Policy(), HERE, facts), "apply --strict is not for hints"
+
+
+def test_nobody_is_told_of_docker_proxy_where_nothing_is_published() -> None:
+    loopback = container("admin", published(9090, 90, on=("127.0.0.1",)))
+    assert hints(Inventory((loopback,), (FRONT,)), FACTS) == ()
+
+
+def test_rules_of_docker_that_are_gone_matter_while_it_runs_containers() -> None:
+    flushed = replace(FACTS, docker_rules=False)
+    (sentence,) = docker_rules_gone(HERE, flushed)
+    assert "restart Docker" in sentence
+    assert docker_rules_gone(HERE, FACTS) == ()
+    assert docker_rules_gone(Inventory(), flushed) == ()

@@ -16,7 +16,7 @@ from dockerfw.kernel import facts, ipset, iptables, seal
 from dockerfw.kernel.run import Completed, SystemRunner, not_installed, require
 from dockerfw.kernelstate import ChainState
 from dockerfw.plan import SealUpdate
-from dockerfw.ruleset import Port, Seal
+from dockerfw.ruleset import Cgroup, Port, Seal
 
 
 @dataclass
@@ -392,6 +392,72 @@ def test_another_element_is_written_alone_and_ports_are_released_first() -> None
     )
 
 
+SLICED = replace(
+    SEAL, proxies=Cgroup("dockerd.slice", 1, 4711), dockerd_ports=frozenset({Port("tcp", 2375)})
+)
+
+
+def test_the_rule_on_docker_proxys_cgroup_stands_last_behind_what_it_spares() -> None:
+    rules = [line.strip() for line in seal.render(SLICED).splitlines()]
+    rules = [line.partition(" comment ")[0] for line in rules]
+    end = rules.index(
+        'meta l4proto { tcp, udp } socket cgroupv2 level 1 "dockerd.slice" counter drop'
+    )
+    assert rules[end - 4 : end] == [
+        "ip6 daddr . meta l4proto . th dport @addr6 counter drop",
+        "meta l4proto . th dport @dockerd accept",
+        "ct direction reply socket wildcard 0 accept",
+        (
+            'iifname != @mixed iifname != @foreign meta iifkind "bridge" '
+            "fib saddr . iif oif exists accept"
+        ),
+    ]
+    assert rules[end + 1] == "}"
+    assert "6 . 2375" in seal.render(SLICED)
+    assert "ct direction original fib saddr type local counter drop" in rules
+
+
+def test_where_the_inside_is_restricted_it_passes_no_proxy_by_its_bridge() -> None:
+    assert "oif exists accept" not in seal.render(replace(SLICED, inside=False))
+
+
+def test_a_seal_without_a_cgroup_has_no_such_rule() -> None:
+    assert "socket" not in seal.render(SEAL)
+    assert not seal.closes_proxies(seal.wanted(SEAL), SEAL)
+
+
+def test_a_cgroup_that_was_made_anew_is_another_one() -> None:
+    anew = replace(SLICED, proxies=Cgroup("dockerd.slice", 1, 4712))
+    live = seal.wanted(SLICED)
+    assert seal.closes_proxies(live, SLICED)
+    assert not seal.closes_proxies(live, anew)
+    assert not seal.closes_proxies(None, SLICED)
+    assert seal.updates(live, anew) == SealUpdate(rest=seal.render(anew))
+
+
+def test_another_port_of_dockerds_own_is_an_element() -> None:
+    change = replace(SLICED, dockerd_ports=frozenset({Port("udp", 7946)}))
+    assert seal.updates(seal.wanted(SLICED), change) == SealUpdate(
+        rest=(
+            "add element inet dockerfw dockerd { 17 . 7946 }\n"
+            "delete element inet dockerfw dockerd { 6 . 2375 }\n"
+        )
+    )
+
+
+def test_in_observe_mode_the_rule_on_the_cgroup_counts() -> None:
+    observed = seal.render(replace(SLICED, observe=True))
+    assert '"dockerd.slice" counter comment' in observed
+
+
+@pytest.mark.parametrize("path", ['a"b', "a b", "a\nb", "a\\x2db", "a;b", "", "x" * 201])
+def test_a_cgroup_that_nft_cannot_write_is_not_used(path: str) -> None:
+    cgroup = Cgroup(path, 1, 4711)
+    assert not seal.knows_cgroups(FakeRunner(), cgroup)
+    with pytest.raises(Failed, match="cannot be written"):
+        seal.render(replace(SEAL, proxies=cgroup))
+
+
 def test_ports_are_released_before_another_rule_replaces_the_table() -> None:
     change = replace(SEAL, observe=True, guarded=frozenset())
     found = seal.updates(seal.wanted(SEAL), change)
@@ -461,7 +527,7 @@ def machine(
         "iptables-legacy-save": legacy,
     }
     if nft_tables is not None:
-        answers["nft list tables"] = nft_tables
+        answers["nft list chains ip"] = nft_tables
     names = "filter\nnat\n" if legacy else ""
     return FakeRunner(answers, {f"{PROC}/ip_tables_names": names, f"{PROC}/if_inet6": "", **files})
 
@@ -503,9 +569,9 @@ def test_before_docker_has_written_anything_the_last_flavour_counts() -> None:
     "nft, tables, docker_user",
     [
         ("", "", True),
-        (DOCKER, "table ip filter", True),
-        (EMPTY, "table ip docker-bridges\ntable ip6 docker-bridges", False),
-        (OURS, "table ip docker-bridges", True),
+        (DOCKER, "table ip filter {\n", True),
+        (EMPTY, "table ip docker-bridges {\n}\n", False),
+        (OURS, "table ip docker-bridges {\n\tchain forward {\n", True),
     ],
 )
 def test_docker_on_nftables_has_no_docker_user(nft: str, tables: str, docker_user: bool) -> None:
@@ -530,6 +596,64 @@ def test_what_the_kernel_has_is_read_from_the_kernel() -> None:
     runner.files = {}
     found = facts.read(runner, user=lambda: 0)
     assert (found.ipv6, found.nf_tables, found.br_netfilter) == (False, False, (False, False))
+
+
+TRY = "nft --check -f -"
+IN_SLICE = {"/sys/fs/cgroup/cgroup.controllers": "cpu\n"}
+
+
+@pytest.mark.parametrize(
+    "tried, cgroup, first_packet",
+    [
+        ("", Cgroup("dockerd.slice", 1, 4711), "closed"),
+        (broken("Error: syntax error, unexpected string"), None, "unsupported"),
+        (broken("Error: Could not process rule: No such file or directory"), None, "unsupported"),
+        (broken("", -11), None, "unsupported"),
+    ],
+)
+def test_a_kernel_or_nft_that_cannot_match_cgroups_gets_a_seal_without(
+    tried: str | Completed, cgroup: Cgroup | None, first_packet: str
+) -> None:
+    runner = machine(**IN_SLICE)
+    runner.answers = {**runner.answers, TRY: tried}
+    found = facts.read(runner, user=lambda: 0, inode=lambda _: 4711)
+    assert (found.proxy.cgroup, found.proxy.first_packet) == (cgroup, first_packet)
+    assert found.nf_tables
+
+
+def test_without_nf_tables_there_is_nothing_to_put_the_cgroup_in() -> None:
+    runner = machine(nft_tables=None, **IN_SLICE)
+    found = facts.read(runner, user=lambda: 0, inode=lambda _: 4711)
+    assert (found.proxy.cgroup, found.proxy.first_packet) == (None, "unsupported")
+
+
+NO_NAT = DOCKER.replace("-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n", "")
+NO_FORWARD = DOCKER.replace("-A FORWARD -o docker0 -j DOCKER\n", "")
+
+
+@pytest.mark.parametrize(
+    "nft, tables, config, there",
+    [
+        (DOCKER, "", "{}", True),
+        (NO_NAT, "", "{}", False),
+        (NO_FORWARD, "", "{}", False),
+        (OURS, "", "{}", False),
+        ("", "", "{}", False),
+        ("", "", '{"iptables": false}', True),
+        (EMPTY, "table ip docker-bridges {\n\tchain forward {\n", "{}", True),
+    ],
+)
+def test_docker_has_jumps_in_both_tables_or_somebody_flushed_them(
+    nft: str, tables: str, config: str, there: bool
+) -> None:
+    runner = machine(nft=nft, nft_tables=tables, **{"/etc/docker/daemon.json": config})
+    assert facts.read(runner, user=lambda: 0).docker_rules is there
+
+
+def test_the_flavour_of_the_plain_iptables_is_asked_for_only_where_no_rule_tells() -> None:
+    runner = machine(nft=DOCKER)
+    facts.read(runner, user=lambda: 0)
+    assert "iptables --version" not in [command for command, _ in runner.ran]
 
 
 def test_a_crash_of_nft_is_no_kernel_without_nf_tables() -> None:

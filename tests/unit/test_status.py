@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dockerfw import text
+from dockerfw import advice, text
 from dockerfw.compile import compile_ruleset
 from dockerfw.host import HostFacts
 from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
@@ -235,6 +235,7 @@ def test_all_of_it_reads_well() -> None:
         "            DIFFERS from what was applied: dockerfw plan shows how",
         "  daemon    alive",
         "  seal      stands",
+        "  proxy     closed from its first packet",
         "  iptables  nft",
         "  Docker    28.5.2",
         "  note      chain DOCKERFW was edited",
@@ -248,6 +249,18 @@ def test_all_of_it_reads_well() -> None:
         "  packets  bytes  to",
         "        5  300 B  db",
     ]
+
+
+def test_where_docker_proxy_is_open_at_first_the_next_step_is_told() -> None:
+    step = advice.proxy_next_step(HostFacts())
+    lines = Status(replace(WELL, first_packet="open", first_packet_step=step)).lines()
+    assert lines[4:8] == [
+        "  proxy     NOT closed from its first packet, but once dockerfw knows of a port:",
+        "            run Docker in dockerd.slice (the drop-in",
+        "            docker.service.d/dockerfw.conf, then restart Docker); or set",
+        '            "userland-proxy": false in daemon.json, or publish at 0.0.0.0 (-p',
+    ]
+    assert max(map(len, lines)) <= 80
 
 
 def test_what_observing_counts_was_not_denied() -> None:
@@ -270,6 +283,8 @@ def test_the_json_document_holds_everything_and_its_schema() -> None:
         "policy_differs": False,
         "applied_at": "2026-05-28T20:26:40Z",
         "seal": "stands",
+        "docker_proxy_first_packet": "closed",
+        "docker_proxy_next_step": None,
         "flavour": "nft",
         "engine": "",
         "warnings": [],
