@@ -6,46 +6,67 @@ Docker and never looks at the kernel. An engine whose packets this host's kernel
 (remote, rootless, Podman, in a virtual machine) is refused with one sentence.
 
 Three list calls (``/info``, ``/containers/json``, ``/networks``) serve any number of containers.
-What those do not say is asked once for each container or image and kept.
+What those do not say is asked once for each container or image and kept. What changes is told by
+`Docker.events`; `Docker.read_parts` reads again what an event touched, and no more.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from importlib.util import find_spec
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from docker import APIClient
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env, parse_host
 from requests.exceptions import Timeout
 
+from dockerfw.dockerevents import FILTERS, Event, Misread, read_event
 from dockerfw.dockerjson import (
     GATEWAY_BRIDGE,
     SERVICE_NAME,
     Json,
+    Known,
+    Left,
+    Parts,
     Reading,
     as_labels,
     as_list,
     as_object,
     as_text,
     gateway_endpoint,
+    id_of,
     in_order,
+    networks_of,
     one_line,
     routed_ports,
 )
 from dockerfw.errors import Failed
-from dockerfw.inventory import Inventory, PublishedPort
+from dockerfw.inventory import Container, Inventory, PublishedPort
 from dockerfw.policy import Protocol
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 TIMEOUT = 60
 """Seconds that one answer of Docker may take."""
+
+_LONGEST_LINE = 1 << 20
+"""Bytes; an event has the container's labels in it."""
+_MOST_IDS = 200
+"""Above this many ids one list of all is less trouble than a list of these."""
+
+
+class Refused(Failed):
+    """An engine whose packets this host's kernel does not filter: asking again will not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +93,25 @@ class Docker:
     the API version was agreed on at the beginning.
     """
 
-    def __init__(self, client: APIClient, where: str, version: Json) -> None:
+    def __init__(self, client: APIClient, url: str, version: Json) -> None:
         self._client = client
-        self._where = where
+        self._url = url
+        self._where = one_line(url)
         self._version = version
+        self._known = Known()
+        self._foreign_ports: Mapping[str, tuple[str, ...]] = {}
+        self._need_images = self._need_labels = False
         self._image_names: dict[str, str] = {}
         self._image_labels: dict[str, Mapping[str, str]] = {}
         self._mesh_ports: dict[str, tuple[PublishedPort, ...]] = {}
         self._routed: dict[tuple[str, str], tuple[tuple[Protocol, int], ...]] = {}
         self.engine = EngineInfo("", "")
         self.warnings: tuple[str, ...] = ()
-        """What the last `read_inventory` could not make sense of, one sentence each."""
+        """What the last reading could not make sense of, one sentence each."""
+        self.stale: frozenset[str] = frozenset()
+        """Containers that the last reading showed as they were before what ``left`` tells."""
+        self.left_out: frozenset[str] = frozenset()
+        """Containers that run and are not in the inventory: see ``warnings``."""
 
     @classmethod
     def connect(
@@ -101,7 +130,7 @@ class Docker:
         with _plain_errors(where):
             client = APIClient(version="auto", timeout=timeout, **options)  # type: ignore[arg-type]
             try:
-                docker = cls(client, where, as_object(client.version()))
+                docker = cls(client, url, as_object(client.version()))
                 docker._look_at_engine(this_host=not remote_ok)
             except BaseException:
                 client.close()
@@ -111,40 +140,96 @@ class Docker:
     def close(self) -> None:
         self._client.close()
 
+    def container(self, container_id: str) -> Container | None:
+        """As the last reading found it."""
+        return self._known.containers.get(container_id)
+
     def read_inventory(
         self,
         foreign_ports: Mapping[str, tuple[str, ...]],
         *,
         need_images: bool,
         need_labels: bool,
+        left: Left | None = None,
     ) -> Inventory:
         """All running containers and all networks, as of now.
 
         ``foreign_ports`` are, by bridge, the interfaces in it that Docker did not make.
         ``need_images`` and ``need_labels`` say whether the policy asks for the name that a
         container was created from, or for labels: without ``need_labels`` there are none.
-        What vanishes between two calls is not in the answer; an entry that makes no sense is
-        left out with a sentence in ``warnings``. Raises `Failed`.
+        ``left`` is what events told that lists may not know yet. What vanishes between two calls
+        is not in the answer; a container that makes no sense, or that Docker gives an error for,
+        is left out with a sentence in ``warnings``. What did not change since the last reading
+        is the same object. Raises `Failed`.
         """
-        reading = Reading(foreign_ports)
+        self._foreign_ports = foreign_ports
+        self._need_images, self._need_labels = need_images, need_labels
+        reading = Reading(foreign_ports, left)
         with _plain_errors(self._where):
             self._look_at_engine(this_host=False)
             # Containers before networks: the network of a container that is listed exists then.
             listed = as_list(self._client.containers())
             reading.take_networks(as_list(self._client.networks()))
             reading.take_containers(listed)
-            if self.engine.swarm is not None:
-                self._add_gateway_endpoints(reading)
-            if self.engine.swarm == "manager":
-                self._add_mesh_ports(reading)
-            self._add_routed_ports(reading)
-            if need_images:
-                self._add_image_names(reading)
-            if need_labels:
-                self._add_labels(reading)
+            self._complete(reading)
         self._forget_all_but(reading)
+        self._known.replace_all(reading)
+        self.left_out = frozenset()
+        return self._finish(reading)
+
+    def read_parts(self, parts: Parts) -> Inventory:
+        """The last reading, with these parts of it read anew: two calls, or none for what is gone.
+
+        Containers of ``parts`` that do not run leave the inventory. In a swarm the addresses and
+        ports that no event tells of are as the last `read_inventory` found them. Raises `Failed`.
+        """
+        reading = self._known.begin(self._foreign_ports, parts)
+        asked, networks = parts.containers, set(parts.networks)
+        with _plain_errors(self._where):
+            listed = self._list(asked) if asked else []
+            networks |= {n for e in listed for n in networks_of(e)} - self._known.networks.keys()
+            if networks:
+                reading.take_networks(as_list(self._client.networks(ids=sorted(networks))))
+                self._notice_swarm(reading, networks)
+            reading.take_containers(listed)
+            self._complete(reading)
+        touched = asked | parts.gone
+        self._known.merge(reading, containers=touched, networks=networks)
+        self.left_out -= touched
+        return self._finish(reading)
+
+    def _list(self, asked: frozenset[str]) -> list[Any]:
+        filters = {"id": sorted(asked)} if len(asked) <= _MOST_IDS else {}
+        return [e for e in as_list(self._client.containers(filters=filters)) if id_of(e) in asked]
+
+    def _notice_swarm(self, reading: Reading, networks: set[str]) -> None:
+        """A swarm begins with its gateway bridge; nothing else tells that this node joined one."""
+        found = (reading.networks[n] for n in networks if n in reading.networks)
+        if self.engine.swarm is None and any(n.name == GATEWAY_BRIDGE for n in found):
+            self._look_at_engine(this_host=False)
+
+    def _complete(self, reading: Reading) -> None:
+        """What the lists do not say."""
+        if self.engine.swarm is not None and reading.containers:
+            self._add_gateway_endpoints(reading)
+        if self.engine.swarm == "manager":
+            self._add_mesh_ports(reading)
+        self._add_routed_ports(reading)
+        if self._need_images:
+            self._add_image_names(reading)
+        if self._need_labels:
+            self._add_labels(reading)
+
+    def _finish(self, reading: Reading) -> Inventory:
         self.warnings = tuple(reading.warnings)
-        return reading.inventory(self.engine.version)
+        self.stale = frozenset(reading.stale)
+        self.left_out |= reading.left_out
+        return self._known.inventory(self.engine.version)
+
+    def events(self) -> EventStream:
+        """What happens from now on. Raises `Failed`."""
+        with _plain_errors(self._where):
+            return EventStream(self._url, self._client.api_version, self._client.timeout)
 
     def _look_at_engine(self, *, this_host: bool) -> None:
         info = as_object(self._client.info())
@@ -190,7 +275,8 @@ class Docker:
         """Ports that are published without a host port: lists of engine 29 leave them out."""
         for container in reading.of_routed_networks():
             key = (container.id, reading.endpoint_ids[container.id])
-            with reading.tolerating(f"routed ports of container {one_line(container.name)}"):
+            what = f"routed ports of container {one_line(container.name)}"
+            with reading.tolerating(what), _leaving_out(reading, container):
                 if key not in self._routed:
                     answer = _unless_gone(self._client.inspect_container, container.id)
                     if answer is None:
@@ -204,7 +290,8 @@ class Docker:
         for container in tuple(reading.containers.values()):
             if not container.image.startswith("sha256:"):
                 continue
-            with reading.tolerating(f"the image of container {one_line(container.name)}"):
+            what = f"the image of container {one_line(container.name)}"
+            with reading.tolerating(what), _leaving_out(reading, container):
                 if container.id not in self._image_names:
                     answer = _unless_gone(self._client.inspect_container, container.id)
                     if answer is None:
@@ -221,7 +308,8 @@ class Docker:
             if not labels:
                 continue
             name = one_line(container.name)
-            with reading.tolerating(f"the labels of container {name}"):
+            what = f"the labels of container {name}"
+            with reading.tolerating(what), _leaving_out(reading, container):
                 of_image = self._labels_of_image(reading.image_ids[container.id])
                 if of_image is None:
                     reading.warn(
@@ -250,6 +338,109 @@ class Docker:
         self._routed = {k: v for k, v in routed.items() if reading.endpoint_ids.get(k[0]) == k[1]}
 
 
+# --- events --------------------------------------------------------------------------------------
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("docker", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class EventStream:
+    """An iterator of what happens in Docker; `Misread` stands for a line that makes no sense.
+
+    It waits as long as nothing happens. It ends when Docker closes the stream, or `close` does;
+    it raises `Failed` when what comes is no stream of events. The docker package is not used
+    here: its stream has no time limit for the first answer, and ends at the first broken line.
+    """
+
+    def __init__(self, url: str, api_version: str, timeout: float) -> None:
+        self._where = one_line(url)
+        self._connection = _UnixConnection(url.removeprefix("unix://"), timeout)
+        self._lock = threading.Lock()
+        self._reading = self._closed = False
+        try:
+            self._socket, self._response = self._open(api_version)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self, api_version: str) -> tuple[socket.socket, HTTPResponse]:
+        # Docker answers a moment before it listens for events; it keeps the last 256.
+        query = urlencode({"filters": json.dumps(FILTERS), "since": f"{time.time():.9f}"})
+        self._connection.connect()
+        opened = self._connection.sock
+        self._connection.request("GET", f"/v{api_version}/events?{query}")
+        response = self._connection.getresponse()
+        if response.status != 200:
+            said = response.read(1000).decode(errors="replace")
+            response.close()
+            raise OSError(f"it gives no events: {response.status} {said}")
+        opened.settimeout(None)
+        return opened, response
+
+    def __iter__(self) -> EventStream:
+        return self
+
+    def __next__(self) -> Event | Misread:
+        with self._lock:
+            if self._closed:
+                raise StopIteration
+            self._reading = True
+        found = None
+        try:
+            found = self._read()
+        finally:
+            with self._lock:
+                self._reading = False
+                if self._closed or found is None:
+                    self._closed = True
+                    self._release()
+        if found is None:
+            raise StopIteration
+        return found
+
+    def _read(self) -> Event | Misread | None:
+        while line := self._line():
+            if line.strip() and (found := read_event(line)) is not None:
+                return found
+        return None
+
+    def _line(self) -> bytes:
+        try:
+            line = self._response.readline(_LONGEST_LINE)
+        except (OSError, HTTPException, ValueError) as error:
+            if self._closed:
+                return b""
+            raise Failed(f"Docker's event stream at {self._where} broke: {one_line(error)}") from (
+                error
+            )
+        if len(line) >= _LONGEST_LINE:
+            raise Failed(f"Docker's event stream at {self._where} sends a line without an end")
+        return line
+
+    def close(self) -> None:
+        """End it, from whichever thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            if not self._reading:
+                self._release()
+
+    def _release(self) -> None:
+        self._response.close()
+        self._connection.close()
+
+
 # --- which engines are ours ----------------------------------------------------------------------
 
 
@@ -260,12 +451,12 @@ def _options(url: str, where: str, *, remote_ok: bool, timeout: float) -> dict[s
         _knock(rest, where, timeout)
         return {"base_url": url}
     if not separator or scheme not in ("tcp", "http", "https", "ssh") or not _parses(url):
-        raise Failed(
+        raise Refused(
             f"{where!r} is no address of Docker: write -H unix:///var/run/docker.sock,"
             " or set DOCKER_HOST to that, or to nothing"
         )
     if not remote_ok:
-        raise Failed(
+        raise Refused(
             f"Docker at {where} is a remote engine, and dockerfw filters on the host that it runs"
             " on: run it on the engine's own host, or record that one with `dockerfw -H"
             f" {where} inventory`"
@@ -337,25 +528,25 @@ def _engine_info(version: Json, info: Json) -> EngineInfo:
 
 
 def _refuse_other_engines(where: str, version: Json, info: Json, *, this_host: bool) -> None:
-    """Raise `Failed` for an engine whose containers this host's kernel does not filter for us."""
+    """Raise `Refused` for an engine whose containers this host's kernel does not filter for us."""
     components = [as_object(c).get("Name") for c in as_list(version.get("Components"))]
     if "BuildahVersion" in info or any("podman" in str(name).lower() for name in components):
-        raise Failed(f"it is Podman that answers at {where}: {_PODMAN_NEXT} with -H")
+        raise Refused(f"it is Podman that answers at {where}: {_PODMAN_NEXT} with -H")
     systems = {str(version.get("Os")).lower(), str(info.get("OSType")).lower()}
     if "windows" in systems:
-        raise Failed(
+        raise Refused(
             f"Docker at {where} runs Windows containers: dockerfw filters on Linux; switch"
             " Docker to Linux containers, or name another engine with -H"
         )
     options = [str(option).split(",") for option in as_list(info.get("SecurityOptions"))]
     if any("name=rootless" in option for option in options):
-        raise Failed(
+        raise Refused(
             f"Docker at {where} is rootless: its containers' packets do not pass this host's"
             " rules for forwarding, so dockerfw cannot filter them; use a rootful Docker, or"
             " filter the published ports in INPUT"
         )
     if this_host and (theirs := _other_kernel(info)):
-        raise Failed(
+        raise Refused(
             f"Docker at {where} runs on another kernel than this host ({theirs}, here"
             f" {os.uname().release}), in a virtual machine or on a remote host: run dockerfw there"
         )
@@ -390,7 +581,14 @@ def _plain_errors(where: str) -> Iterator[None]:
         yield
     # OSError is the base of what requests raises, ValueError of broken JSON; the client also
     # trips over configuration files of the user that are not what it expects.
-    except (DockerException, OSError, ValueError, TypeError, AttributeError) as error:
+    except (
+        DockerException,
+        OSError,
+        HTTPException,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
         if _timed_out(error):
             what = "takes too long to answer"
         else:
@@ -402,9 +600,19 @@ def _plain_errors(where: str) -> Iterator[None]:
 
 def _timed_out(error: BaseException | None) -> bool:
     """While it agrees on a version, the client wraps whatever goes wrong."""
-    while error is not None and not isinstance(error, Timeout):
+    while error is not None and not isinstance(error, (Timeout, TimeoutError)):
         error = error.__cause__ or error.__context__
     return error is not None
+
+
+@contextmanager
+def _leaving_out(reading: Reading, container: Container) -> Iterator[None]:
+    """An error that Docker gives for one container closes that one and serves the others."""
+    try:
+        yield
+    except APIError as error:
+        why = f"container {one_line(container.name)}, which Docker gives an error for"
+        reading.leave_out(container.id, f"{why}: {one_line(error)}")
 
 
 def _unless_gone(inspect: Callable[[str], Any], wanted: str) -> Any:

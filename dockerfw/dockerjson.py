@@ -8,9 +8,10 @@ serves the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, TypeAlias
 
@@ -42,11 +43,39 @@ class MalformedError(ValueError):
     """An answer, or a part of one, that is not what Docker's API promises."""
 
 
-class Reading:
-    """An inventory in the making, by id."""
+Left: TypeAlias = Mapping[str, frozenset[str] | None]
+"""What events told and a list may not know yet: by container the ids of the networks that it has
+left, None where it died. Docker sends these events some milliseconds (20.10: up to 100) before
+its lists show them, and the address may be in other hands by then."""
 
-    def __init__(self, foreign_ports: Mapping[str, tuple[str, ...]]) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is to be read again, by id.
+
+    ``gone`` are containers that do not run any more: nobody needs to be asked about those.
+    """
+
+    containers: frozenset[str] = frozenset()
+    networks: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
+    left: Left = field(default_factory=dict)
+
+
+class Reading:
+    """An inventory in the making, by id.
+
+    ``stale`` are containers that a list described as they were before an event that is known,
+    ``left_out`` those that are not in the inventory because nobody could tell what they are.
+    """
+
+    def __init__(
+        self, foreign_ports: Mapping[str, tuple[str, ...]], left: Left | None = None
+    ) -> None:
         self.foreign_ports = foreign_ports
+        self.left: Left = left or {}
+        self.stale: set[str] = set()
+        self.left_out: set[str] = set()
         self.networks: dict[str, Network] = {}
         self.routed_networks: set[str] = set()
         self.ingress_networks: set[str] = set()
@@ -91,11 +120,27 @@ class Reading:
 
     def take_containers(self, entries: list[Any]) -> None:
         for entry in entries:
-            with self.tolerating(f"container {_label_of(entry, 'Names')}"):
-                self._take_container(as_object(entry))
+            self._take_or_leave(entry)
+
+    def _take_or_leave(self, entry: object) -> None:
+        try:
+            self._take_container(as_object(entry))
+        except MalformedError as error:
+            what = f"container {_label_of(entry, 'Names')}, which Docker describes in a way not"
+            self.leave_out(id_of(entry), f"{what} understood: {error}")
+
+    def leave_out(self, container_id: str, what_and_why: str) -> None:
+        self.containers.pop(container_id, None)
+        self.left_out.add(container_id)
+        self.warn(f"left out {what_and_why}")
 
     def _take_container(self, entry: Json) -> None:
-        container = _container(entry, self.networks)
+        found = _container(entry, self.networks)
+        container = self._as_events_told(found, restarting=entry.get("State") == "restarting")
+        if container is not found:
+            self.stale.add(found.id)
+        if container is None:
+            return
         labels = as_labels(entry.get("Labels"))
         image_id = as_text(entry.get("ImageID") or container.image)
         places = as_object(as_object(entry.get("NetworkSettings")).get("Networks")).values()
@@ -105,6 +150,14 @@ class Reading:
         self.endpoint_ids[container.id] = ",".join(
             sorted(as_text(as_object(place).get("EndpointID")) for place in places)
         )
+
+    def _as_events_told(self, found: Container, *, restarting: bool) -> Container | None:
+        """A container that waits for its next start is listed too, without addresses."""
+        networks = self.left.get(found.id, frozenset())
+        if networks is None:
+            return found if restarting else None
+        kept = tuple(e for e in found.endpoints if e.network_id not in networks or not e.addresses)
+        return found if len(kept) == len(found.endpoints) else replace(found, endpoints=kept)
 
     def add_endpoint(self, container_id: str, endpoint: Endpoint) -> None:
         container = self.containers.get(container_id)
@@ -138,25 +191,108 @@ class Reading:
     def change(self, container_id: str, **fields: Any) -> None:
         self.containers[container_id] = replace(self.containers[container_id], **fields)
 
-    def inventory(self, engine: str) -> Inventory:
-        """In a stable order: Docker's own varies from call to call."""
-        by_name = {c.name: c.id for c in self.containers.values()}
-        containers = (
-            c if c.donor is None else replace(c, donor=self._donor(c.donor, by_name))
-            for c in self.containers.values()
-        )
-        return Inventory(
-            containers=tuple(sorted(containers, key=lambda c: (c.name, c.id))),
-            networks=tuple(sorted(self.networks.values(), key=lambda n: (n.name, n.id))),
-            engine=engine,
+
+class Known:
+    """What is known of an engine, part by part as new `Reading`s replace it.
+
+    What a new reading tells the same way stays the same object, so that who compares two
+    inventories sees at once what did not change.
+    """
+
+    def __init__(self) -> None:
+        self.containers: dict[str, Container] = {}
+        self.networks: dict[str, Network] = {}
+        self._routed: set[str] = set()
+        self._ingress: set[str] = set()
+        self._order: list[tuple[str, str]] = []
+        self._resolved: dict[str, Container] = {}
+        self._inventory = Inventory()
+        self._changed = True
+
+    def replace_all(self, reading: Reading) -> None:
+        self.merge(
+            reading,
+            containers=self.containers.keys() | reading.containers.keys(),
+            networks=self.networks.keys() | reading.networks.keys(),
         )
 
-    def _donor(self, reference: str, by_name: Mapping[str, str]) -> str:
+    def merge(
+        self, reading: Reading, *, containers: Collection[str], networks: Collection[str]
+    ) -> None:
+        """What ``reading`` has for these ids counts, and what it does not have is gone."""
+        for network_id in networks:
+            self._put_network(network_id, reading)
+        for container_id in containers:
+            self._put_container(container_id, reading.containers.get(container_id))
+
+    def begin(self, foreign_ports: Mapping[str, tuple[str, ...]], parts: Parts) -> Reading:
+        """A reading of some containers, which knows the other networks already."""
+        reading = Reading(foreign_ports, parts.left)
+        kept = self.networks.keys() - parts.networks
+        reading.networks = {i: self.networks[i] for i in kept}
+        reading.routed_networks = self._routed & kept
+        reading.ingress_networks = self._ingress & kept
+        return reading
+
+    def _put_network(self, network_id: str, reading: Reading) -> None:
+        for known, found in (
+            (self._routed, reading.routed_networks),
+            (self._ingress, reading.ingress_networks),
+        ):
+            if network_id in found:
+                known.add(network_id)
+            else:
+                known.discard(network_id)
+        new = reading.networks.get(network_id)
+        if new == self.networks.get(network_id):
+            return
+        self._changed = True
+        if new is None:
+            del self.networks[network_id]
+        else:
+            self.networks[network_id] = new
+
+    def _put_container(self, container_id: str, new: Container | None) -> None:
+        old = self.containers.get(container_id)
+        if new == old:
+            return
+        self._changed = True
+        if old is not None:
+            del self._order[bisect_left(self._order, (old.name, old.id))]
+            del self.containers[container_id]
+            self._resolved.pop(container_id, None)
+        if new is not None:
+            insort(self._order, (new.name, new.id))
+            self.containers[container_id] = new
+
+    def inventory(self, engine: str) -> Inventory:
+        """In a stable order: Docker's own varies from call to call.
+
+        The same object as last time if nothing changed.
+        """
+        if self._changed or self._inventory.engine != engine:
+            self._inventory = Inventory(
+                containers=tuple(self._shown(self.containers[i]) for _, i in self._order),
+                networks=tuple(sorted(self.networks.values(), key=lambda n: (n.name, n.id))),
+                engine=engine,
+            )
+            self._changed = False
+        return self._inventory
+
+    def _shown(self, container: Container) -> Container:
+        """With its donor's id, where Docker names the donor in another way."""
+        if container.donor is None or container.donor in self.containers:
+            return container
+        shown = replace(container, donor=self._donor(container.donor))
+        if self._resolved.get(container.id) != shown:
+            self._resolved[container.id] = shown
+        return self._resolved[container.id]
+
+    def _donor(self, reference: str) -> str:
         """A reference is an id, a name or the beginning of an id, in Docker's own order."""
-        if reference in self.containers:
-            return reference
-        if reference in by_name:
-            return by_name[reference]
+        at = bisect_left(self._order, (reference, ""))
+        if at < len(self._order) and self._order[at][0] == reference:
+            return self._order[at][1]
         found = [i for i in self.containers if reference and i.startswith(reference)]
         return found[0] if len(found) == 1 else reference
 
@@ -367,6 +503,22 @@ def _label_of(entry: object, key: str) -> str:
     names = entry.get(key)
     name = names[0] if isinstance(names, list) and names else names
     return one_line(name or entry.get("Id") or "without a name").removeprefix("/")
+
+
+def id_of(entry: object) -> str:
+    """The id of an entry that may be broken in any way, "" if it has none."""
+    found = entry.get("Id") if isinstance(entry, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def networks_of(entry: object) -> set[str]:
+    """The ids of the networks that an entry of a list of containers names."""
+    try:
+        settings = as_object(as_object(entry).get("NetworkSettings"))
+        places = as_object(settings.get("Networks")).values()
+        return {as_text(as_object(place).get("NetworkID")) for place in places} - {""}
+    except MalformedError:
+        return set()
 
 
 def one_line(value: object) -> str:
