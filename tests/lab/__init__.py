@@ -73,4 +73,15 @@ nft, against the same kernel.
 * ``docker(*arguments, check=True)`` -> its output; ``container(name, *run_options, env={},
   command=())`` -> a `Place` with ``ipv4``, ``ipv6``, ``id``; it answers on port 80 (``PORT``)
   with its name, and ``listen()`` gives it more. ``refresh()`` after a restart of the container.
+
+**Firewalld** (`firewalld.py`) is firewalld under a D-Bus of its own in a host: "1.3" is the
+machine's own; "2.3" runs in a root of its own. Start it before the engine that is to know it.
+
+    with Host() as host, Firewalld(host, "1.3") as firewalld, Engine(host, "20.10") as engine:
+        assert firewalld.knows("docker0")                 # Docker and firewalld found each other
+        firewalld.reload()                                # Docker's rules and ours are flushed
+
+* ``Firewalld(host, version="1.3", backend="nftables")``, or "iptables"; ``start()``, ``stop()``,
+  ``restart()``; ``stopped``; ``reload()``, ``complete_reload()``; ``cmd("--get-active-zones")`` is
+  ``firewall-cmd``; ``knows(interface)``; ``log()``.
 """

@@ -1,15 +1,13 @@
 """A real Docker engine in a test host, started and stopped by the test.
 
 Every engine has the usual paths (/run/docker.sock, /var/lib/docker) inside its host. "20.10" is
-the machine's own; the newer ones run in a Debian root of their own (`tests.lab.roots`), laid
-over with a layer in memory, so that the cached root never changes.
+the machine's own; the newer ones run in a Debian root of their own (`tests.lab.roots`).
 """
 
 from __future__ import annotations
 
 import io
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +23,7 @@ from tests.lab.guard import LabError
 from tests.lab.host import Host
 from tests.lab.place import Place
 from tests.lab.process import Namespaces
-from tests.lab.roots import SUITES, root
+from tests.lab.roots import ENGINES, busybox, enter
 from tests.lab.wait import Closable, becomes_true, until
 
 Version: TypeAlias = Literal["20.10", "26.1", "28.5"]
@@ -37,42 +35,13 @@ _SERVE = "mkdir -p /www; hostname >/www/index.html; exec httpd -f -p ${PORT:-80}
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 30
 
-# A root of its own for a newer engine: the cached folder with a layer on top, entered for good.
-# pivot_root and not chroot: `docker import` fails in a chroot.
-_ENTER_ROOT = """
-set -e
-base=/run/lab/root
-mkdir -p $base $base.upper $base.work
-mount -t overlay -o "lowerdir=$1,upperdir=$base.upper,workdir=$base.work" overlay $base
-for folder in proc sys dev run var/lib/docker; do
-    mkdir -p $base/$folder
-    mount --rbind /$folder $base/$folder
-done
-mkdir -p $base/etc/docker $base/.old
-cd $base
-pivot_root . .old
-cd /
-/.old$2 umount -l /.old
-echo $$
-exec sleep infinity
-"""
-
-
-def _busybox() -> Path:
-    """The machine's static busybox: it runs in any root."""
-    busybox = shutil.which("busybox", path="/usr/bin:/bin:/usr/local/bin")
-    if busybox is None:
-        msg = "no busybox on this machine: install the package busybox-static"
-        raise LabError(msg)
-    return Path(busybox).resolve()
-
 
 def image() -> bytes:
     """A tar of the one image that the lab knows: a static busybox."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         entry = tarfile.TarInfo("bin/busybox")
-        program = _busybox().read_bytes()
+        program = busybox().read_bytes()
         entry.size, entry.mode = len(program), 0o755
         tar.addfile(entry, io.BytesIO(program))
         for applet in _APPLETS:
@@ -139,29 +108,14 @@ class Engine(Closable):
     # --- where it runs -------------------------------------------------------------------------
 
     def _enter_root(self) -> Namespaces:
-        suite = SUITES.get(self.version)
-        if suite is None:
+        name = ENGINES.get(self.version)
+        if name is None:
             return self.host.namespaces
-        script = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER_ROOT]
-        keeper = self.host.start(
-            [*script, "sh", str(root(suite)), str(_busybox())],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._keeper = keeper
-        assert keeper.stdout is not None
-        assert keeper.stderr is not None
-        line = keeper.stdout.readline()
-        if not line.strip().isdigit():
-            msg = f"the root of engine {self.version} cannot be entered:\n{keeper.stderr.read()}"
-            raise LabError(msg)
-        mount = str(self.host.path(f"/proc/{line.strip()}/ns/mnt"))
-        host = self.host.namespaces
-        inside = Namespaces(mount, host.network, host.process)
+        self._keeper, inside = enter(self.host, name)
         if self.host.legacy:
-            for name in ("iptables", "ip6tables"):
-                argv = ["update-alternatives", "--set", name, f"/usr/sbin/{name}-legacy"]
-                process.run(inside.enter(argv))
+            for program in ("iptables", "ip6tables"):
+                legacy = f"/usr/sbin/{program}-legacy"
+                process.run(inside.enter(["update-alternatives", "--set", program, legacy]))
         return inside
 
     def run(

@@ -1,22 +1,63 @@
-"""Debian roots with newer engines, made once and kept in a cache folder.
+"""Debian roots with newer engines or a newer firewalld, made once and kept in a cache folder.
 
 ``/var/cache/dockerfw-lab``, or where DOCKERFW_LAB_CACHE says. Downloads packages from the mirror
-that the machine's own apt is configured with; touches nothing outside the cache folder.
+that the machine's own apt is configured with; touches nothing outside the cache folder. A host
+enters a root with a layer in memory on top, so that the cached root never changes.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 from tests.lab import process
 from tests.lab.guard import LabError
+from tests.lab.host import Host
+from tests.lab.process import Namespaces
 
-SUITES = {"26.1": "trixie", "28.5": "forky"}
-_PACKAGES = "docker.io,docker-cli,iptables,nftables,ipset,iproute2"
+ENGINES = {"26.1": "trixie", "28.5": "forky"}
+FIREWALLDS = {"2.3": "trixie-firewalld"}
+"""By version: the name of the root, which begins with the Debian release that it is."""
+
+_ENGINE = "docker.io,docker-cli,iptables,nftables,ipset,iproute2"
+# What a host has that runs systemd, Docker, dockerfw, and whatever else writes rules at boot.
+_BOOT = (
+    "systemd,systemd-sysv,mount,dbus,procps,iproute2,docker.io,iptables,nftables,ipset,"
+    "firewalld,ufw,busybox-static,"
+    "python3,python3-venv,python3-setuptools,python3-wheel,"
+    "python3-click,python3-docker,python3-prometheus-client,python3-dnspython"
+)
+_PACKAGES = {
+    "trixie": _ENGINE,
+    "forky": _ENGINE,
+    "trixie-firewalld": "firewalld,iptables,nftables,ipset",
+    "bookworm-boot": _BOOT,
+    "trixie-boot": f"{_BOOT},docker-cli",
+}
 _KEYRING = "usr/share/keyrings/debian-archive-keyring.gpg"
+
+# A root is entered for good: the cached folder with a layer on top, in the host's memory.
+# pivot_root and not chroot: `docker import` fails in a chroot.
+_ENTER = """
+set -e
+base=/run/lab/roots/$3
+mkdir -p $base $base.upper $base.work
+mount -t overlay -o "lowerdir=$1,upperdir=$base.upper,workdir=$base.work" overlay $base
+for folder in proc sys dev run var/lib/docker; do
+    mkdir -p $base/$folder
+    mount --rbind /$folder $base/$folder
+done
+mkdir -p $base/etc/docker $base/.old
+cd $base
+pivot_root . .old
+cd /
+/.old$2 umount -l /.old
+echo $$
+exec sleep infinity
+"""
 
 
 def cache() -> Path:
@@ -33,7 +74,8 @@ def _mirror() -> str:
     raise LabError(msg)
 
 
-def _make(suite: str, target: Path) -> None:
+def _make(name: str, target: Path) -> None:
+    suite = name.partition("-")[0]
     options = []
     if suite == "forky":
         # Its signing keys are younger than the machine's keyring; trixie brings them along.
@@ -46,7 +88,7 @@ def _make(suite: str, target: Path) -> None:
             "mmdebstrap",
             "--quiet",
             "--variant=apt",
-            f"--include={_PACKAGES}",
+            f"--include={_PACKAGES[name]}",
             *options,
             suite,
             str(target),
@@ -57,20 +99,50 @@ def _make(suite: str, target: Path) -> None:
     )
 
 
-def root(suite: str) -> Path:
-    """The folder with this Debian release and its engine; made now if need be (a minute)."""
-    ready = cache() / suite
+def root(name: str) -> Path:
+    """The folder with this Debian root; made now if need be (a minute)."""
+    ready = cache() / name
     if ready.is_dir():
         return ready
-    if suite == "forky":
+    if name == "forky":
         root("trixie")
     cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / f".{suite}.lock").open("w") as lock:
+    with (cache() / f".{name}.lock").open("w") as lock:
         flock(lock, LOCK_EX)
         if ready.is_dir():
             return ready
-        unfinished = cache() / f".{suite}.unfinished"
+        unfinished = cache() / f".{name}.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        _make(suite, unfinished)
+        _make(name, unfinished)
         unfinished.rename(ready)
     return ready
+
+
+def busybox() -> Path:
+    """The machine's static busybox: it runs in any root."""
+    found = shutil.which("busybox", path="/usr/bin:/bin:/usr/local/bin")
+    if found is None:
+        msg = "no busybox on this machine: install the package busybox-static"
+        raise LabError(msg)
+    return Path(found).resolve()
+
+
+def enter(host: Host, name: str) -> tuple[subprocess.Popen[str], Namespaces]:
+    """A mount namespace of the host with this root as its root; its /run is the host's.
+
+    The process keeps it and ends with the host. Each root can be entered once in a host.
+    """
+    script = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER]
+    keeper = host.start(
+        [*script, "sh", str(root(name)), str(busybox()), name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert keeper.stdout is not None
+    assert keeper.stderr is not None
+    line = keeper.stdout.readline()
+    if not line.strip().isdigit():
+        msg = f"the root {name} cannot be entered:\n{keeper.stderr.read()}"
+        raise LabError(msg)
+    mount = str(host.path(f"/proc/{line.strip()}/ns/mnt"))
+    return keeper, Namespaces(mount, host.namespaces.network, host.namespaces.process)

@@ -1,0 +1,476 @@
+"""What the kernel tells of its own accord: rules were changed, links changed, files were replaced.
+
+`KernelNotices` hears netlink, `FileNotices` hears inotify; both give descriptors for a selector
+and a `read` that never blocks. A notice says that something was written, not that its meaning
+changed: whoever hears it looks and compares. Never changes anything, and starts no process.
+
+Not announced by any kernel, so to be polled: whatever ipset and iptables-legacy write.
+
+Listen first, then read the state once: then nothing falls in between.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import errno
+import os
+import re
+import socket
+import struct
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from dockerfw.errors import Failed
+
+# linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h, linux/rtnetlink.h
+_NETLINK_ROUTE, _NETLINK_NETFILTER = 0, 12
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
+_GROUP_LINKS, _GROUP_NFTABLES = 1, 7
+_ERROR, _DONE = 2, 3
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_NEWGEN, _GETGEN = 0x0A0F, 0x0A10
+_GEN_PROC_NAME = 3
+_LINK_NAME, _LINK_MASTER = 3, 10
+_REQUEST, _DUMP = 0x1, 0x300
+
+_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+_ATTRIBUTE = struct.Struct("=HH")  # length, type
+_NETFILTER = struct.Struct("=BBH")  # family, version, resource
+_INTERFACE = struct.Struct("=BxHiII")  # family, type, index, flags, what changed
+_ERRNO = struct.Struct("=i")
+_ATTRIBUTE_TYPE = 0x3FFF
+_ORDER = sys.byteorder
+
+_SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
+_BUFFER = 8 * 1024 * 1024
+_DATAGRAM = 1 << 16
+_UNPRINTABLE = re.compile(r"[^A-Za-z0-9 _.:/@+-]")
+
+_Message: TypeAlias = tuple[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """What was announced since the last read.
+
+    rules    nf_tables were changed (iptables-nft among them), or notices were lost
+    links    an interface appeared, vanished, or changed its name or its master (the bridge that it
+             is a port of), or notices were lost
+    writers  who changed rules, as the kernel calls the process: at most 15 characters
+             (``iptables-restor``, ``nft``, ``firewalld``), fit for a log line
+    """
+
+    rules: bool = False
+    links: bool = False
+    writers: frozenset[str] = frozenset()
+
+
+class KernelNotices:
+    """Notices of the network namespace that it is made in; raises `Failed` without the right to.
+
+    ``rules_announced`` is False where this kernel has no nf_tables: then `Noticed.rules` stays
+    False, whatever iptables-legacy does. Needs CAP_NET_ADMIN.
+    """
+
+    def __init__(self) -> None:
+        try:
+            with ExitStack() as opened:
+                self._links = opened.enter_context(_joined(_NETLINK_ROUTE, _GROUP_LINKS))
+                self._rules = _rules_socket()
+                if self._rules is not None:
+                    opened.enter_context(self._rules)
+                self._asker = opened.enter_context(_asking(_NETLINK_ROUTE))
+                self._known = _masters(self._asker)
+                self._opened = opened.pop_all()
+        except OSError as error:
+            raise Failed(
+                f"the kernel's notices of rules and interfaces cannot be had ({error.strerror}): "
+                "run dockerfw as root, or with CAP_NET_ADMIN"
+            ) from None
+        self.rules_announced = self._rules is not None
+
+    def filenos(self) -> tuple[int, ...]:
+        """The descriptors to watch for something to read."""
+        return tuple(one.fileno() for one in (self._rules, self._links) if one is not None)
+
+    def read(self) -> Noticed:
+        """All that came since the last call. Never blocks."""
+        rules, writers = self._read_rules()
+        return Noticed(rules, self._read_links(), writers)
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def _read_rules(self) -> tuple[bool, frozenset[str]]:
+        if self._rules is None:
+            return False, frozenset()
+        messages, lost = _drain(self._rules)
+        commits = [body for kind, body in messages if kind == _NEWGEN]
+        names = (_attributes(body[_NETFILTER.size :]).get(_GEN_PROC_NAME) for body in commits)
+        writers = frozenset(_printable(name) for name in names if name)
+        return bool(commits) or lost, writers
+
+    def _read_links(self) -> bool:
+        messages, lost = _drain(self._links)
+        # All are learned: a bridge that came and went within one read is told too.
+        changes = [_learn(self._known, kind, body) for kind, body in messages]
+        if lost:
+            # Even if that fails: it was said that something changed.
+            with suppress(OSError):
+                self._known = _masters(self._asker)
+        return lost or any(changes)
+
+
+def _joined(protocol: int, group: int) -> socket.socket:
+    """A netlink socket that hears this group."""
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    with ExitStack() as opened:
+        listener = opened.enter_context(socket.socket(socket.AF_NETLINK, kind, protocol))
+        _enlarge(listener)
+        if protocol == _NETLINK_NETFILTER:
+            _hear_commits_only(listener)
+        # Without an address of its own it would count as the kernel, which is not told.
+        listener.bind((0, 0))
+        listener.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        opened.pop_all()
+    return listener
+
+
+def _enlarge(listener: socket.socket) -> None:
+    """The usual buffer is full after one large commit."""
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+    except PermissionError:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+
+
+def _hear_commits_only(listener: socket.socket) -> None:
+    """Let only datagrams that begin with NEWGEN into the buffer: it closes each commit, and comes
+    in a datagram of its own (net/netfilter/nf_tables_api.c, nf_tables_gen_notify). So a commit of
+    50,000 elements wakes us up once, and cannot fill the buffer.
+    """
+    # Classic BPF loads in network byte order what netlink writes in the host's.
+    wanted = struct.unpack("!H", struct.pack("=H", _NEWGEN))[0]
+    program = array.array(
+        "B",
+        b"".join(
+            struct.pack("=HBBI", *one)
+            for one in (
+                (0x28, 0, 0, 4),  # load the half word at 4: the message's type
+                (0x15, 0, 1, wanted),  # unless it is NEWGEN, skip one
+                (0x06, 0, 0, 0xFFFFFFFF),  # keep all of it
+                (0x06, 0, 0, 0),  # drop it
+            )
+        ),
+    )
+    address, length = program.buffer_info()
+    listener.setsockopt(
+        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", length // 8, address)
+    )
+
+
+def _rules_socket() -> socket.socket | None:
+    """None where the kernel has no nf_tables."""
+    try:
+        announced = _has_nf_tables()
+    except OSError as error:
+        if error.errno != errno.EPROTONOSUPPORT:
+            raise
+        announced = False
+    return _joined(_NETLINK_NETFILTER, _GROUP_NFTABLES) if announced else None
+
+
+def _has_nf_tables() -> bool:
+    """Ask for the generation of the rules. To join proves nothing: ipset alone brings the
+    protocol, and whoever joins a group that nobody speaks to is not refused.
+    """
+    with _asking(_NETLINK_NETFILTER) as asker:
+        question = _NETFILTER.pack(socket.AF_UNSPEC, 0, 0)
+        asker.send(_HEADER.pack(_HEADER.size + len(question), _GETGEN, _REQUEST, 1, 0) + question)
+        kind, body = next(_messages(asker.recv(_DATAGRAM)))
+    if kind == _ERROR and -_ERRNO.unpack_from(body)[0] == errno.EPERM:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    return kind == _NEWGEN
+
+
+def _asking(protocol: int) -> socket.socket:
+    """A socket for questions; the kernel answers before ``send`` returns."""
+    asker = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    asker.settimeout(5)
+    return asker
+
+
+def _masters(asker: socket.socket) -> dict[int, tuple[str, int]]:
+    """Every link: index -> its name and the index of its master (0: none)."""
+    known: dict[int, tuple[str, int]] = {}
+    question = _INTERFACE.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    length = _HEADER.size + len(question)
+    asker.send(_HEADER.pack(length, _GETLINK, _REQUEST | _DUMP, 1, 0) + question)
+    while True:
+        for kind, body in _messages(asker.recv(_DATAGRAM)):
+            if kind == _DONE:
+                return known
+            if kind == _ERROR:
+                raise OSError(errno.EIO, "the interfaces are not listed")
+            _learn(known, kind, body)
+
+
+def _learn(known: dict[int, tuple[str, int]], kind: int, body: bytes) -> bool:
+    """Take one message about a link into account; whether it is as it was not before."""
+    if kind not in (_NEWLINK, _DELLINK) or len(body) < _INTERFACE.size:
+        return False
+    family, _, index, _, _ = _INTERFACE.unpack_from(body)
+    # A bridge tells about its ports in its own family too, where a port that leaves is "deleted".
+    # The same follows in the general family.
+    if family != socket.AF_UNSPEC:
+        return False
+    if kind == _DELLINK:
+        return known.pop(index, None) is not None
+    attributes = _attributes(body[_INTERFACE.size :])
+    name = attributes.get(_LINK_NAME)
+    if name is None:
+        return False
+    now = (name.decode(errors="replace"), int.from_bytes(attributes.get(_LINK_MASTER, b""), _ORDER))
+    changed = known.get(index) != now
+    known[index] = now
+    return changed
+
+
+def _drain(listener: socket.socket) -> tuple[list[_Message], bool]:
+    """All messages that wait, and whether some were lost before we came to read them."""
+    messages: list[_Message] = []
+    lost = False
+    while (datagram := _next(listener)) is not None:
+        messages += _messages(datagram)
+        lost = lost or not datagram
+    return messages, lost
+
+
+def _next(listener: socket.socket) -> bytes | None:
+    """A datagram; empty: some were lost here; None: there is no more."""
+    try:
+        return listener.recv(_DATAGRAM)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno != errno.ENOBUFS:
+            raise
+        return b""
+
+
+def _messages(datagram: bytes) -> Iterator[_Message]:
+    """(type, what follows the header) of each message of a datagram."""
+    while len(datagram) >= _HEADER.size:
+        length, kind, _, _, _ = _HEADER.unpack_from(datagram)
+        if length < _HEADER.size:
+            return
+        yield kind, datagram[_HEADER.size : length]
+        datagram = datagram[_aligned(length) :]
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    """Attributes by type; of those that come twice the last."""
+    found: dict[int, bytes] = {}
+    while len(data) >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        if length < _ATTRIBUTE.size:
+            break
+        found[kind & _ATTRIBUTE_TYPE] = data[_ATTRIBUTE.size : length]
+        data = data[_aligned(length) :]
+    return found
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
+
+
+def _printable(name: bytes) -> str:
+    """A process may call itself anything."""
+    return _UNPRINTABLE.sub("_", name.partition(b"\0")[0].decode(errors="replace"))
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+# sys/inotify.h
+_CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x8, 0x40, 0x80, 0x100, 0x200
+_DELETE_SELF, _MOVE_SELF, _OVERFLOW, _IGNORED = 0x400, 0x800, 0x4000, 0x8000
+_ONLY_FOLDERS, _IS_FOLDER = 0x1000000, 0x40000000
+_FOLDER_GONE = _DELETE_SELF | _MOVE_SELF | _IGNORED
+_WATCHED = (
+    _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
+    | _DELETE_SELF | _MOVE_SELF | _ONLY_FOLDERS
+)  # fmt: skip
+_EVENT = struct.Struct("=iIII")  # watch, mask, cookie, length of the name
+
+_MOST_LINKS = 40  # as the kernel's own limit
+_TRIES = 20
+
+_Stamp: TypeAlias = "tuple[int, int, int, int] | None"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """A folder that is watched: for each name in it that matters, the paths that it is part of."""
+
+    folder: Path
+    names: dict[str, set[Path]] = field(default_factory=dict)
+
+
+class FileNotices:
+    """Tells which of some files were closed after writing, renamed into place or taken away.
+
+    A path is followed as the kernel walks it: where it, or a folder in it, is a symbolic link,
+    both the link (pointed elsewhere) and what it points to (rewritten, replaced) are watched. What
+    is watched is always the folder, so a file may be replaced any number of times, and need not
+    exist yet, nor its folder: then the nearest folder that does is watched until it appears.
+    Not noticed: a folder that is moved together with the one above it, a write through a mapping
+    or another hard link, and what another machine does on a network file system.
+
+    Raises `Failed` when the kernel has no inotify to give.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = int(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        if self._descriptor < 0:
+            raise Failed(
+                f"files cannot be watched ({os.strerror(ctypes.get_errno())}): see the kernel's "
+                "settings fs.inotify and the limit of open files"
+            )
+        self._watches: dict[int, _Watch] = {}
+        self._stamps: dict[Path, _Stamp] = {}
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def watch(self, paths: Collection[Path]) -> frozenset[Path]:
+        """From now on these and no others; read the files afterwards. Those that were watched
+        before lose no notice.
+
+        Gives those that cannot be watched (a folder that may not be read, the kernel's limit
+        ``fs.inotify.max_user_watches``): they have to be looked at now and then.
+        """
+        known = self._stamps
+        self._stamps = dict.fromkeys(paths)
+        unwatched = self._arm()
+        self._stamps = {path: known[path] if path in known else _stamp(path) for path in paths}
+        return unwatched
+
+    def read(self) -> frozenset[Path]:
+        """Those that changed since the last call, as they were given. Never blocks."""
+        changed: set[Path] = set()
+        suspect: set[Path] = set()
+        for number, mask, name in self._events():
+            if mask & _OVERFLOW:
+                changed |= self._stamps.keys()
+            elif (watch := self._watches.get(number)) is not None:
+                if mask & _FOLDER_GONE:
+                    suspect |= set().union(*watch.names.values())
+                elif mask & _IS_FOLDER or (mask & _CREATE and _target(watch.folder / name)):
+                    suspect |= watch.names.get(name, set())
+                elif not mask & _CREATE:
+                    changed |= watch.names.get(name, set())
+        if changed or suspect:
+            self._arm()
+        # A folder of the way appeared or vanished: the file may be there, or gone, or not.
+        changed |= {path for path in suspect if self._stamps[path] != _stamp(path)}
+        self._stamps |= {path: _stamp(path) for path in changed}
+        return frozenset(changed)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _events(self) -> Iterator[tuple[int, int, str]]:
+        """(watch, mask, name in that folder) of all that waits."""
+        with suppress(BlockingIOError):
+            while True:
+                data = os.read(self._descriptor, _DATAGRAM)
+                while data:
+                    number, mask, _, length = _EVENT.unpack_from(data)
+                    end = _EVENT.size + length
+                    yield number, mask, os.fsdecode(data[_EVENT.size : end].rstrip(b"\0"))
+                    data = data[end:]
+
+    def _arm(self) -> frozenset[Path]:
+        """Watch what the paths are made of now; gives those for which that cannot be done."""
+        walked: dict[Path, dict[str, set[Path]]] = {}
+        watches: dict[int, _Watch] = {}
+        unwatched: set[Path] = set()
+        for _ in range(_TRIES):
+            before, walked = walked, _walks(self._stamps)
+            # What appeared after the first walk, and before its folder was watched, is found by
+            # the second.
+            if walked == before:
+                break
+            watches, unwatched = {}, set()
+            for folder, names in walked.items():
+                number = self._add(folder)
+                if number is None:
+                    unwatched |= set().union(*names.values())
+                    continue
+                watch = watches.setdefault(number, _Watch(folder))
+                for name, paths in names.items():
+                    watch.names.setdefault(name, set()).update(paths)
+        for number in self._watches.keys() - watches.keys():
+            # The kernel has forgotten it already if the folder is gone.
+            _libc.inotify_rm_watch(self._descriptor, number)
+        self._watches = watches
+        return frozenset(unwatched)
+
+    def _add(self, folder: Path) -> int | None:
+        """The watch of this folder, the same as before if there is one; None: not to be had."""
+        number = int(_libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _WATCHED))
+        return number if number >= 0 else None
+
+
+def _walks(paths: Collection[Path]) -> dict[Path, dict[str, set[Path]]]:
+    """Folder -> name in it -> the paths that depend on that name."""
+    walked: dict[Path, dict[str, set[Path]]] = {}
+    for path in paths:
+        for folder, name in _walk(path):
+            walked.setdefault(folder, {}).setdefault(name, set()).add(path)
+    return walked
+
+
+def _walk(path: Path) -> Iterator[tuple[Path, str]]:
+    """The names (each with its folder) whose change makes the path another file: every symbolic
+    link on the way, and the file itself, or the first name that is missing.
+    """
+    names = list(reversed(path.absolute().parts[1:]))
+    folder, links = Path("/"), 0
+    while names and links < _MOST_LINKS:
+        name = names.pop()
+        here = folder.parent if name == ".." else folder / name
+        target = _target(here)
+        if target is not None:
+            yield folder, name
+            links += 1
+            folder = Path("/") if target.is_absolute() else folder
+            names += reversed([part for part in target.parts if part != "/"])
+        elif names and here.is_dir():
+            folder = here
+        else:
+            yield folder, name
+            return
+
+
+def _target(path: Path) -> Path | None:
+    """Where a symbolic link points to; None: it is none, or there is nothing."""
+    try:
+        return path.readlink()
+    except OSError:
+        return None
+
+
+def _stamp(path: Path) -> _Stamp:
+    """What tells a file from another one in its place; None: there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
