@@ -6,12 +6,13 @@ import json
 import os
 import select
 import sys
+import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 
-from dockerfw import __version__, diff, inventoryfile, operations, schema
+from dockerfw import __version__, advice, diff, inventoryfile, operations, schema
 from dockerfw.docker import Docker
 from dockerfw.errors import DockerfwError, Failed, PolicyError, UsageError
 from dockerfw.inventory import Inventory
@@ -130,7 +131,7 @@ def check(config: Path, inventory_path: Path | None, as_json: bool, quiet: bool)
     """Validate the policy; with --inventory its expectations as well."""
     text = collect(config, for_kernel=False)
     policy = text.parse()
-    warnings = (*text.warnings, *policy.warnings)
+    warnings = (*text.warnings, *policy.warnings, *advice.ended(policy, time.time()))
     if inventory_path is not None:
         judged = operations.judge(text, _read_inventory(inventory_path), RECORDED)
         warnings = judged.warnings
@@ -146,6 +147,25 @@ def check(config: Path, inventory_path: Path | None, as_json: bool, quiet: bool)
 
 def _count(things: tuple[object, ...], one: str, many: str | None = None) -> str:
     return f"{len(things)} {one if len(things) == 1 else many or one + 's'}"
+
+
+# --- daemon --------------------------------------------------------------------------------------
+
+
+@cli.command()
+@_docker_host
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="One line a change, for people or for programs.",
+)
+def daemon(docker_host: str | None, log_format: Literal["text", "json"]) -> int:
+    """Keep the policy in force true while containers come and go; heal what others undo."""
+    from dockerfw import daemon as running  # noqa: PLC0415 - no other command needs its parts
+
+    return running.run(docker_host, log_format)
 
 
 # --- plan and apply ------------------------------------------------------------------------------
@@ -180,6 +200,7 @@ def plan(
 
 def _judged_from_file(text: PolicyText, inventory: Inventory) -> Judged:
     """A plan against an empty kernel."""
+    text = operations.with_names(State(), text)
     judged = operations.judge(text, inventory, RECORDED)
     return operations.against_nothing(judged)
 
@@ -200,6 +221,7 @@ def _changes(judged: Judged) -> diff.Diff:
         judged.inventory,
         before_installed=operations.stands(seen.live),
         live_tables=seen.live.tables,
+        host_names=judged.text.names,
     )
 
 
@@ -211,6 +233,7 @@ def _plan_document(judged: Judged, changes: diff.Diff) -> dict[str, Any]:
         "changes": changes.to_json(),
         "notes": list(plan_.notes),
         "warnings": [*judged.warnings, *judged.unenforced],
+        "hints": list(judged.hints),
         "steps": [{"tool": s.tool, "family": s.family, "why": s.why} for s in plan_.steps],
     }
 
@@ -220,6 +243,7 @@ def _print_plan(judged: Judged, changes: diff.Diff, *, verbose: bool) -> None:
     if judged.policy.mode == "observe":
         click.echo("OBSERVING: judged and counted, nothing is dropped")
     _warn((*judged.warnings, *judged.unenforced))
+    _hint(judged)
     _print_notes(plan_)
     if plan_.in_sync:
         click.echo("In sync: nothing to change.")
@@ -231,6 +255,11 @@ def _print_plan(judged: Judged, changes: diff.Diff, *, verbose: bool) -> None:
             family = f" (IPv{step.family})" if step.family else ""
             click.echo(f"\n# {step.tool}{family}: {step.why}")
             click.echo(step.text.rstrip("\n"))
+
+
+def _hint(judged: Judged) -> None:
+    for hint in judged.hints:
+        _to_stderr(f"hint: {hint}")
 
 
 def _print_notes(plan_: Plan) -> None:
@@ -317,6 +346,7 @@ def _print_applied(judged: Judged, changes: diff.Diff, steps: int) -> None:
     if observing:
         click.echo("OBSERVING: judged and counted, nothing is dropped")
     _warn((*judged.warnings, *judged.unenforced))
+    _hint(judged)
     _print_notes(_plan_of(judged))
     if not steps:
         click.echo("In sync: nothing to change.")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dockerfw import advice, explain, jumps, plan as planning, status
+from dockerfw import advice, explain, jumps, plan as planning, resolve, status
 from dockerfw.compile import compile_ruleset
 from dockerfw.docker import Docker
 from dockerfw.errors import DockerfwError, Failed, PolicyError
@@ -54,13 +54,9 @@ class Session:
 
     def inventory(self, policy: Policy) -> Inventory:
         """What runs now. Images are looked at only for policies that ask for them."""
-        kinds = {s.kind for s in _selectors(policy)}
+        needs = needs_of(policy)
         docker = Docker.connect(self.docker_host)
-        found = docker.read_inventory(
-            {},
-            need_images="image" in kinds,
-            need_labels=bool(kinds & {"label", "compose", "service"}),
-        )
+        found = docker.read_inventory({}, need_images=needs.images, need_labels=needs.labels)
         docker.close()
         for warning in docker.warnings:
             self.say(f"warning: {warning}")
@@ -78,6 +74,20 @@ class Judged:
     warnings: tuple[str, ...]
     unenforced: tuple[str, ...]
     observation: Observation | None = None
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a policy asks of each container beyond what Docker's lists say."""
+
+    images: bool
+    labels: bool
+
+
+def needs_of(policy: Policy) -> Needs:
+    kinds = {s.kind for s in _selectors(policy)}
+    return Needs("image" in kinds, bool(kinds & {"label", "compose", "service"}))
 
 
 def _selectors(policy: Policy) -> list[Selector]:
@@ -89,18 +99,36 @@ def _selectors(policy: Policy) -> list[Selector]:
     ]
 
 
+def with_names(state: State, text: PolicyText) -> PolicyText:
+    """A policy with what its names stand for now; takes `resolve.IN_ALL` seconds at the most.
+
+    A name that fails stands for what it did in the policy in force.
+    """
+    origins = text.parse().host_names()
+    if not origins:
+        return text
+    try:
+        in_force = state.policy_in_force()
+    except (DockerfwError, OSError):
+        in_force = None
+    found = resolve.resolve(origins, in_force.names if in_force else {})
+    return replace(text, names=found.names, warnings=(*text.warnings, *found.warnings(origins)))
+
+
 def judge(text: PolicyText, inventory: Inventory, facts: HostFacts) -> Judged:
     """Parse, check the expectations, collect the warnings. Raises `PolicyError`."""
     policy = text.parse()
+    now = time.time()
     inventory = with_foreign_ports(inventory, facts)
-    broken = explain.broken_expectations(policy, inventory, facts)
+    broken = explain.broken_expectations(policy.without_ended(now), inventory, facts)
     if broken.errors:
         raise PolicyError(broken.errors)
     warnings = (
         *text.warnings,
         *policy.warnings,
         *broken.warnings,
-        *advice.advise(policy, inventory, facts),
+        *advice.ended(policy, now),
+        *advice.advise(policy.without_ended(now), inventory, facts),
     )
     unenforced = advice.unenforced(policy, inventory, facts)
     return Judged(text, policy, inventory, facts, warnings, unenforced)
@@ -109,6 +137,7 @@ def judge(text: PolicyText, inventory: Inventory, facts: HostFacts) -> Judged:
 def look(session: Session, text: PolicyText) -> Judged:
     """Everything that ``plan`` and ``apply`` show, with nothing written."""
     session.require_root()
+    text = with_names(session.state, text)
     policy = text.parse()
     facts = kernel_facts.read(session.runner)
     judged = judge(text, session.inventory(policy), facts)
@@ -120,7 +149,10 @@ def look(session: Session, text: PolicyText) -> Judged:
             f"iptables-{facts.flavour}: flush the others when nothing else needs them"
         )
         warnings += (stale,)
-    return replace(judged, observation=observation, warnings=warnings)
+    hints = advice.hints(judged.inventory, facts)
+    if not session.state.daemon_alive():
+        hints += advice.ended_early(policy, time.time())
+    return replace(judged, observation=observation, warnings=warnings, hints=hints)
 
 
 def _bypasses(session: Session, seen: Observation) -> Iterator[str]:
@@ -237,8 +269,13 @@ def boot(session: Session) -> str:
     facts = kernel_facts.read(session.runner, prefer=_last_flavour(session))
     if session.reconciler.installed(facts):
         return "the chains stand already: nothing changed"
-    session.reconciler.commit(policy, without_addresses(session.state.last_seen()), facts)
+    install_closed(session, policy, facts)
     return why or "closed by the policy in force, until Docker and the next apply say more"
+
+
+def install_closed(session: Session, policy: Policy, facts: HostFacts) -> None:
+    """The policy for what was last seen of Docker, less what need not be true any more."""
+    session.reconciler.commit(policy, without_addresses(session.state.last_seen()), facts)
 
 
 def without_addresses(inventory: Inventory) -> Inventory:
@@ -307,7 +344,8 @@ def confirm(session: Session) -> None:
 def against_nothing(judged: Judged) -> Judged:
     """A plan for a host on which nothing of ours stands yet."""
     empty = KernelState({f: TablesState(f) for f in judged.facts.families}, {}, None)
-    ruleset = compile_ruleset(judged.policy, judged.inventory, judged.facts)
+    policy = judged.policy.without_ended(time.time())
+    ruleset = compile_ruleset(policy, judged.inventory, judged.facts)
     steps = planning.plan(empty, ruleset, judged.facts, seal.updates(None, ruleset.seal))
     return replace(judged, observation=Observation(judged.facts, ruleset, empty, steps))
 
@@ -327,7 +365,7 @@ def explain_now(
     else:
         facts = RECORDED
     if config is not None:
-        policy = collect(config, for_kernel=False).parse()
+        policy = with_names(session.state, collect(config, for_kernel=False)).parse()
     else:
         policy, _, why = policy_in_force(session)
         if why:
@@ -335,6 +373,7 @@ def explain_now(
     if inventory is None:
         inventory = session.inventory(policy)
     inventory = with_foreign_ports(inventory, facts)
+    policy = policy.without_ended(time.time())
     return explain.explain(policy, inventory, facts, source, target, facts.addresses)
 
 
@@ -368,7 +407,14 @@ def read_status(session: Session) -> status.Status:
         seal=_seal_state(seen),
         flavour=facts.flavour,
         engine=inventory.engine,
-        warnings=advice.lost_without_seal(facts),
+        warnings=(
+            *advice.docker_rules_gone(inventory, facts),
+            *advice.lost_without_seal(facts),
+            *advice.ended(policy, time.time()),
+            *advice.nameless(policy),
+        ),
+        first_packet=_first_packet(seen),
+        first_packet_step=advice.proxy_next_step(facts),
         lockdown=session.state.locked_down(),
     )
     counters = ipset.counters(session.runner, status.counted_sets(seen.ruleset))
@@ -384,6 +430,16 @@ def _differs(applied: Applied | None, text: PolicyText | None) -> bool:
     except DockerfwError:
         return True
     return now != text
+
+
+def _first_packet(seen: Observation) -> status.FirstPacketState:
+    """What stands, not what could: a seal that is missing closes nothing."""
+    can = seen.facts.proxy.first_packet
+    if can == "closed":
+        if not seal.closes_proxies(seen.live.seal, seen.ruleset.seal):
+            return "open"
+        return "observed" if seen.ruleset.seal.observe else "closed"
+    return "no proxy" if can == "no proxy" else "open"
 
 
 def _seal_state(seen: Observation) -> status.SealState:

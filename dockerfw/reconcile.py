@@ -6,6 +6,7 @@ It never decides what the policy means, and never talks to Docker.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -60,8 +61,11 @@ class Reconciler:
         """Compile for what runs now, read what stands now, plan. Writes nothing."""
         facts = facts or kernel_facts.read(self.runner)
         inventory = with_foreign_ports(inventory, facts)
-        ruleset = compile_ruleset(policy, inventory, facts)
-        live = self.read(facts, ruleset)
+        ruleset = compile_ruleset(policy.without_ended(time.time()), inventory, facts)
+        return self.compare(ruleset, facts, self.read(facts, ruleset))
+
+    def compare(self, ruleset: Ruleset, facts: HostFacts, live: KernelState) -> Observation:
+        """Plan the way from a state that was read to a ruleset. Reads and writes nothing."""
         sealing = seal.updates(live.seal, ruleset.seal) if facts.nf_tables else SealUpdate()
         return Observation(facts, ruleset, live, planning.plan(live, ruleset, facts, sealing))
 
@@ -69,12 +73,22 @@ class Reconciler:
         """The live state; list sets that hold as many entries as they should are not dumped."""
         sets = ruleset.sets if ruleset else ()
         frozen = {s.name: len(s.elements) for s in sets if s.phase == "frozen"}
+        found = ipset.read(self.runner, headers_only=lambda name, count: frozen.get(name) == count)
+        return replace(self.read_rules(facts), sets=found)
+
+    def read_rules(self, facts: HostFacts, known_seal: str | None = None) -> KernelState:
+        """The live state without its sets: all that the kernel announces changes of.
+
+        ``known_seal`` is the seal's normal form, where it is known that nobody touched it: to
+        print a rule with a cgroup ``nft`` walks the whole tree of them.
+        """
+        stands = known_seal
+        if known_seal is None and facts.nf_tables:
+            stands = seal.read(self.runner)
         return KernelState(
             tables={f: iptables.read(self.runner, facts.flavour, f) for f in facts.families},
-            sets=ipset.read(
-                self.runner, headers_only=lambda name, count: frozen.get(name) == count
-            ),
-            seal=seal.read(self.runner) if facts.nf_tables else None,
+            sets={},
+            seal=stands,
         )
 
     def commit(
@@ -92,9 +106,7 @@ class Reconciler:
         for _ in range(ATTEMPTS):
             if look.plan.in_sync:
                 return Result(first, look, steps, tuple(notes))
-            self.state.remember_created((*look.plan.creates, *self._base_chains_to_come(look)))
-            for step in look.plan.steps:
-                self.write(step, look.facts, policy.committer)
+            self.carry_out(look, policy.committer)
             steps += len(look.plan.steps)
             look = self.observe(policy, inventory, facts)
         if look.plan.in_sync:
@@ -104,6 +116,12 @@ class Reconciler:
             f"the kernel does not stay as written ({what}): another tool seems to rewrite the "
             "same tables; see dockerfw status"
         )
+
+    def carry_out(self, look: Observation, committer: Committer) -> None:
+        """Write the steps of a plan, once. Raises `Failed` at the first that cannot be written."""
+        self.state.remember_created((*look.plan.creates, *self._base_chains_to_come(look)))
+        for step in look.plan.steps:
+            self.write(step, look.facts, committer)
 
     def _base_chains_to_come(self, look: Observation) -> Iterator[Created]:
         """The base chains that our first jumps bring into being.

@@ -24,6 +24,7 @@ from dockerfw.errors import DockerfwError, Failed
 from dockerfw.host import Flavour
 from dockerfw.inventory import Inventory
 from dockerfw.plan import Created
+from dockerfw.policy import Names
 from dockerfw.policyfiles import PolicyText
 
 
@@ -42,6 +43,21 @@ class Pending:
 
     token: str
     deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonState:
+    """What the daemon says of itself.
+
+    ``docker`` is why Docker does not answer, None while it does; ``reconciled_at`` (Unix time) is
+    when kernel, policy and Docker were last seen to agree; ``healed`` counts repairs; ``notes`` is
+    what somebody should look at.
+    """
+
+    docker: str | None = None
+    reconciled_at: float | None = None
+    healed: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class State:
@@ -70,6 +86,17 @@ class State:
         self._make()
         text.save(self._policy)
         self._write_json(self.folder / "applied.json", asdict(applied))
+
+    def remember_names(self, names: Names) -> None:
+        """What the names of the policy in force stand for now; it stays the same policy."""
+        try:
+            policyfiles.save_names(self._policy, names)
+        except OSError as error:
+            raise Failed(f"cannot write {self._policy}: {error.strerror}") from error
+
+    def remember_lists(self, text: PolicyText) -> None:
+        """The policy in force, with other contents of its list files."""
+        text.save(self._policy)
 
     def applied(self) -> Applied | None:
         found = self._read_json(self.folder / "applied.json")
@@ -113,6 +140,29 @@ class State:
                 self.folder / "created.json",
                 {"created": sorted((asdict(c) for c in everything), key=str)},
             )
+
+    # the daemon
+
+    def write_daemon(self, state: DaemonState) -> None:
+        """For ``status``; gone when the daemon is."""
+        self._make_run()
+        self._write_json(self.run / "daemon.json", asdict(state))
+
+    def read_daemon(self) -> DaemonState | None:
+        """None: it has not said anything yet, or none runs."""
+        found = self._read_json(self.run / "daemon.json")
+        try:
+            return DaemonState(**{**found, "notes": tuple(found["notes"])}) if found else None
+        except (TypeError, KeyError):
+            return None
+
+    def policy_files(self) -> tuple[Path, ...]:
+        """The files that are replaced whenever another policy is put in force."""
+        return (self._policy / "manifest.json", self.folder / "applied.json", self._lockdown)
+
+    def stamp(self) -> tuple[object, ...]:
+        """What changes whenever another policy is put in force, or all is locked down."""
+        return tuple(_identity(path) for path in self.policy_files())
 
     # lockdown
 
@@ -201,6 +251,32 @@ class State:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    @contextmanager
+    def try_lock(self) -> Iterator[bool]:
+        """As `lock`, but gives False at once when somebody else is at work."""
+        self._make_run()
+        with (self.run / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    @contextmanager
+    def claim_daemon(self) -> Iterator[None]:
+        """Be the one daemon of this host. Raises `Failed` when there is one."""
+        self._make_run()
+        with (self.run / "daemon.lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Failed("a dockerfw daemon is running already: see dockerfw status") from None
+            try:
+                yield
+            finally:
+                (self.run / "daemon.json").unlink(missing_ok=True)
+
     def daemon_alive(self) -> bool:
         """Whether a daemon holds its lock."""
         try:
@@ -246,3 +322,12 @@ class State:
             Path(name).replace(path)
         except OSError as error:
             raise Failed(f"cannot write {path}: {error.strerror}") from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Every write replaces the file, so that it is another one each time."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns)

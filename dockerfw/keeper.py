@@ -1,0 +1,315 @@
+"""What should stand in the kernel and what was written there: the daemon's one way to write.
+
+Takes a policy, what runs, and looks at the kernel; writes through `Reconciler`, or a few set
+elements straight. Remembers what it wrote, so that a look tells what others have changed. All of
+it happens in the main loop, under the lock of the host.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from dockerfw import operations
+from dockerfw.host import HostFacts
+from dockerfw.increment import Change, Ledger
+from dockerfw.inventory import Inventory
+from dockerfw.kernel import ipset, seal
+from dockerfw.kernelstate import KernelState
+from dockerfw.operations import Session
+from dockerfw.policy import Policy
+from dockerfw.reconcile import Observation, with_foreign_ports
+from dockerfw.ruleset import Ruleset, Seal
+from dockerfw.timers import Timers
+from dockerfw.voice import Voice, said
+
+SEAL_DELAY = 0.2
+"""The seal's own list of ports follows behind the sets by so many seconds."""
+HALF_WAY_PAUSE = 0.05
+"""Jumps alone are put right at the second sight, where the seal stands."""
+LOOK_AGAIN = (0.1, 1.0, 5.0)
+"""After a repair: Docker undoes early ones when it builds its rules anew."""
+OWN_ECHO = 0.5
+"""So long after a write of ours notices of it may come in."""
+_OURS = re.compile(r"nft\Z|ip6?tables-(nft-)?r")
+WHOLE_AGAIN = 2.0
+MANY_REPAIRS = 20
+"""More repairs than this within a minute: another tool insists on its rules as we do on ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the kernel found; ``epoch`` is the keeper's when it began.
+
+    A look that is not ``whole`` is at what the kernel announces changes of: it has no sets.
+    """
+
+    epoch: int
+    facts: HostFacts
+    live: KernelState
+    whole: bool
+
+
+class Keeper:
+    """``followed``: Docker has answered, and the kernel was brought in line with that answer.
+
+    ``epoch`` counts what was written: a look that began in another one is no news.
+    ``unsettled``: what should stand is another than what did, and was not compared since.
+    """
+
+    def __init__(self, session: Session, voice: Voice, timers: Timers) -> None:
+        self.session = session
+        self.reconciler = session.reconciler
+        self.voice = voice
+        self.timers = timers
+        self.policy: Policy | None = None
+        self.facts = HostFacts()
+        self.inventory = session.state.last_seen()
+        self.followed = False
+        self.unsettled = True
+        self.epoch = 0
+        self._writers: set[str] = set()
+        self._wrote_at = 0.0
+        self.pause = 0.0
+        """No repair before this moment: another tool has insisted."""
+        self._ledger: Ledger | None = None
+        self._frame: Ruleset | None = None
+        self._sealed: Seal | None = None
+        self._repairs: deque[float] = deque()
+        self._half_way = False
+
+    # --- what should stand -----------------------------------------------------------------------
+
+    def heard_of(self, writers: Collection[str]) -> None:
+        """Who has changed rules, by the kernel's word; it tells of our own children as well."""
+        ours = time.monotonic() < self._wrote_at + OWN_ECHO
+        self._writers |= {w for w in writers if not (ours and _OURS.match(w))}
+
+    def govern(self, policy: Policy | None) -> None:
+        """Another policy. Writes nothing: who put it in force has done that, or `settle` will."""
+        self.policy = policy
+        self.unsettled = True
+        self._account()
+
+    def sources_moved(self, policy: Policy, why: str) -> None:
+        """The same policy, which means something else now: written at once."""
+        self.policy = policy
+        self._account()
+        self._write_whole(why)
+
+    def seal_as_written(self) -> str | None:
+        """The normal form of the seal that was written last."""
+        return seal.wanted(self._sealed) if self._sealed and self.facts.nf_tables else None
+
+    def ruleset(self) -> Ruleset | None:
+        return self._ledger.ruleset() if self._ledger else None
+
+    def _account(self) -> None:
+        """A new ledger: for another policy, or another host."""
+        self.inventory = with_foreign_ports(self.inventory, self.facts)
+        if self.policy is None:
+            self._ledger = self._frame = None
+            return
+        before, self._ledger = self._ledger, Ledger(self.policy, self.inventory, self.facts)
+        if before is not None:
+            self._ledger.inherit(before)
+        ruleset = self._ledger.ruleset()
+        self._frame = replace(ruleset, sets=())
+        if self._sealed is None or not self.followed:
+            self._sealed = ruleset.seal
+
+    # --- what runs -------------------------------------------------------------------------------
+
+    def follow(self, inventory: Inventory) -> None:
+        """Bring the sets in line with what runs now."""
+        if not self.followed:
+            self.inventory = inventory
+            return
+        self.inventory = with_foreign_ports(inventory, self.facts)
+        if self._ledger is None:
+            return
+        change = self._ledger.update(self.inventory, time.monotonic())
+        if change.whole:
+            self._write_whole("more than elements changes")
+        else:
+            self._write_elements(change)
+
+    def _write_elements(self, change: Change) -> None:
+        if change.elements:
+            self.epoch += 1
+            ipset.commit(self.session.runner, change.elements)
+        if change.guarded_changed:
+            self.timers.by("seal", time.monotonic() + SEAL_DELAY)
+        if self._ledger is not None:
+            self.timers.at("expire", self._ledger.next_expiry())
+
+    def expire(self) -> None:
+        """Guards whose container is long gone. The seal lets go of a port before the sets do."""
+        if self._ledger is None:
+            return
+        change = self._ledger.expire(time.monotonic())
+        self.write_seal()
+        self._write_elements(change)
+
+    def write_seal(self) -> None:
+        """Let the seal follow."""
+        if self._ledger is None or self._sealed is None or not self.facts.nf_tables:
+            return
+        wanted = self._ledger.seal()
+        update = seal.updates(seal.wanted(self._sealed), wanted)
+        for document in (update.release, update.rest):
+            if document is not None:
+                self.epoch += 1
+                seal.commit(self.session.runner, document)
+                self._wrote_at = time.monotonic()
+        self._sealed = wanted
+
+    def _write_whole(self, why: str) -> None:
+        """Look and write at once, everything: where the few lines of a change do not do."""
+        if self._ledger is None or not self.followed:
+            return
+        ruleset = self._ledger.ruleset()
+        live = self.reconciler.read(self.facts, ruleset)
+        self._bring_in_line(self.reconciler.compare(ruleset, self.facts, live), why)
+
+    def _carry_out(self, seen: Observation) -> None:
+        if self.policy is None:
+            return
+        self.epoch += 1
+        self._wrote_at = time.monotonic()
+        self.reconciler.carry_out(seen, self.policy.committer)
+        self._wrote_at = time.monotonic()
+        self._sealed = seen.ruleset.seal
+
+    def _bring_in_line(self, seen: Observation, why: str) -> None:
+        if seen.plan.in_sync:
+            self._sealed = seen.ruleset.seal
+        else:
+            self.voice.info(f"{why}: {said(seen)}")
+            self._carry_out(seen)
+        if self._ledger is not None:
+            # A set that had to grow is another one now.
+            self._ledger.made(ipset.read(self.session.runner, headers_only=lambda *_: True))
+
+    # --- what stands -----------------------------------------------------------------------------
+
+    def judge_rules(self, look: Look) -> None:
+        """Chains, jumps and seal, against what was written last."""
+        if look.epoch != self.epoch:
+            self.timers.by("look", time.monotonic())
+            return
+        if self._frame is None or self._sealed is None or self.unsettled:
+            return
+        live = replace(look.live, sets={})
+        if not self.followed and live.seal is not None:
+            # Which ports it guards was told by somebody who knew more than is known here.
+            live = replace(live, seal=seal.wanted(self._sealed))
+        frame = replace(self._frame, seal=self._sealed)
+        self._heal(self.reconciler.compare(frame, self.facts, live))
+
+    def settle(self, look: Look) -> None:
+        """Everything against everything: policy, Docker's answer and the kernel."""
+        if shape(look.facts) != shape(self.facts) or self._ledger is None:
+            self.unsettled = True
+        self.facts = look.facts
+        if self.unsettled:
+            self._account()
+        if self._ledger is None or self.policy is None:
+            return
+        self.voice.entries = sum(state.count for state in look.live.sets.values())
+        ruleset = self._ledger.ruleset()
+        seen = self.reconciler.compare(ruleset, self.facts, look.live)
+        if not self.followed:
+            self._first(seen)
+        elif self.unsettled:
+            self._bring_in_line(seen, "brought in line")
+        else:
+            self._ledger.made(look.live.sets)
+            # What the seal has to follow with is no drift.
+            sealed = replace(ruleset, seal=self._sealed or ruleset.seal)
+            self._heal(self.reconciler.compare(sealed, self.facts, look.live))
+        self.unsettled = False
+        self.timers.at("expire", self._ledger.next_expiry())
+        self.voice.agreed(self.policy, ruleset, self.inventory)
+
+    def _first(self, seen: Observation) -> None:
+        """The first time that kernel, policy and Docker are brought together: look twice."""
+        self._carry_out(seen)
+        live = self.reconciler.read(seen.facts, seen.ruleset)
+        last = self.reconciler.compare(seen.ruleset, seen.facts, live)
+        if not last.plan.in_sync:
+            self._carry_out(last)
+        if self._ledger is not None:
+            self._ledger.made(last.live.sets)
+        self.voice.entries = sum(state.count for state in live.sets.values())
+        self.followed = True
+
+    def settle_without_docker(self, look: Look) -> None:
+        """Docker is away: chains, jumps and seal are kept, sets stay as they are.
+
+        Where nothing of ours stands at all, what boot would install is.
+        """
+        if self.policy is None:
+            return
+        if operations.stands(look.live):
+            self.judge_rules(look)
+            return
+        self.epoch += 1
+        operations.install_closed(self.session, self.policy, look.facts)
+        self.voice.log.warning("nothing of dockerfw stood: closed, by what was last seen of Docker")
+
+    # --- what others have changed ----------------------------------------------------------------
+
+    def _heal(self, seen: Observation) -> None:
+        if seen.plan.in_sync:
+            self._half_way = False
+            self._writers.clear()
+            if time.monotonic() > self.pause:
+                self.voice.note("fight", None)
+            return
+        if self.facts.nf_tables and not self._half_way and _moves_jumps_only(seen):
+            # Docker puts its rules above its jump to DOCKER-USER and then moves that to the top.
+            # Nothing gets past the seal meanwhile; if it stays so, it is put right.
+            self._half_way = True
+            self.timers.by("look", time.monotonic() + HALF_WAY_PAUSE)
+            return
+        self._half_way = False
+        writers, self._writers = frozenset(self._writers), set()
+        self._carry_out(seen)
+        self.voice.healed(seen, writers)
+        now = time.monotonic()
+        for number, seconds in enumerate(LOOK_AGAIN):
+            self.timers.at(f"look again {number}", now + seconds)
+        # Who has changed rules may have changed what nobody announces.
+        self.timers.by("whole", now + WHOLE_AGAIN)
+        self._count_repair(now, writers)
+
+    def _count_repair(self, now: float, writers: frozenset[str]) -> None:
+        """Two tools that both insist would write for ever."""
+        self._repairs.append(now)
+        while self._repairs[0] < now - 60:
+            self._repairs.popleft()
+        if len(self._repairs) <= MANY_REPAIRS:
+            return
+        pause = self.policy.resync if self.policy else 0
+        self.pause = now + pause
+        self._repairs.clear()
+        who = " and ".join(sorted(writers)) or "another tool"
+        self.voice.note(
+            "fight",
+            f"{who} undoes what dockerfw writes, more than {MANY_REPAIRS} times a minute: the "
+            f"next repair is in {pause} s; the seal holds meanwhile",
+        )
+
+
+def _moves_jumps_only(seen: Observation) -> bool:
+    """Our chains, sets and seal are all right: it is about what stands beside our jumps."""
+    return all(s.tool == "iptables" and ":DOCKERFW" not in s.text for s in seen.plan.steps)
+
+
+def shape(facts: HostFacts) -> HostFacts:
+    """What of the host decides what stands in the kernel."""
+    return replace(facts, addresses=frozenset(), docker_rules=True, stale_flavour=None)
