@@ -188,6 +188,7 @@ class Daemon:
             "ends": self._end_rules,
             "expire": self.keeper.expire,
             "seal": self.keeper.write_seal,
+            "renew": self.keeper.renew,
             "remember": self._remember,
         }
         for name, task in tasks.items():

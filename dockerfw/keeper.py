@@ -20,6 +20,7 @@ from dockerfw.inventory import Inventory
 from dockerfw.kernel import ipset, seal
 from dockerfw.kernelstate import KernelState
 from dockerfw.operations import Session
+from dockerfw.plan import renewals
 from dockerfw.policy import Policy
 from dockerfw.reconcile import Observation, with_foreign_ports
 from dockerfw.ruleset import Ruleset, Seal
@@ -35,6 +36,7 @@ LOOK_AGAIN = (0.1, 1.0, 5.0)
 OWN_ECHO = 0.5
 """So long after a write of ours notices of it may come in."""
 _OURS = re.compile(r"nft\Z|ip6?tables-(nft-)?r")
+DAY = 86_400.0
 WHOLE_AGAIN = 2.0
 MANY_REPAIRS = 20
 """More repairs than this within a minute: another tool insists on its rules as we do on ours."""
@@ -154,6 +156,13 @@ class Keeper:
         self.write_seal()
         self._write_elements(change)
 
+    def renew(self) -> None:
+        """Rules that end later than the kernel can count: put off their end once a day."""
+        self.timers.at("renew", time.monotonic() + DAY)
+        lines = renewals(self._ledger.ruleset(), time.time()) if self._ledger else ""
+        if lines:
+            ipset.commit(self.session.runner, lines)
+
     def write_seal(self) -> None:
         """Let the seal follow."""
         if self._ledger is None or self._sealed is None or not self.facts.nf_tables:
@@ -246,6 +255,7 @@ class Keeper:
             self._ledger.made(last.live.sets)
         self.voice.entries = sum(state.count for state in live.sets.values())
         self.followed = True
+        self.renew()
 
     def settle_without_docker(self, look: Look) -> None:
         """Docker is away: chains, jumps and seal are kept, sets stay as they are.

@@ -31,6 +31,9 @@ from dockerfw.text import counted
 CLOSED = Policy(baseline=())
 """What a lockdown enforces: nobody but this host reaches any container port."""
 
+DAEMON_PATIENCE = 3.0
+"""Seconds that ``status`` waits for a daemon that is at work."""
+
 RECORDED = HostFacts(br_netfilter=(True, True))
 """The host of a recorded inventory: one that can enforce everything."""
 
@@ -382,16 +385,16 @@ def read_status(session: Session) -> status.Status:
     session.require_root()
     policy, text, why = policy_in_force(session)
     notes = [] if why is None else [why]
-    facts = kernel_facts.read(session.runner)
-    try:
-        inventory = session.inventory(policy)
-    except DockerfwError as error:
-        notes.append(f"Docker does not answer, so this goes by what was last seen: {error}")
-        inventory = session.state.last_seen()
-    inventory = with_foreign_ports(inventory, facts)
-    seen = session.reconciler.observe(policy, inventory, facts)
+    daemon_alive = session.state.daemon_alive()
+    inventory, seen, silent = _look_patiently(session, policy, DAEMON_PATIENCE * daemon_alive)
+    facts = seen.facts
+    if silent:
+        notes.append(f"Docker does not answer, so this goes by what was last seen: {silent}")
     notes += seen.plan.notes
     notes += [f"to be written: {step.why}" for step in seen.plan.steps]
+    daemon = session.state.read_daemon() if daemon_alive else None
+    if daemon is not None:
+        notes += [note for note in daemon.notes if note not in notes]
     if session.state.pending():
         notes.append("an apply waits for dockerfw confirm")
     applied = session.state.applied()
@@ -400,7 +403,9 @@ def read_status(session: Session) -> status.Status:
         observing=policy.mode == "observe",
         in_sync=seen.plan.in_sync and not (why and not session.state.locked_down()),
         notes=tuple(notes),
-        daemon_alive=session.state.daemon_alive(),
+        daemon_alive=daemon_alive,
+        reconciled_at=daemon.reconciled_at if daemon else None,
+        healed=daemon.healed if daemon else 0,
         policy=applied.config if applied else None,
         policy_differs=_differs(applied, text),
         applied_at=applied.at if applied else None,
@@ -419,6 +424,29 @@ def read_status(session: Session) -> status.Status:
     )
     counters = ipset.counters(session.runner, status.counted_sets(seen.ruleset))
     return status.build(health, counters, seen.ruleset, inventory)
+
+
+def _look_patiently(
+    session: Session, policy: Policy, seconds: float
+) -> tuple[Inventory, Observation, str | None]:
+    """What runs, what stands, and why Docker is silent.
+
+    A daemon that has just been told of a change gets so many seconds to follow: ports of a
+    container that is gone stay guarded for a moment, too.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        facts = kernel_facts.read(session.runner)
+        silent = None
+        try:
+            inventory = session.inventory(policy)
+        except DockerfwError as error:
+            silent, inventory = str(error), session.state.last_seen()
+        inventory = with_foreign_ports(inventory, facts)
+        seen = session.reconciler.observe(policy, inventory, facts)
+        if seen.plan.in_sync or silent or time.monotonic() > deadline:
+            return inventory, seen, silent
+        time.sleep(0.3)
 
 
 def _differs(applied: Applied | None, text: PolicyText | None) -> bool:

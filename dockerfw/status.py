@@ -62,6 +62,8 @@ class Health:
     in_sync         the kernel is as the policy in force and what runs now want it
     notes           what is not in sync, or was found broken
     daemon_alive    None: not known
+    reconciled_at   when the daemon last saw kernel, policy and Docker agree (Unix time)
+    healed          how often it has put right what others had changed
     policy          the file that was applied last; None: none ever was
     policy_differs  that file was edited since
     applied_at      Unix time
@@ -74,6 +76,8 @@ class Health:
     in_sync: bool
     notes: tuple[str, ...] = ()
     daemon_alive: bool | None = None
+    reconciled_at: float | None = None
+    healed: int = 0
     policy: str | None = None
     policy_differs: bool = False
     applied_at: float | None = None
@@ -173,7 +177,7 @@ class Status:
         if health.policy_differs:
             policy += "; the file DIFFERS from what was applied: dockerfw plan shows how"
         yield "policy", policy
-        yield "daemon", _DAEMON_WORDS[health.daemon_alive]
+        yield "daemon", self._daemon()
         yield "seal", _SEAL_WORDS[health.seal]
         proxy = _FIRST_PACKET_WORDS[health.first_packet]
         step = f": {health.first_packet_step}" if health.first_packet_step else ""
@@ -181,6 +185,15 @@ class Status:
         yield "iptables", health.flavour
         if health.engine:
             yield "Docker", printable(health.engine)
+
+    def _daemon(self) -> str:
+        health = self.health
+        words = [_DAEMON_WORDS[health.daemon_alive]]
+        if health.daemon_alive and health.reconciled_at is not None:
+            words.append(f"saw all agree at {_moment(health.reconciled_at)}")
+        if health.daemon_alive and health.healed:
+            words.append(f"has put right {counted(health.healed, 'thing')} that others changed")
+        return ", ".join(words)
 
     def _remarks(self) -> Iterator[tuple[str, str]]:
         for note in self.health.notes:
@@ -199,6 +212,8 @@ class Status:
             "lockdown": health.lockdown,
             "notes": list(health.notes),
             "daemon_alive": health.daemon_alive,
+            "daemon_reconciled_at": _moment_or_none(health.reconciled_at),
+            "daemon_healed": health.healed,
             "policy": health.policy,
             "policy_differs": health.policy_differs,
             "applied_at": _moment_or_none(health.applied_at),

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from ipaddress import ip_address, ip_network
 from itertools import product
 from random import Random
@@ -26,6 +27,7 @@ from dockerfw.policy import (
     BridgeSource,
     Deny,
     FileSource,
+    HostSource,
     InterfaceSource,
     Policy,
     PortKeyword,
@@ -113,6 +115,8 @@ _LONG = FileSource(
     + (ip_network("198.51.100.0/24"), ip_network("203.0.113.9/32"), ip_network("2001:db8:20::/48")),
 )
 _SHORT = FileSource("short.netset", (ip_network("192.0.2.7/32"), ip_network("2001:db8:1::9/128")))
+_NAMED = HostSource("vpn.example.org", _SHORT.networks)
+_ENDS = [None, None, *(datetime(year, 1, 1, tzinfo=timezone.utc) for year in (2001, 2090))]
 _SELECTORS = [
     *(Selector("container", name) for name in ("web", "db", "cache", "api", "mix", "agent", "*b*")),
     Selector("container", "*"),
@@ -171,7 +175,7 @@ def _sources(random: Random) -> tuple[Source, ...]:
         [*_ADDRESSES],
         [*_ADDRESSES],
         [AnySource()],
-        [_SHORT, _LONG],
+        [_SHORT, _LONG, _NAMED],
         [*_INTERFACES],
         [BridgeSource()],
         [SelectorSource(selector) for selector in _SELECTORS],
@@ -190,9 +194,10 @@ def _allow(random: Random) -> Allow:
     if random.random() < 0.35:
         specs = tuple(random.sample(_HOST_SPECS, random.randint(1, 3)))
         to = _to(random) if random.random() < 0.3 else ()
-        return Allow(ORIGIN, _sources(random), to=to, published=specs)
+        return Allow(ORIGIN, _sources(random), to=to, published=specs, until=random.choice(_ENDS))
     ports = tuple(random.sample(_PORTS, random.randint(1, 3)))
-    return Allow(ORIGIN, _sources(random), to=_to(random), ports=ports)
+    until = random.choice(_ENDS)
+    return Allow(ORIGIN, _sources(random), to=_to(random), ports=ports, until=until)
 
 
 def _deny(random: Random) -> Deny:

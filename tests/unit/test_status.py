@@ -279,6 +279,8 @@ def test_the_json_document_holds_everything_and_its_schema() -> None:
         "lockdown": False,
         "notes": [],
         "daemon_alive": True,
+        "daemon_reconciled_at": None,
+        "daemon_healed": 0,
         "policy": "/etc/dockerfw/config.toml",
         "policy_differs": False,
         "applied_at": "2026-05-28T20:26:40Z",
