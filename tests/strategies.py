@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 _Target: TypeAlias = tuple[bool, Address, str, int]
 """On the host path or not, address, protocol, port."""
 
-_EXAMPLES = {"unit": 10, "ci": 60, "full": 400}
+_EXAMPLES = {"unit": 5, "ci": 60, "full": 400}
 
 
 def profile(share: float = 1.0) -> settings:

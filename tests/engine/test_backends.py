@@ -23,7 +23,7 @@ from tests.kernel.support import HostRunner, Scene as KernelScene
 from tests.lab.engine import Engine, EngineContainer
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Place, Probe, disagreements
-from tests.unit.test_docker import FakeEngine
+from tests.edges.test_docker import FakeEngine
 
 RECORDED = "engine-29-nftables"
 FIXTURE = Path(__file__).parent.parent / "fixtures" / RECORDED

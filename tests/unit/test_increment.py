@@ -245,7 +245,7 @@ def _kept(ledger: Ledger) -> dict[str, list[str]]:
     return {name: sorted(map(str, table)) for name, table in tables.items()}
 
 
-@profile(share=0.5)
+@profile(share=0.2)
 @given(histories(), st.integers(0, 2**32))
 def test_the_lines_of_each_change_lead_there_and_open_and_cut_nothing_on_the_way(
     history: tuple[Policy, list[Moment]], seed: int
@@ -590,8 +590,9 @@ def test_old_and_new_have_to_find_room_together() -> None:
     assert ledger.update(_here(_container("web", 3)), 1.0).whole
 
 
-def test_a_set_that_nobody_has_told_of_has_the_least_room() -> None:
-    bindings = tuple(PublishedPort(IPv6Address("::"), port, 80, "tcp") for port in range(1, 32_769))
+def test_a_set_that_nobody_has_told_of_has_the_least_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dockerfw.increment.DEFAULT_MAXELEM", 64)
+    bindings = tuple(PublishedPort(IPv6Address("::"), port, 80, "tcp") for port in range(1, 33))
     web = replace(_container("web", 2), ports=bindings)
     ledger = Ledger(_POLICY, _here(web), HostFacts())
     more = _container("db", 3, PublishedPort(IPv6Address("::"), 40_000, 80, "tcp"))

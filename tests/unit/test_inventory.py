@@ -17,6 +17,7 @@ from dockerfw.inventory import (
     is_interface_name,
 )
 from dockerfw.policy import Selector, SelectorKind
+from tests.strategies import profile
 
 FRONT = Network("f", "front", "bridge", "br-front", (ip_network("172.18.0.0/16"),))
 BACK = Network("b", "back", "bridge", "br-back", (ip_network("172.19.0.0/16"),))
@@ -200,6 +201,7 @@ def test_an_unspecified_address_is_a_wildcard(address: str) -> None:
     assert PublishedPort(host, 80, 80, "tcp").wildcard
 
 
+@profile(4)
 @given(st.text(), st.text())
 def test_without_a_star_a_pattern_names_exactly_itself(pattern: str, name: str) -> None:
     pattern = pattern.replace("*", "+")
@@ -208,6 +210,7 @@ def test_without_a_star_a_pattern_names_exactly_itself(pattern: str, name: str) 
     assert [c for c, _ in inventory.select([Selector("container", pattern)])] == expected
 
 
+@profile(4)
 @given(st.lists(st.text(alphabet="ab*[]?!^-.\n\\", max_size=4), min_size=1, max_size=4))
 def test_a_star_stands_for_any_text(parts: list[str]) -> None:
     parts = [part.replace("*", "") for part in parts]

@@ -8,11 +8,12 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from dockerfw.errors import UsageError
 from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.inventoryfile import dump, load
+from tests.strategies import profile
 
 HOSTILE = "\n*filter\n-A INPUT -j ACCEPT\nCOMMIT\"'`$(reboot)\\\x00\x1b[2J\u2028\u202e\U0001f4a5"
 
@@ -61,11 +62,13 @@ inventories = st.builds(
 )
 
 
+@profile(2)
 @given(inventories)
 def test_what_was_written_comes_back_as_it_was(inventory: Inventory) -> None:
     assert load(dump(inventory)) == inventory
 
 
+@profile(2)
 @given(inventories)
 def test_a_file_is_plain_ascii_with_a_schema_and_a_newline_at_its_end(
     inventory: Inventory,
@@ -252,8 +255,8 @@ json_values = st.recursive(
 )
 
 
+@profile(4)
 @given(st.data())
-@settings(max_examples=200)
 def test_whatever_stands_in_one_place_it_is_read_or_refused_in_one_sentence(
     data: st.DataObject,
 ) -> None:
