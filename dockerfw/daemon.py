@@ -186,7 +186,7 @@ class Daemon:
             "lists": self._read_lists,
             "names": self._read_names,
             "ends": self._end_rules,
-            "expire": self.keeper.expire,
+            "expire": self._expire,
             "seal": self.keeper.write_seal,
             "renew": self.keeper.renew,
             "remember": self._remember,
@@ -337,11 +337,22 @@ class Daemon:
             self.voice.changed(before, self.keeper.inventory, self.inforce.policy, events)
             self.timers.by("remember", time.monotonic() + REMEMBER_DELAY)
 
+    def _expire(self) -> None:
+        """Not while Docker is away: its containers may listen again before it answers."""
+        if self.docker is None:
+            self.keeper.expire()
+
     def _remember(self) -> None:
-        """For the next boot."""
-        inventory = self.keeper.inventory
-        if self.keeper.followed and self.inforce.policy is not None:
-            self.worker.submit(lambda: self.session.state.remember(inventory))
+        """For the next boot, and for nftables to begin with."""
+        inventory, seal, facts = self.keeper.inventory, self.keeper.sealed, self.keeper.facts
+        if not self.keeper.followed or self.inforce.policy is None or seal is None:
+            return
+
+        def write() -> None:
+            self.session.state.remember(inventory)
+            self.session.reconciler.keep_seal(seal, facts)
+
+        self.worker.submit(write)
 
     def _count_ports(self, ports: frozenset[str] | Exception) -> None:
         self.docker_ports = ports if isinstance(ports, frozenset) else frozenset()

@@ -37,9 +37,11 @@ from dockerfw.policy import Address, IPNetwork, Policy, Selector, SelectorSource
 from dockerfw.render import DEFAULT_MAXELEM, element_text
 from dockerfw.ruleset import Chain, Element, Family, IPSet, Port, Ruleset, Seal, family_of
 
-LINGER = 2.0
-"""Seconds for which a host port stays guarded after its container is gone: Docker tells of the
-end before docker-proxy has let go of the port (some 100 ms on 20.10)."""
+LINGER = 20.0
+"""Seconds for which a host port stays guarded after its container is gone. Docker tells of the
+end before docker-proxy has let go of the port (some 100 ms on 20.10); and a container that comes
+back, by its restart policy or with Docker itself, which takes up to 15 s to stop, listens again
+before anybody tells of it."""
 
 _LINGERING = frozenset(("dockerfw-pub4", "dockerfw-pub6"))
 

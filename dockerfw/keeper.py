@@ -79,7 +79,8 @@ class Keeper:
         """No repair before this moment: another tool has insisted."""
         self._ledger: Ledger | None = None
         self._frame: Ruleset | None = None
-        self._sealed: Seal | None = None
+        self.sealed: Seal | None = None
+        """As it was written last."""
         self._repairs: deque[float] = deque()
         self._half_way = False
 
@@ -104,7 +105,7 @@ class Keeper:
 
     def seal_as_written(self) -> str | None:
         """The normal form of the seal that was written last."""
-        return seal.wanted(self._sealed) if self._sealed and self.facts.nf_tables else None
+        return seal.wanted(self.sealed) if self.sealed and self.facts.nf_tables else None
 
     def ruleset(self) -> Ruleset | None:
         return self._ledger.ruleset() if self._ledger else None
@@ -120,8 +121,8 @@ class Keeper:
             self._ledger.inherit(before)
         ruleset = self._ledger.ruleset()
         self._frame = replace(ruleset, sets=())
-        if self._sealed is None or not self.followed:
-            self._sealed = ruleset.seal
+        if self.sealed is None or not self.followed:
+            self.sealed = ruleset.seal
 
     # --- what runs -------------------------------------------------------------------------------
 
@@ -165,16 +166,16 @@ class Keeper:
 
     def write_seal(self) -> None:
         """Let the seal follow."""
-        if self._ledger is None or self._sealed is None or not self.facts.nf_tables:
+        if self._ledger is None or self.sealed is None or not self.facts.nf_tables:
             return
         wanted = self._ledger.seal()
-        update = seal.updates(seal.wanted(self._sealed), wanted)
+        update = seal.updates(seal.wanted(self.sealed), wanted)
         for document in (update.release, update.rest):
             if document is not None:
                 self.epoch += 1
                 seal.commit(self.session.runner, document)
                 self._wrote_at = time.monotonic()
-        self._sealed = wanted
+        self.sealed = wanted
 
     def _write_whole(self, why: str) -> None:
         """Look and write at once, everything: where the few lines of a change do not do."""
@@ -191,11 +192,11 @@ class Keeper:
         self._wrote_at = time.monotonic()
         self.reconciler.carry_out(seen, self.policy.committer)
         self._wrote_at = time.monotonic()
-        self._sealed = seen.ruleset.seal
+        self.sealed = seen.ruleset.seal
 
     def _bring_in_line(self, seen: Observation, why: str) -> None:
         if seen.plan.in_sync:
-            self._sealed = seen.ruleset.seal
+            self.sealed = seen.ruleset.seal
         else:
             self.voice.info(f"{why}: {said(seen)}")
             self._carry_out(seen)
@@ -210,13 +211,13 @@ class Keeper:
         if look.epoch != self.epoch:
             self.timers.by("look", time.monotonic())
             return
-        if self._frame is None or self._sealed is None or self.unsettled:
+        if self._frame is None or self.sealed is None or self.unsettled:
             return
         live = replace(look.live, sets={})
         if not self.followed and live.seal is not None:
             # Which ports it guards was told by somebody who knew more than is known here.
-            live = replace(live, seal=seal.wanted(self._sealed))
-        frame = replace(self._frame, seal=self._sealed)
+            live = replace(live, seal=seal.wanted(self.sealed))
+        frame = replace(self._frame, seal=self.sealed)
         self._heal(self.reconciler.compare(frame, self.facts, live))
 
     def settle(self, look: Look) -> None:
@@ -238,7 +239,7 @@ class Keeper:
         else:
             self._ledger.made(look.live.sets)
             # What the seal has to follow with is no drift.
-            sealed = replace(ruleset, seal=self._sealed or ruleset.seal)
+            sealed = replace(ruleset, seal=self.sealed or ruleset.seal)
             self._heal(self.reconciler.compare(sealed, self.facts, look.live))
         self.unsettled = False
         self.timers.at("expire", self._ledger.next_expiry())

@@ -145,6 +145,8 @@ def look(session: Session, text: PolicyText) -> Judged:
     facts = kernel_facts.read(session.runner)
     judged = judge(text, session.inventory(policy), facts)
     observation = session.reconciler.observe(policy, judged.inventory, facts)
+    if session.state.daemon_alive() and planning.only_lets_go(observation.plan):
+        observation = replace(observation, plan=planning.Plan())
     warnings = (*judged.warnings, *_bypasses(session, observation), *_mark_writers(observation))
     if facts.stale_flavour:
         stale = (
@@ -264,16 +266,27 @@ def await_confirm(session: Session, pending: Pending, ask: Callable[[float], boo
 def boot(session: Session) -> str:
     """Install all that needs no container. Says what was done."""
     session.require_root()
+    with session.state.lock(session.say):
+        return _boot(session)
+
+
+def _boot(session: Session) -> str:
     if session.state.pending():
         session.state.restore_previous()
     if session.state.applied() is None and not session.state.locked_down():
         return "no policy was ever applied: nothing to install"
     policy, _, why = policy_in_force(session)
     facts = kernel_facts.read(session.runner, prefer=_last_flavour(session))
-    if session.reconciler.installed(facts):
+    if whole(session.reconciler.read_rules(facts), facts):
         return "the chains stand already: nothing changed"
     install_closed(session, policy, facts)
     return why or "closed by the policy in force, until Docker and the next apply say more"
+
+
+def whole(live: KernelState, facts: HostFacts) -> bool:
+    """Whether chains and seal stand. Sets alone may: who flushes rules leaves them."""
+    sealed = live.seal is not None or not facts.nf_tables
+    return sealed and all(t.chain("filter", MAIN) is not None for t in live.tables.values())
 
 
 def install_closed(session: Session, policy: Policy, facts: HostFacts) -> None:
@@ -431,8 +444,8 @@ def _look_patiently(
 ) -> tuple[Inventory, Observation, str | None]:
     """What runs, what stands, and why Docker is silent.
 
-    A daemon that has just been told of a change gets so many seconds to follow: ports of a
-    container that is gone stay guarded for a moment, too.
+    A daemon that has just been told of a change gets so many seconds to follow; it guards ports
+    of a container that is gone for a little longer.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -444,6 +457,8 @@ def _look_patiently(
             silent, inventory = str(error), session.state.last_seen()
         inventory = with_foreign_ports(inventory, facts)
         seen = session.reconciler.observe(policy, inventory, facts)
+        if seconds and planning.only_lets_go(seen.plan):
+            seen = replace(seen, plan=planning.Plan())
         if seen.plan.in_sync or silent or time.monotonic() > deadline:
             return inventory, seen, silent
         time.sleep(0.3)
@@ -475,4 +490,5 @@ def _seal_state(seen: Observation) -> status.SealState:
         return "unavailable"
     if seen.live.seal is None:
         return "missing"
-    return "stands" if seen.live.seal == seal.wanted(seen.ruleset.seal) else "differs"
+    as_wanted = seen.plan.in_sync or seen.live.seal == seal.wanted(seen.ruleset.seal)
+    return "stands" if as_wanted else "differs"

@@ -21,6 +21,7 @@ Where no rule changes, steps 1, 2, 4 and 6 are empty.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -104,6 +105,18 @@ class Plan:
     @property
     def in_sync(self) -> bool:
         return not self.steps
+
+
+_LETS_GO = re.compile(r"del dockerfw-pub[46] |delete element inet dockerfw (port|addr)[46] ")
+
+
+def only_lets_go(plan: Plan) -> bool:
+    """Whether all that a plan does is to guard host ports no more that nobody publishes now.
+
+    A daemon does that by itself, some seconds after their container is gone.
+    """
+    lines = [line for step in plan.steps for line in step.text.splitlines()]
+    return bool(lines) and all(_LETS_GO.match(line) for line in lines)
 
 
 @dataclass(slots=True)

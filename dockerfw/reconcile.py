@@ -21,7 +21,7 @@ from dockerfw.kernel.run import Runner
 from dockerfw.kernelstate import KernelState
 from dockerfw.plan import Created, Plan, SealUpdate, Step
 from dockerfw.policy import Committer, Policy
-from dockerfw.ruleset import INPUT, MAIN, PRE, Family, Ruleset, Table
+from dockerfw.ruleset import INPUT, MAIN, PRE, Family, Ruleset, Seal, Table
 from dockerfw.state import State
 
 ATTEMPTS = 5
@@ -105,6 +105,7 @@ class Reconciler:
         notes = list(first.plan.notes)
         for _ in range(ATTEMPTS):
             if look.plan.in_sync:
+                self.keep_seal(look.ruleset.seal, facts)
                 return Result(first, look, steps, tuple(notes))
             self.carry_out(look, policy.committer)
             steps += len(look.plan.steps)
@@ -116,6 +117,13 @@ class Reconciler:
             f"the kernel does not stay as written ({what}): another tool seems to rewrite the "
             "same tables; see dockerfw status"
         )
+
+    def keep_seal(self, wanted: Seal, facts: HostFacts) -> None:
+        """Keep the seal on disk, for nftables to include: without docker-proxy's cgroup, which
+        need not be there yet when that is loaded, and would take the host's own rules with it.
+        """
+        if facts.nf_tables:
+            self.state.keep_seal(seal.render(replace(wanted, proxies=None)))
 
     def carry_out(self, look: Observation, committer: Committer) -> None:
         """Write the steps of a plan, once. Raises `Failed` at the first that cannot be written."""

@@ -122,6 +122,13 @@ class State:
         except (OSError, UnicodeDecodeError, DockerfwError):
             return Inventory()
 
+    def keep_seal(self, document: str) -> None:
+        """The seal as a document for nft, for whoever flushes the ruleset to include."""
+        path = self.folder / "seal.nft"
+        if not path.exists() or path.read_text() != document:
+            self._make()
+            self._write(path, document)
+
     # what was made that is not ours by name
 
     def created(self) -> frozenset[Created]:

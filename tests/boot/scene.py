@@ -1,0 +1,119 @@
+"""What the boot tests share: a machine with two containers, and who knocks while it boots."""
+
+from __future__ import annotations
+
+from tests.lab.boot import Machine
+from tests.lab.guard import LabError
+from tests.lab.place import Blows, Hammer
+from tests.lab.wait import becomes_true, until
+
+CONFIG = "/etc/dockerfw/config.toml"
+OFFICE = ("198.51.100.7", "2001:db8:10::7")
+STRANGER = ("203.0.113.9", "2001:db8:1::9")
+WEB, DATABASE = 8080, 5432
+HOST_V4, HOST_V6 = "203.0.113.1", "2001:db8:1::1"
+GUESSED = ("172.17.0.2", "172.17.0.3")
+"""Docker gives these out again at every boot; which container gets which is a matter of luck."""
+
+POLICY = """
+[sources]
+office = ["198.51.100.0/24", "2001:db8:10::/48"]
+
+[[allow]]
+to    = "web"
+ports = [80]
+from  = ["office"]
+
+[[allow]]
+published = [5432]
+from      = ["office"]
+"""
+
+
+def by_port(who: tuple[str, str]) -> list[tuple[str, int, str]]:
+    """Both published ports, by IPv4 (through Docker's NAT) and IPv6 (through docker-proxy)."""
+    v4, v6 = who
+    return [
+        *((HOST_V4, port, v4) for port in (WEB, DATABASE)),
+        *((HOST_V6, port, v6) for port in (WEB, DATABASE)),
+    ]
+
+
+def everywhere(who: tuple[str, str]) -> list[tuple[str, int, str]]:
+    """Those, and straight to what will be the containers' addresses."""
+    return [*by_port(who), *((a, port, who[0]) for a in GUESSED for port in (80, DATABASE))]
+
+
+def furnish(machine: Machine) -> None:
+    """Boot it and start two containers that come back with every boot."""
+    machine.boot()
+    machine.import_image()
+    machine.container("web", "-p", f"{WEB}:80")
+    machine.container("db", "-p", f"{DATABASE}:{DATABASE}", env={"PORT": str(DATABASE)})
+
+
+def put_in_force(machine: Machine, policy: str = POLICY) -> None:
+    machine.write(CONFIG, policy, 0o600)
+    machine.dockerfw("apply", "--yes")
+
+
+def protect(machine: Machine, *units: str) -> None:
+    """Install dockerfw, put `POLICY` in force, and enable these units."""
+    machine.install_dockerfw()
+    put_in_force(machine)
+    machine.systemctl("enable", *(units or ("dockerfw-boot.service",)))
+
+
+def go_on(hammer: Hammer, tries: int = 3000) -> Blows:
+    """Let it try so many times more; the count then."""
+    begun = hammer.count().tries
+    until(lambda: hammer.count().tries >= begun + tries, f"{tries} more tries", 60)
+    return hammer.count()
+
+
+def served(hammer: Hammer, targets: list[tuple[str, int, str]]) -> None:
+    """Wait until every one of these has been answered once more than it is now."""
+    before = hammer.count().accepted
+
+    def missing() -> list[str]:
+        names = [f"{address} {port}" for address, port, _ in targets]
+        now = hammer.count().accepted
+        return [name for name in names if now.get(name, 0) <= before.get(name, 0)]
+
+    until(lambda: not missing(), "every allowed way to be open", 30)
+
+
+def boot_under_fire(machine: Machine) -> tuple[Hammer, Hammer]:
+    """Power on while the stranger and the office knock from before the first moment.
+
+    Gives their hammers, both still at work, once both containers are back.
+    """
+    stranger = machine.outside.hammer(*everywhere(STRANGER))
+    office = machine.outside.hammer(*by_port(OFFICE))
+    machine.boot()
+    until(lambda: running(machine) == {"web", "db"}, "both containers to be back")
+    return stranger, office
+
+
+def leaks(blows: Blows) -> set[str]:
+    """By which ways something got through: IPv4, IPv6, straight to a container."""
+    ways = {HOST_V4: "IPv4", HOST_V6: "IPv6"}
+    return {ways.get(target.rpartition(" ")[0], "directly") for target in blows.accepted}
+
+
+def leaks_everywhere(hammer: Hammer) -> None:
+    """Wait until the hammer got through by all three."""
+    ways = {"IPv4", "IPv6", "directly"}
+    if not becomes_true(lambda: leaks(hammer.count()) == ways, 30):
+        msg = f"nothing is closed here, but not all ways are seen to be open: {hammer.count()}"
+        raise LabError(msg)
+
+
+def running(machine: Machine) -> set[str]:
+    return set(machine.docker("ps", "--format", "{{.Names}}").split())
+
+
+def restart_docker(machine: Machine) -> None:
+    """As an admin would; systemd lets nobody do that more than three times a minute."""
+    machine.systemctl("reset-failed", "docker.service")
+    machine.systemctl("restart", "docker.service")
