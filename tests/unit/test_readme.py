@@ -11,7 +11,7 @@ from dockerfw.cli import cli
 from dockerfw.config import Document, parse
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted(set(re.findall(r"`dockerfw (\w+)", README)) - {"daemon"})
+COMMANDS = sorted(set(re.findall(r"`dockerfw (\w+)", README)))
 POLICIES = re.findall(r"^ *```toml\n(.*?)^ *```", README, flags=re.MULTILINE | re.DOTALL)
 
 
