@@ -23,13 +23,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from dockerfw import __version__, advice, changes, operations, systemd
 from dockerfw.docker import Docker
 from dockerfw.errors import DockerfwError, Failed
-from dockerfw.host import HostFacts
+from dockerfw.host import Bridge, HostFacts
 from dockerfw.inforce import PolicyInForce
-from dockerfw.keeper import Keeper, Look, shape
+from dockerfw.inventory import Inventory
+from dockerfw.keeper import Keeper, Look
 from dockerfw.kernel import facts as kernel_facts
 from dockerfw.kernel.notices import KernelNotices
 from dockerfw.kernel.run import SystemRunner
@@ -48,7 +50,7 @@ DOCKER_PATIENCE = 10.0
 LOCK_RETRY = 0.02
 LOOK_PAUSE = 0.1
 """Rules that change all the time are looked at this often."""
-REMEMBER_DELAY = 2.0
+REMEMBER_DELAY = 5.0
 BRIDGE_GRACE = 3.0
 """A bridge is somebody else's once Docker has had this long to claim it."""
 TRIES = 5
@@ -99,6 +101,7 @@ class Daemon:
         # looking
         self.looking = False
         self.looked_at = 0.0
+        self.looking_at_links = False
         self.awaited: Look | None = None
         """A look at the host that waits for Docker's answer, which has to be younger."""
         self.overtaken = 0
@@ -107,7 +110,8 @@ class Daemon:
         # the host
         self.host_seen = HostFacts()
         self.bridges_since: dict[str, float] = {}
-        self.docker_ports: frozenset[str] = frozenset()
+        self.docker_ports: frozenset[str] | None = frozenset()
+        """As they were when Docker was lost; None: they are being counted."""
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -150,8 +154,8 @@ class Daemon:
         self.watcher.stop()
         self.inforce.close()
         self.voice.close()
-        if self.keeper.followed:
-            self.session.state.remember(self.keeper.inventory)
+        if self.keeper.followed and self.inforce.policy is not None:
+            self._attempt(lambda: self.session.state.remember(self.keeper.inventory))
         self.voice.info("stopped; the rules stay as they are")
 
     def _turn(self) -> None:
@@ -162,25 +166,27 @@ class Daemon:
         self._start_looks()
         if not (self.reports or self.looks or self.todo):
             return
-        with self.session.state.try_lock() as ours:
-            if not ours:
-                self.timers.by("lock", time.monotonic() + LOCK_RETRY)
-                return
-            todo, self.todo = self.todo, set()
-            try:
-                self._act(todo)
-            except DockerfwError as error:
-                self._went_wrong(error)
+        try:
+            with self.session.state.try_lock() as ours:
+                if not ours:
+                    self.timers.by("lock", time.monotonic() + LOCK_RETRY)
+                    return
+                self._act()
+        except DockerfwError as error:  # there is no lock to be had
+            self._went_wrong(error)
+            return
         if self.refused is not None:
             raise Failed(self.refused)
         self.voice.tell(self.inforce.policy, self.keeper.inventory, self.docker)
 
-    def _act(self, todo: set[str]) -> None:
+    def _act(self) -> None:
         """In this order: what holds, what runs, what is due, what others did."""
+        self._feed_watchdog()  # what comes may take its time
+        todo, self.todo = self.todo, set()
         if self.inforce.replaced():
-            self._read_policy()
+            self._attempt(self._read_policy)
         while self.reports:
-            self._take(self.reports.popleft())
+            self._attempt(partial(self._take, self.reports.popleft()))
         tasks: dict[str, Callable[[], None]] = {
             "bare": self._drop_addresses,
             "lists": self._read_lists,
@@ -192,14 +198,24 @@ class Daemon:
             "remember": self._remember,
         }
         for name, task in tasks.items():
-            if name in todo:
-                task()
+            if name in todo and (pause := self._attempt(task)) is not None:
+                self.timers.by(name, time.monotonic() + pause)
         while self.looks:
-            self._judge(self.looks.popleft())
+            self._attempt(partial(self._judge, self.looks.popleft()))
 
-    def _went_wrong(self, error: DockerfwError) -> None:
+    def _attempt(self, part: Callable[[], None]) -> float | None:
+        """One thing that fails leaves the others alone. Gives the seconds until it is due again."""
+        try:
+            part()
+        except DockerfwError as error:
+            return self._went_wrong(error)
+        return None
+
+    def _went_wrong(self, error: DockerfwError) -> float:
         """The kernel is as it was or in between, never more open: look at all of it soon."""
-        self.timers.by("whole", time.monotonic() + self.voice.failed(error))
+        pause = self.voice.failed(error)
+        self.timers.by("whole", time.monotonic() + pause)
+        return pause
 
     def _feed_watchdog(self) -> None:
         self.todo.discard("watchdog")
@@ -223,7 +239,8 @@ class Daemon:
         self.todo.add("lists" if self.inforce.concerns_lists() else "policy")
 
     def _names_moved(self) -> None:
-        self.todo.add("names")
+        if self.inforce.hear_names():
+            self.todo.add("names")
 
     def _noticed(self) -> None:
         noticed = self.notices.read()
@@ -235,6 +252,8 @@ class Daemon:
             # At once, and again after the last notice: the kernel may be half way.
             self.timers.by("look", max(now, self.looked_at + LOOK_PAUSE))
         if noticed.links:
+            if self.docker_ports is None:  # one that has gone would not be counted
+                self.timers.by("bare", now)
             self.timers.by("links", now + LOOK_PAUSE)
 
     # --- the policy ------------------------------------------------------------------------------
@@ -244,6 +263,7 @@ class Daemon:
         self.inforce.read()
         policy, text = self.inforce.whole, self.inforce.text
         self.voice.note("policy", self.inforce.problem)
+        self.keeper.knows_enough = self._knows_enough()
         self.keeper.govern(self.inforce.policy)
         if policy is None:
             systemd.ready()
@@ -301,6 +321,12 @@ class Daemon:
         for warning in report.warnings:
             self.voice.log.warning(warning)
         self.knows = Needs(report.images, report.labels)
+        self.keeper.knows_enough = self._knows_enough()
+
+    def _knows_enough(self) -> bool:
+        """Whether Docker has told all of each container that the policy asks for."""
+        needs = operations.needs_of(self.inforce.policy or Policy())
+        return (self.knows.images or not needs.images) and (self.knows.labels or not needs.labels)
 
     def _connected(self, report: Connected) -> None:
         self._hear(report)
@@ -315,7 +341,7 @@ class Daemon:
         if self.lost_at is None:
             self.lost_at = time.monotonic()
             self.voice.log.say(changes.docker_lost(reason))
-            runner = self.session.runner
+            runner, self.docker_ports = self.session.runner, None
             self.worker.submit(lambda: kernel_facts.docker_ports(runner), self._count_ports)
         self.docker = reason
         self.voice.notes["docker"] = f"Docker does not answer: {reason}"
@@ -324,18 +350,27 @@ class Daemon:
 
     def _changed(self, report: Changed) -> None:
         self._hear(report)
+        look = self.awaited
+        if report.whole:  # answered, whatever comes of it
+            self.awaited = None
         self._follow(report)
-        if report.whole and self.awaited is not None:
-            look, self.awaited = self.awaited, None
+        if report.whole and look is not None:
             self._settle(look)
 
     def _follow(self, report: Connected | Changed) -> None:
         before = self.keeper.inventory
-        self.keeper.follow(report.inventory)
+        self.keeper.follow(report.inventory if self.keeper.knows_enough else self._staying(report))
         if self.keeper.followed and self.inforce.policy is not None:
             events = report.events if isinstance(report, Changed) else ()
             self.voice.changed(before, self.keeper.inventory, self.inforce.policy, events)
             self.timers.by("remember", time.monotonic() + REMEMBER_DELAY)
+
+    def _staying(self, report: Connected | Changed) -> Inventory:
+        """What was known and is still so: who comes is judged once enough is known of it."""
+        now = {container.id: container.endpoints for container in report.inventory.containers}
+        known = self.keeper.inventory
+        stays = tuple(c for c in known.containers if now.get(c.id) == c.endpoints)
+        return replace(known, containers=stays)
 
     def _expire(self) -> None:
         """Not while Docker is away: its containers may listen again before it answers."""
@@ -352,7 +387,10 @@ class Daemon:
             self.session.state.remember(inventory)
             self.session.reconciler.keep_seal(seal, facts)
 
-        self.worker.submit(write)
+        self.worker.submit(write, self._remembered)
+
+    def _remembered(self, error: Exception | None) -> None:
+        self.voice.note("disk", None if error is None else str(error))
 
     def _count_ports(self, ports: frozenset[str] | Exception) -> None:
         self.docker_ports = ports if isinstance(ports, frozenset) else frozenset()
@@ -363,15 +401,16 @@ class Daemon:
         Another container may get its address before Docker answers again, so from here on no
         address is taken for granted. Host ports stay as they are.
         """
+        self.looking_at_links = False
         if isinstance(ports, Exception):
             return
-        gone, self.docker_ports = self.docker_ports - ports, ports
+        gone, self.docker_ports = (self.docker_ports or frozenset()) - ports, ports
         if gone:
             self.timers.by("bare", time.monotonic())
 
     def _drop_addresses(self) -> None:
         if self.docker is not None:
-            self.keeper.follow(operations.without_addresses(self.keeper.inventory))
+            self.keeper.drop_addresses()
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -388,13 +427,12 @@ class Daemon:
         if links:
             self._look_at_links()
         now = time.monotonic()
-        if self.looking or self.awaited is not None:
-            if whole:
-                self.timers.by("whole", now + LOOK_PAUSE)
-            if light:
-                self.timers.by("look", now + LOOK_PAUSE)
-        elif whole:
+        if whole and not self.looking and self.awaited is None:
             self._start_whole()
+        elif whole:
+            self.timers.by("whole", now + LOOK_PAUSE)
+        if light and self.looking:  # a whole one has to wait for Docker's answer
+            self.timers.by("look", now + LOOK_PAUSE)
         elif light and now < self.keeper.pause:
             self.timers.by("look", self.keeper.pause)
         elif light:
@@ -415,6 +453,7 @@ class Daemon:
     def _start_whole(self) -> None:
         reconciler, epoch, runner = self.session.reconciler, self.keeper.epoch, self.session.runner
         ruleset = self.keeper.ruleset()
+        self.todo.add("ends")  # the clock may have been set
         if self.inforce.unwatched:
             self.todo.add("lists")
 
@@ -437,14 +476,19 @@ class Daemon:
 
     def _look_at_links(self) -> None:
         """Did a bridge come or go? While Docker is away: did a container?"""
+        if self.looking_at_links:  # one after the other, or looks would wait behind a queue
+            self.timers.by("links", time.monotonic() + LOOK_PAUSE)
+            return
+        self.looking_at_links = True
         runner = self.session.runner
         if self.docker is None:
-            self.worker.submit(lambda: kernel_facts.read(runner), self._host_seen)
+            self.worker.submit(lambda: kernel_facts.bridges(runner), self._bridges_seen)
         else:
             self.worker.submit(lambda: kernel_facts.docker_ports(runner), self._ports_seen)
 
-    def _host_seen(self, facts: HostFacts | Exception) -> None:
-        if not isinstance(facts, HostFacts) or shape(facts) != shape(self.host_seen):
+    def _bridges_seen(self, bridges: tuple[Bridge, ...] | Exception) -> None:
+        self.looking_at_links = False
+        if bridges != self.host_seen.bridges:
             self.timers.by("whole", time.monotonic())
 
     def _judge(self, look: Look) -> None:
@@ -455,25 +499,29 @@ class Daemon:
             self.watcher.resync()
         else:
             self.keeper.settle_without_docker(look)
-            systemd.ready()
+            if self.lost_at is not None:  # else it has not had the time to answer yet
+                systemd.ready()
             self._schedule_whole()
 
     def _settle(self, look: Look) -> None:
         """A whole look, and Docker's answer."""
-        needs = operations.needs_of(self.inforce.policy or Policy())
-        if (needs.images and not self.knows.images) or (needs.labels and not self.knows.labels):
+        if not self.keeper.knows_enough:
             self.timers.by("whole", time.monotonic() + LOOK_PAUSE)
             return
         if look.epoch != self.keeper.epoch and self.overtaken < TRIES:
             self.overtaken += 1
             self.timers.by("whole", time.monotonic())
             return
+        if look.epoch != self.keeper.epoch:  # nobody overtakes this one: it is taken here
+            live = self.session.reconciler.read(look.facts, self.keeper.ruleset())
+            look = replace(look, live=live, epoch=self.keeper.epoch)
         self.overtaken = 0
         self.host_seen = look.facts
         self.keeper.settle(replace(look, facts=self._claimed(look.facts)))
         gone = advice.docker_rules_gone(self.keeper.inventory, look.facts)
         self.voice.note("rules", "; ".join(gone) or None)
         self._schedule_whole()
+        self.timers.by("remember", time.monotonic() + REMEMBER_DELAY)
         self.voice.write_metrics()
 
     def _claimed(self, facts: HostFacts) -> HostFacts:

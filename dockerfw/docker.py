@@ -44,6 +44,7 @@ from dockerfw.dockerjson import (
     as_list,
     as_object,
     as_text,
+    configured_ports,
     gateway_endpoint,
     id_of,
     in_order,
@@ -215,6 +216,7 @@ class Docker:
         if self.engine.swarm == "manager":
             self._add_mesh_ports(reading)
         self._add_routed_ports(reading)
+        self._add_ports_to_come(reading)
         if self._need_images:
             self._add_image_names(reading)
         if self._need_labels:
@@ -284,6 +286,18 @@ class Docker:
                         continue
                     self._routed[key] = routed_ports(as_object(answer))
                 reading.change(container.id, routed=self._routed[key])
+
+    def _add_ports_to_come(self, reading: Reading) -> None:
+        """Of containers that wait for their next start, for up to a minute: lists say nothing of
+        their ports, on which docker-proxy listens before anybody tells of that start.
+        """
+        for container_id in sorted(reading.waiting & reading.containers.keys()):
+            container = reading.containers[container_id]
+            what = f"ports of container {one_line(container.name)}"
+            with reading.tolerating(what), _leaving_out(reading, container):
+                answer = _unless_gone(self._client.inspect_container, container_id)
+                ports = configured_ports(as_object(answer))
+                reading.change(container_id, ports=in_order({*container.ports, *ports}))
 
     def _add_image_names(self, reading: Reading) -> None:
         """The list shows an image's id where its tag has moved on since."""

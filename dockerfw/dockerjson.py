@@ -66,7 +66,8 @@ class Reading:
     """An inventory in the making, by id.
 
     ``stale`` are containers that a list described as they were before an event that is known,
-    ``left_out`` those that are not in the inventory because nobody could tell what they are.
+    ``left_out`` those that are not in the inventory because nobody could tell what they are,
+    ``waiting`` those that wait for their next start.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Reading:
         self.left: Left = left or {}
         self.stale: set[str] = set()
         self.left_out: set[str] = set()
+        self.waiting: set[str] = set()
         self.networks: dict[str, Network] = {}
         self.routed_networks: set[str] = set()
         self.ingress_networks: set[str] = set()
@@ -136,11 +138,14 @@ class Reading:
 
     def _take_container(self, entry: Json) -> None:
         found = _container(entry, self.networks)
-        container = self._as_events_told(found, restarting=entry.get("State") == "restarting")
+        waits = entry.get("State") == "restarting"
+        container = self._as_events_told(found, restarting=waits)
         if container is not found:
             self.stale.add(found.id)
         if container is None:
             return
+        if waits and not container.host_network:
+            self.waiting.add(container.id)
         labels = as_labels(entry.get("Labels"))
         image_id = as_text(entry.get("ImageID") or container.image)
         places = as_object(as_object(entry.get("NetworkSettings")).get("Networks")).values()
@@ -408,6 +413,29 @@ def routed_ports(inspected: Json) -> tuple[tuple[Protocol, int], ...]:
                 raise MalformedError(f"{one_line(written)!r} is no port")
             found.add((_protocol(protocol or "tcp"), _port(int(number))))
     return tuple(sorted(found))
+
+
+def configured_ports(inspected: Json) -> set[PublishedPort]:
+    """Of ``HostConfig.PortBindings``: ``{"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}``.
+
+    Only at its start does Docker choose one where there is none, or a range.
+    """
+    bindings = as_object(as_object(inspected.get("HostConfig")).get("PortBindings"))
+    found: set[PublishedPort] = set()
+    for written, places in bindings.items():
+        number, _, protocol = written.partition("/")
+        for place in map(as_object, as_list(places)):
+            host_port = as_text(place.get("HostPort"))
+            if not (number.isdecimal() and host_port.isdecimal()) or not int(host_port):
+                continue
+            entry = {
+                "PublicPort": int(host_port),
+                "PrivatePort": int(number),
+                "Type": protocol,
+                "IP": as_text(place.get("HostIp")),
+            }
+            found.update(_bindings(entry))
+    return found
 
 
 def _by_network(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:

@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from dockerfw import operations, policyfiles
+from dockerfw.errors import Failed
 from dockerfw.kernel.notices import FileNotices
 from dockerfw.operations import Session
 from dockerfw.policy import Policy
 from dockerfw.policyfiles import PolicyText
-from dockerfw.resolve import Resolver
+from dockerfw.resolve import Moved, Resolver
 from dockerfw.text import listed
 
 
@@ -38,6 +39,7 @@ class PolicyInForce:
         self.unwatched: frozenset[Path] = frozenset()
         """Files that the kernel tells nothing of: they have to be looked at now and then."""
         self._stamp: tuple[object, ...] | None = None
+        self._moved: Moved | None = None
 
     def close(self) -> None:
         self.files.close()
@@ -50,7 +52,7 @@ class PolicyInForce:
     def read(self) -> None:
         """Take what is on the disk now."""
         self._stamp = self.state.stamp()
-        if self.state.applied() is None and not self.state.locked_down():
+        if not self.state.governs() and not self.state.locked_down():
             self.whole = self.text = self.problem = None
         else:
             self.whole, self.text, self.problem = operations.policy_in_force(self.session)
@@ -60,6 +62,7 @@ class PolicyInForce:
     def _follow(self) -> None:
         text, whole = self.text, self.whole
         lists = [Path(name) for name in text.files] if text else []
+        self._moved = None
         self.unwatched = self.files.watch([*self.state.policy_files(), *lists])
         self.resolver.follow(whole.host_names() if whole else (), text.names if text else {})
 
@@ -91,21 +94,36 @@ class PolicyInForce:
         if text == self.text:
             return None, wrong
         names = [name for name, held in text.files.items() if held != self.text.files[name]]
-        self.state.remember_lists(text)
+        try:
+            self.state.remember_lists(text)
+        except Failed as error:  # it counts all the same
+            wrong += (str(error),)
         self._stamp = self.state.stamp()
         self._take(text)
         return f"{listed(names)} changed", wrong
 
+    def hear_names(self) -> bool:
+        """Take what the resolver has to tell; whether `read_names` has something to do."""
+        news = self.resolver.take()
+        if news is not None:
+            said = self._moved.said if self._moved else ()
+            self._moved = Moved(news.names, said + news.said)
+        return self._moved is not None
+
     def read_names(self) -> tuple[bool, tuple[str, ...]]:
         """Whether names stand for other addresses now, and what there is to say of them."""
-        moved = self.resolver.take()
+        moved, self._moved = self._moved, None
         if moved is None:
             return False, ()
         if self.text is None or moved.names == self.text.names:
             return False, moved.said
-        self.state.remember_names(moved.names)
+        said = moved.said
+        try:
+            self.state.remember_names(moved.names)
+        except Failed as error:  # they count all the same
+            said += (str(error),)
         self._take(replace(self.text, names=moved.names))
-        return True, moved.said
+        return True, said
 
     def _take(self, text: PolicyText) -> None:
         self.text, self.whole = text, text.parse()

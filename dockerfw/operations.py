@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dockerfw import advice, explain, jumps, plan as planning, resolve, status
 from dockerfw.compile import compile_ruleset
-from dockerfw.docker import Docker
+from dockerfw.docker import TIMEOUT, Docker
 from dockerfw.errors import DockerfwError, Failed, PolicyError
 from dockerfw.host import Flavour, HostFacts
 from dockerfw.inventory import Inventory
@@ -33,6 +33,9 @@ CLOSED = Policy(baseline=())
 
 DAEMON_PATIENCE = 3.0
 """Seconds that ``status`` waits for a daemon that is at work."""
+
+PANIC_PATIENCE = 2.0
+"""Seconds that a lockdown waits for an answer of Docker: everything is open meanwhile."""
 
 RECORDED = HostFacts(br_netfilter=(True, True))
 """The host of a recorded inventory: one that can enforce everything."""
@@ -55,10 +58,13 @@ class Session:
         if os.geteuid() != 0:
             raise Failed("only root may read and write the firewall: run it with sudo")
 
-    def inventory(self, policy: Policy) -> Inventory:
-        """What runs now. Images are looked at only for policies that ask for them."""
+    def inventory(self, policy: Policy, timeout: float = TIMEOUT) -> Inventory:
+        """What runs now. Images are looked at only for policies that ask for them.
+
+        ``timeout`` is in seconds, for each answer of Docker.
+        """
         needs = needs_of(policy)
-        docker = Docker.connect(self.docker_host)
+        docker = Docker.connect(self.docker_host, timeout=timeout)
         found = docker.read_inventory({}, need_images=needs.images, need_labels=needs.labels)
         docker.close()
         for warning in docker.warnings:
@@ -273,7 +279,7 @@ def boot(session: Session) -> str:
 def _boot(session: Session) -> str:
     if session.state.pending():
         session.state.restore_previous()
-    if session.state.applied() is None and not session.state.locked_down():
+    if not session.state.governs() and not session.state.locked_down():
         return "no policy was ever applied: nothing to install"
     policy, _, why = policy_in_force(session)
     facts = kernel_facts.read(session.runner, prefer=_last_flavour(session))
@@ -289,9 +295,9 @@ def whole(live: KernelState, facts: HostFacts) -> bool:
     return sealed and all(t.chain("filter", MAIN) is not None for t in live.tables.values())
 
 
-def install_closed(session: Session, policy: Policy, facts: HostFacts) -> None:
+def install_closed(session: Session, policy: Policy, facts: HostFacts) -> Result:
     """The policy for what was last seen of Docker, less what need not be true any more."""
-    session.reconciler.commit(policy, without_addresses(session.state.last_seen()), facts)
+    return session.reconciler.commit(policy, without_addresses(session.state.last_seen()), facts)
 
 
 def without_addresses(inventory: Inventory) -> Inventory:
@@ -315,7 +321,7 @@ def lock_down(session: Session) -> None:
         session.state.set_lockdown(True)
         facts = kernel_facts.read(session.runner)
         try:
-            inventory = session.inventory(CLOSED)
+            inventory = session.inventory(CLOSED, PANIC_PATIENCE)
         except DockerfwError as error:
             session.say(f"Docker does not answer, going by what was last seen ({error})")
             inventory = session.state.last_seen()

@@ -127,9 +127,15 @@ class Reconciler:
 
     def carry_out(self, look: Observation, committer: Committer) -> None:
         """Write the steps of a plan, once. Raises `Failed` at the first that cannot be written."""
-        self.state.remember_created((*look.plan.creates, *self._base_chains_to_come(look)))
+        unwritten = None
+        try:
+            self.state.remember_created((*look.plan.creates, *self._base_chains_to_come(look)))
+        except Failed as error:  # a full disk is no reason to leave anything open
+            unwritten = error
         for step in look.plan.steps:
             self.write(step, look.facts, committer)
+        if unwritten is not None:
+            raise unwritten
 
     def _base_chains_to_come(self, look: Observation) -> Iterator[Created]:
         """The base chains that our first jumps bring into being.

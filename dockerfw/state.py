@@ -105,6 +105,10 @@ class State:
         except TypeError:
             return None
 
+    def governs(self) -> bool:
+        """Whether a policy was ever put in force, though what tells of it may be broken now."""
+        return self._policy.exists() or (self.folder / "applied.json").exists()
+
     # what was last seen
 
     def remember(self, inventory: Inventory) -> None:
@@ -196,7 +200,7 @@ class State:
         self._previous.mkdir(mode=0o700)
         if self._policy.exists():
             shutil.copytree(self._policy, self._previous / "policy")
-            shutil.copy2(self.folder / "applied.json", self._previous / "applied.json")
+            self._copy_record(self.folder, self._previous)
         pending = Pending(os.urandom(8).hex(), time.time() + seconds)
         self._write_json(self.folder / "pending.json", asdict(pending))
         return pending
@@ -222,12 +226,18 @@ class State:
         had_one = (self._previous / "policy").exists()
         if had_one:
             policyfiles.load(self._previous / "policy").save(self._policy)
-            shutil.copy2(self._previous / "applied.json", self.folder / "applied.json")
+            self._copy_record(self._previous, self.folder)
         else:
             (self.folder / "applied.json").unlink(missing_ok=True)
             shutil.rmtree(self._policy, ignore_errors=True)
         self._end_confirm(kept=False)
         return had_one
+
+    @staticmethod
+    def _copy_record(source: Path, target: Path) -> None:
+        """Who was killed in the middle of the first apply has left none."""
+        if (source / "applied.json").exists():
+            shutil.copy2(source / "applied.json", target / "applied.json")
 
     def _end_confirm(self, *, kept: bool) -> None:
         pending = self.pending()
@@ -262,7 +272,11 @@ class State:
     def try_lock(self) -> Iterator[bool]:
         """As `lock`, but gives False at once when somebody else is at work."""
         self._make_run()
-        with (self.run / "lock").open("a") as file:
+        try:
+            opened = (self.run / "lock").open("a")
+        except OSError as error:
+            raise Failed(f"cannot write {self.run}/lock: {error.strerror}") from error
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -320,6 +334,7 @@ class State:
         self._write(path, json.dumps(value, indent=1) + "\n")
 
     def _write(self, path: Path, text: str) -> None:
+        name = None
         try:
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
             with os.fdopen(handle, "w") as file:
@@ -328,6 +343,8 @@ class State:
                 os.fsync(file.fileno())
             Path(name).replace(path)
         except OSError as error:
+            if name is not None:
+                Path(name).unlink(missing_ok=True)
             raise Failed(f"cannot write {path}: {error.strerror}") from error
 
 

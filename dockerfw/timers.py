@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LONGEST_WAIT = 3600.0
+"""Seconds. No selector waits for years, and a rule may end in years."""
+
 
 class Timers:
     """Each name is due once; asked for again, the earlier moment wins."""
@@ -27,5 +30,7 @@ class Timers:
         return due
 
     def wait(self, now: float) -> float | None:
-        """Seconds until the next one; None: nothing is to come."""
-        return max(0.0, min(self._due.values()) - now) if self._due else None
+        """Seconds until there may be something to do; None: nothing is to come."""
+        if not self._due:
+            return None
+        return min(max(0.0, min(self._due.values()) - now), LONGEST_WAIT)

@@ -7,7 +7,8 @@ metrics that were asked for and cannot be had at its start.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from dockerfw.metrics import Metrics, NoMetrics
 from dockerfw.operations import Session
 from dockerfw.policy import Policy
 from dockerfw.reconcile import Observation
+from dockerfw.render import chain_texts, digest_of
 from dockerfw.ruleset import MAIN, Ruleset
 from dockerfw.state import DaemonState
 from dockerfw.text import counted
@@ -70,7 +72,7 @@ class Voice:
         self._metrics.failed()
         self.note("failed", str(error))
         self._failures += 1
-        return min(2.0**self._failures, LONGEST_PAUSE)
+        return min(0.05 * 2.0 ** min(self._failures, 20), LONGEST_PAUSE)
 
     def changed(
         self, before: Inventory, after: Inventory, policy: Policy, events: Iterable[Event]
@@ -182,6 +184,7 @@ def _found(seen: Observation) -> list[str]:
     for family, tables in seen.live.tables.items():
         if tables.chain("filter", MAIN) is None:
             found.append(f"IPv{family}: the chains of dockerfw were gone")
+    found += _lost_rules(seen)
     tools = {step.tool for step in seen.plan.steps}
     if "nft" in tools and not any("seal" in note for note in found):
         found.append("the seal was gone" if seen.live.seal is None else "the seal was changed")
@@ -191,6 +194,18 @@ def _found(seen: Observation) -> list[str]:
         extra = sum(line.startswith("del ") for line in lines)
         found.append(f"{counted(missing, 'set entry', 'set entries')} missing, {extra} too many")
     return found or [said(seen)]
+
+
+def _lost_rules(seen: Observation) -> Iterator[str]:
+    """Of our chains that still have some; those that were empty are in the plan's notes."""
+    for chain in seen.ruleset.chains:
+        live = seen.live.tables[chain.family].chain(chain.table, chain.name)
+        if live is None or not live.rules:
+            continue
+        lost = Counter(map(digest_of, chain_texts(chain))) - Counter(map(digest_of, live.rules))
+        if lost:
+            rules = counted(lost.total(), "rule")
+            yield f"IPv{chain.family}: {rules} of {chain.name} missing"
 
 
 def _kind(seen: Observation) -> str:

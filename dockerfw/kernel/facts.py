@@ -262,6 +262,11 @@ def _is_on(runner: Runner, path: str) -> bool:
     return (runner.read_file(path) or "0").strip() == "1"
 
 
+def bridges(runner: Runner) -> tuple[Bridge, ...]:
+    """Those of `read`, by one process."""
+    return _bridges(_links(runner))
+
+
 def docker_ports(runner: Runner) -> frozenset[str]:
     """The host's halves of the interface pairs of containers that run now."""
     links = json.loads(require(runner, ["ip", "-json", "-details", "link", "show"]) or "[]")

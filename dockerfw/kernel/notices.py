@@ -62,7 +62,8 @@ class Noticed:
     links    an interface appeared, vanished, or changed its name or its master (the bridge that it
              is a port of), or notices were lost
     writers  who changed rules, as the kernel calls the process: at most 15 characters
-             (``iptables-restor``, ``nft``, ``firewalld``), fit for a log line
+             (``iptables-restor``, ``nft``, ``firewalld``), fit for a log line; none where
+             notices were lost
     """
 
     rules: bool = False
@@ -113,7 +114,8 @@ class KernelNotices:
         commits = [body for kind, body in messages if kind == _NEWGEN]
         names = (_attributes(body[_NETFILTER.size :]).get(_GEN_PROC_NAME) for body in commits)
         writers = frozenset(_printable(name) for name in names if name)
-        return bool(commits) or lost, writers
+        # Whose notices were lost nobody knows: the names that are left would tell half of it.
+        return bool(commits) or lost, frozenset() if lost else writers
 
     def _read_links(self) -> bool:
         messages, lost = _drain(self._links)

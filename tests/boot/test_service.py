@@ -123,6 +123,34 @@ def test_a_reboot_ends_with_everything_in_force_and_nothing_let_in(
     assert go_on(stranger).accepted == {}
 
 
+@pytest.mark.parametrize(
+    "machine",
+    [pytest.param("bookworm"), pytest.param("trixie", marks=pytest.mark.slow)],
+    indirect=True,
+)
+def test_where_firewalld_flushes_at_boot_what_is_allowed_works_all_the_same(
+    machine: Machine,
+) -> None:
+    """The interface to the outside is in its zone ``trusted``: firewalld itself closes nothing."""
+    furnish(machine)
+    machine.run(["firewall-offline-cmd", "--zone=trusted", "--add-interface=eth0"])
+    machine.systemctl("enable", "firewalld")
+    protect(machine, *UNITS)
+    for _ in range(2):
+        machine.off()
+        stranger = machine.outside.hammer(*everywhere(STRANGER))
+        office = machine.outside.hammer(*by_port(OFFICE))
+        machine.boot()
+        assert machine.systemctl("is-active", "firewalld") == "active"
+        served(office, by_port(OFFICE))
+        until(lambda: machine.dockerfw("status", check=False).returncode == 0, "sync", 30)
+        # Once more by hand: Docker builds its rules anew, its jump below its own ACCEPTs.
+        machine.run(["firewall-cmd", "--reload"])
+        served(office, by_port(OFFICE))
+        until(lambda: machine.dockerfw("status", check=False).returncode == 0, "sync", 30)
+        assert go_on(stranger).accepted == {}
+
+
 # --- containers come and go, in the sandbox ------------------------------------------------------
 
 

@@ -352,6 +352,28 @@ def test_a_port_published_in_routed_mode_is_asked_for_once(engine: FakeEngine) -
     assert engine.asked[f"/containers/{WEB}/json"] == 1
 
 
+def test_a_container_that_waits_for_its_next_start_has_the_ports_that_it_will_have(
+    engine: FakeEngine,
+) -> None:
+    """Those that nobody can tell before are not among them."""
+    engine.answers["/containers/json"] = [container(State="restarting")]
+    engine.answers[f"/containers/{WEB}/json"] = {
+        "HostConfig": {
+            "PortBindings": {
+                "80/tcp": [{"HostIp": "", "HostPort": "8080"}],
+                "53/udp": [{"HostIp": "192.0.2.1", "HostPort": "53"}, {"HostPort": ""}],
+                "81/tcp": [{"HostIp": "", "HostPort": "8100-8110"}],
+                "82/tcp": None,
+            }
+        }
+    }
+    assert one(read(engine)).ports == (
+        published("0.0.0.0", 8080, 80),
+        published("::", 8080, 80),
+        published("192.0.2.1", 53, 53, "udp"),
+    )
+
+
 # --- names, networks, donors ---------------------------------------------------------------------
 
 

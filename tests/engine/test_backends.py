@@ -18,12 +18,12 @@ import pytest
 from dockerfw.config import Document, parse
 from dockerfw.kernel.run import Completed, NotInstalled
 from dockerfw.reconcile import Reconciler
+from tests.edges.test_docker import FakeEngine
 from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow, apply, source_for
 from tests.kernel.support import HostRunner, Scene as KernelScene
 from tests.lab.engine import Engine, EngineContainer
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Place, Probe, disagreements
-from tests.edges.test_docker import FakeEngine
 
 RECORDED = "engine-29-nftables"
 FIXTURE = Path(__file__).parent.parent / "fixtures" / RECORDED

@@ -235,9 +235,7 @@ def test_the_word_of_from_that_matches_is_named(written: tuple[str, ...], said: 
 def test_a_rule_that_ends_says_when() -> None:
     rule = replace(OPEN_WEB, until=datetime(2027, 1, 31, tzinfo=timezone.utc))
     found = explain(Policy(allows=(rule,)), SHOP, BRIDGED, "198.51.100.7", "web:80")
-    assert reasons(found) == {
-        "allowed by config.toml:3 (from office) until 2027-01-31 00:00 UTC"
-    }
+    assert reasons(found) == {"allowed by config.toml:3 (from office) until 2027-01-31 00:00 UTC"}
 
 
 def test_a_long_list_and_a_wide_range_are_attributed_as_well() -> None:

@@ -1,0 +1,96 @@
+"""The daemon and lockdown while Docker is away, hangs, or never was there, on a real kernel.
+
+Docker is played (`tests.fakeengine`); rules, sets and packets are real.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakeengine import FakeEngine
+from tests.lab.daemon import Daemon
+from tests.lab.host import Host
+from tests.lab.wait import becomes_true
+
+FRIEND, STRANGER = "198.51.100.7", "203.0.113.9"
+WEB = "172.17.0.2"
+CONFIG = "/etc/dockerfw/config.toml"
+PATIENCE = 20.0
+POLICY = f'[[allow]]\nto = "web"\nports = [80]\nfrom = ["{FRIEND}"]\n'
+
+
+class Scene:
+    def __init__(self, host: Host, engine: FakeEngine) -> None:
+        self.host = host
+        self.engine = engine
+        web = host.container("web", {"docker0": (f"{WEB}/16",)})
+        web.listen("80/tcp")
+        engine.run("web", "bridge", WEB)
+        host.write(CONFIG, POLICY, 0o600)
+        host.dockerfw("apply", "--yes", "-H", engine.url)
+
+    def lets_in(self, source: str) -> bool:
+        return self.host.outside.tcp(WEB, 80, source=source, patience=0.5).reached
+
+    def take_rules_away(self) -> None:
+        """All of our chains are empty, and the seal is gone: everybody is let in."""
+        for program in ("iptables", "ip6tables"):
+            for chain in ("DOCKERFW", "DOCKERFW-INPUT"):
+                self.host.run([program, "-F", chain])
+        self.host.run(["nft", "delete", "table", "inet", "dockerfw"])
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with FakeEngine(tmp_path / "s") as engine, Host() as host:
+        host.bridge("docker0", "172.17.0.1/16")
+        yield Scene(host, engine)
+
+
+def test_what_the_next_one_puts_right_is_open_before(scene: Scene) -> None:
+    scene.take_rules_away()
+    assert scene.lets_in(STRANGER)
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_daemon_that_never_met_docker_puts_rules_right(scene: Scene, *, locked: bool) -> None:
+    scene.engine.kill()
+    if locked:
+        scene.host.dockerfw("lockdown")
+    with Daemon(scene.host, "-H", scene.engine.url, wait=False) as daemon:
+        daemon.until_said("Docker does not answer")
+        scene.take_rules_away()
+        assert becomes_true(lambda: not scene.lets_in(STRANGER), PATIENCE), daemon.log()
+        daemon.until_said("put right")
+        assert scene.lets_in(FRIEND) is not locked, "sets stay as they were"
+        scene.engine.revive()
+        daemon.until_said("ready, ")
+        assert scene.lets_in(FRIEND) is not locked
+        assert not scene.lets_in(STRANGER)
+        assert daemon.stop(signal.SIGTERM) == 0, daemon.log()
+
+
+def test_a_rule_that_ends_in_years_does_not_end_the_daemon(scene: Scene) -> None:
+    scene.host.write(CONFIG, f"{POLICY}until = 2099-01-01T00:00:00Z\n", 0o600)
+    scene.host.dockerfw("apply", "--yes", "-H", scene.engine.url)
+    with Daemon(scene.host, "-H", scene.engine.url) as daemon:
+        assert scene.lets_in(FRIEND)
+        assert daemon.alive
+
+
+def test_a_lockdown_does_not_wait_for_a_docker_that_hangs(scene: Scene) -> None:
+    assert scene.lets_in(FRIEND)
+    scene.engine.hang()
+    lockdown = scene.host.start(
+        [sys.executable, "-m", "dockerfw", "lockdown", "-H", scene.engine.url]
+    )
+    try:
+        assert becomes_true(lambda: not scene.lets_in(FRIEND), 15)
+    finally:
+        scene.engine.go_on()
+    assert lockdown.wait(60) == 0
