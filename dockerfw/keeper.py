@@ -277,7 +277,8 @@ class Keeper:
                 self.timers.by("seal", time.monotonic() + SEAL_DELAY)
         self.unsettled = False
         self.timers.at("expire", self._ledger.next_expiry())
-        self.voice.agreed(self.policy, ruleset, self.inventory)
+        if not self._half_way:
+            self.voice.agreed(self.policy, ruleset, self.inventory)
 
     def _first(self, seen: Observation) -> None:
         """The first time that kernel, policy and Docker are brought together: look twice."""
@@ -368,11 +369,12 @@ class Keeper:
             return
         pause = self.policy.resync if self.policy else 0
         self.pause = now + pause
+        self.timers.at("whole", self.pause)
         self._repairs.clear()
         who = " and ".join(sorted(writers)) or "another tool"
         self.voice.note(
             "fight",
-            f"{who} undoes what dockerfw writes, more than {MANY_REPAIRS} times a minute: the "
+            f"what dockerfw writes is undone by {who}, more than {MANY_REPAIRS} times a minute: the "
             f"next repair is in {pause} s{'; the seal holds meanwhile' * self.facts.nf_tables}",
         )
 

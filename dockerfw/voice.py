@@ -70,8 +70,12 @@ class Voice:
     def failed(self, error: DockerfwError) -> float:
         """Something could not be read or written. Gives the seconds to wait before trying again."""
         self._metrics.failed()
-        self.note("failed", str(error))
         self._failures += 1
+        if self._failures == 1:
+            # Docker may have moved its jump between the look and the write.
+            self.log.warning(f"trying again: {error}")
+        else:
+            self.note("failed", str(error))
         return min(0.05 * 2.0 ** min(self._failures, 20), LONGEST_PAUSE)
 
     def changed(

@@ -64,9 +64,9 @@ def looked_up(zone: Mapping[str, str], hosts: Path) -> Answer:
             id="a short TTL is asked for again after 30 s",
         ),
         pytest.param(
-            {f"{NAME} A": "9999999 203.0.113.7", f"{NAME} AAAA": "nodata"},
+            {f"{NAME} A": "9999999 203.0.113.7", f"{NAME} AAAA": "9999999 2001:db8::7"},
             ("203.0.113.7",),
-            (),
+            ("2001:db8::7",),
             LONGEST,
             id="a TTL of months after a day",
         ),
