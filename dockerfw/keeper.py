@@ -374,8 +374,8 @@ class Keeper:
         who = " and ".join(sorted(writers)) or "another tool"
         self.voice.note(
             "fight",
-            f"what dockerfw writes is undone by {who}, more than {MANY_REPAIRS} times a minute: the "
-            f"next repair is in {pause} s{'; the seal holds meanwhile' * self.facts.nf_tables}",
+            f"what dockerfw writes is undone by {who}, more than {MANY_REPAIRS} times a minute: "
+            f"the next repair is in {pause} s{'; the seal holds meanwhile' * self.facts.nf_tables}",
         )
 
 

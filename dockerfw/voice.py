@@ -73,7 +73,7 @@ class Voice:
         self._failures += 1
         if self._failures == 1:
             # Docker may have moved its jump between the look and the write.
-            self.log.warning(f"trying again: {error}")
+            self.log.say(Line("warning", f"trying again: {error}"))
         else:
             self.note("failed", str(error))
         return min(0.05 * 2.0 ** min(self._failures, 20), LONGEST_PAUSE)
