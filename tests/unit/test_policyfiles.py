@@ -21,10 +21,11 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give fil
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> Path:
-    """A policy in a folder that nobody else can write to."""
-    tmp_path.chmod(0o755)
-    return write(tmp_path / "config.toml", ALLOW)
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy in a folder that nobody else can write to; messages shorten long names."""
+    folder = tmp_path_factory.mktemp("p")
+    folder.chmod(0o755)
+    return write(folder / "config.toml", ALLOW)
 
 
 def write(path: Path, text: str | bytes, mode: int = 0o644) -> Path:
