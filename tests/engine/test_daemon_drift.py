@@ -202,7 +202,12 @@ DRIFTS = (
     ),
     Drift(
         "Docker's jump moved down",
-        ("iptables -D FORWARD -j DOCKER-USER", "iptables -A FORWARD -j DOCKER-USER"),
+        # In one transaction, or a look in between finds no jump at all.
+        tuple(
+            r"printf '*filter\n-D FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\nCOMMIT\n' | "
+            f"{tables}-restore --noflush"
+            for tables in ("iptables", "ip6tables")
+        ),
         "IPv4: rules of FORWARD above the jump to DOCKER-USER let packets past it",
     ),
     Drift(
