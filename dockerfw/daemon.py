@@ -452,14 +452,14 @@ class Daemon:
 
     def _start_whole(self) -> None:
         reconciler, epoch, runner = self.session.reconciler, self.keeper.epoch, self.session.runner
-        ruleset = self.keeper.ruleset()
+        lists = self.keeper.lists()
         self.todo.add("ends")  # the clock may have been set
         if self.inforce.unwatched:
             self.todo.add("lists")
 
         def look() -> Look:
             facts = kernel_facts.read(runner)
-            return Look(epoch, facts, reconciler.read(facts, ruleset), whole=True)
+            return Look(epoch, facts, reconciler.read(facts, lists), whole=True)
 
         self.looking = True
         self.worker.submit(look, self._looked)
@@ -513,7 +513,7 @@ class Daemon:
             self.timers.by("whole", time.monotonic())
             return
         if look.epoch != self.keeper.epoch:  # nobody overtakes this one: it is taken here
-            live = self.session.reconciler.read(look.facts, self.keeper.ruleset())
+            live = self.session.reconciler.read(look.facts, self.keeper.lists())
             look = replace(look, live=live, epoch=self.keeper.epoch)
         self.overtaken = 0
         self.host_seen = look.facts

@@ -229,6 +229,10 @@ class Ledger:
             self._frame.mark_ok,
         )
 
+    def lists(self) -> tuple[IPSet, ...]:
+        """The sets of `ruleset` that never change: they hang on the policy alone."""
+        return tuple(s for s in self._frame.sets.values() if s.phase == "frozen")
+
     def seal(self) -> Seal:
         """The seal of `ruleset`."""
         guarded = self._guarded.counts.keys() | self._lingering_guarded.until.keys()

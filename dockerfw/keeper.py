@@ -26,7 +26,7 @@ from dockerfw.operations import Session
 from dockerfw.plan import renewals
 from dockerfw.policy import Policy
 from dockerfw.reconcile import Observation, with_foreign_ports
-from dockerfw.ruleset import Ruleset, Seal
+from dockerfw.ruleset import IPSet, Ruleset, Seal
 from dockerfw.timers import Timers
 from dockerfw.voice import Voice, said
 
@@ -123,8 +123,9 @@ class Keeper:
         """The normal form of the seal that was written last."""
         return seal.wanted(self.sealed) if self.sealed and self.facts.nf_tables else None
 
-    def ruleset(self) -> Ruleset | None:
-        return self._ledger.ruleset() if self._ledger else None
+    def lists(self) -> tuple[IPSet, ...]:
+        """Sets that need not be read entry by entry, see `Reconciler.read`."""
+        return self._ledger.lists() if self._ledger else ()
 
     def _account(self) -> None:
         """A new ledger: for another policy, or another host."""
@@ -208,7 +209,7 @@ class Keeper:
             self.timers.by("whole", time.monotonic())
             return
         ruleset = self._ledger.ruleset()
-        live = self.reconciler.read(self.facts, ruleset)
+        live = self.reconciler.read(self.facts, ruleset.sets)
         self._bring_in_line(self.reconciler.compare(ruleset, self.facts, live), why)
 
     def _carry_out(self, seen: Observation) -> None:
@@ -263,10 +264,10 @@ class Keeper:
             return
         self.voice.entries = sum(state.count for state in look.live.sets.values())
         ruleset = self._ledger.ruleset()
-        seen = self.reconciler.compare(ruleset, self.facts, look.live)
         if not self.followed:
-            self._first(seen)
+            self._first(self.reconciler.compare(ruleset, self.facts, look.live))
         elif self.unsettled:
+            seen = self.reconciler.compare(ruleset, self.facts, look.live)
             self._bring_in_line(seen, "brought in line")
         else:
             self._ledger.made(look.live.sets)
@@ -283,7 +284,7 @@ class Keeper:
     def _first(self, seen: Observation) -> None:
         """The first time that kernel, policy and Docker are brought together: look twice."""
         self._carry_out(seen)
-        live = self.reconciler.read(seen.facts, seen.ruleset)
+        live = self.reconciler.read(seen.facts, seen.ruleset.sets)
         last = self.reconciler.compare(seen.ruleset, seen.facts, live)
         if not last.plan.in_sync:
             self._carry_out(last)

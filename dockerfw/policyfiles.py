@@ -267,7 +267,7 @@ def load(folder: Path) -> PolicyText:
 def save_names(folder: Path, names: Names) -> None:
     """Keep what the names of this copy stand for now. Raises OSError."""
     text = {name: [str(address) for address in found] for name, found in sorted(names.items())}
-    _write(folder / _NAMES, json.dumps(text, indent=1).encode() + b"\n")
+    replace_file(folder / _NAMES, json.dumps(text, indent=1).encode() + b"\n")
 
 
 def _load_names(folder: Path) -> Names:
@@ -326,11 +326,11 @@ def _save_into(text: PolicyText, folder: Path) -> None:
     before = _named_by_manifest(folder)
     blobs = {_sha256(data): data for data in _contents(text)}
     for checksum, data in blobs.items():
-        _write(folder / checksum, data)
+        replace_file(folder / checksum, data)
     _sync(folder)
     if text.names:
         save_names(folder, text.names)
-    _write(folder / _MANIFEST, _manifest(text))
+    replace_file(folder / _MANIFEST, _manifest(text))
     _sync(folder)
     kept = {_MANIFEST, *blobs, *before, *([_NAMES] if text.names else ())}
     for path in folder.iterdir():
@@ -360,8 +360,8 @@ def _named_by_manifest(folder: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Replace a file whole; on the disk when this returns."""
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file whole; on the disk when this returns. Raises OSError: the old one stays."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -7,7 +7,7 @@ It never decides what the policy means, and never talks to Docker.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,7 +21,7 @@ from dockerfw.kernel.run import Runner
 from dockerfw.kernelstate import KernelState
 from dockerfw.plan import Created, Plan, SealUpdate, Step
 from dockerfw.policy import Committer, Policy
-from dockerfw.ruleset import INPUT, MAIN, PRE, Family, Ruleset, Seal, Table
+from dockerfw.ruleset import INPUT, MAIN, PRE, Family, IPSet, Ruleset, Seal, Table
 from dockerfw.state import State
 
 ATTEMPTS = 5
@@ -62,16 +62,15 @@ class Reconciler:
         facts = facts or kernel_facts.read(self.runner)
         inventory = with_foreign_ports(inventory, facts)
         ruleset = compile_ruleset(policy.without_ended(time.time()), inventory, facts)
-        return self.compare(ruleset, facts, self.read(facts, ruleset))
+        return self.compare(ruleset, facts, self.read(facts, ruleset.sets))
 
     def compare(self, ruleset: Ruleset, facts: HostFacts, live: KernelState) -> Observation:
         """Plan the way from a state that was read to a ruleset. Reads and writes nothing."""
         sealing = seal.updates(live.seal, ruleset.seal) if facts.nf_tables else SealUpdate()
         return Observation(facts, ruleset, live, planning.plan(live, ruleset, facts, sealing))
 
-    def read(self, facts: HostFacts, ruleset: Ruleset | None = None) -> KernelState:
-        """The live state; list sets that hold as many entries as they should are not dumped."""
-        sets = ruleset.sets if ruleset else ()
+    def read(self, facts: HostFacts, sets: Iterable[IPSet] = ()) -> KernelState:
+        """The live state; lists of ``sets`` that are as long as they should be are not dumped."""
         frozen = {s.name: len(s.elements) for s in sets if s.phase == "frozen"}
         found = ipset.read(self.runner, headers_only=lambda name, count: frozen.get(name) == count)
         return replace(self.read_rules(facts), sets=found)
@@ -167,17 +166,6 @@ class Reconciler:
             write(self.runner, facts.flavour, step.family, step.text)
 
     # taking everything out
-
-    def installed(self, facts: HostFacts) -> bool:
-        """Whether any chain, set or table of ours stands."""
-        live = self.read(facts)
-        chains = any(
-            name.startswith(MAIN)
-            for state in live.tables.values()
-            for chains in state.tables.values()
-            for name in chains
-        )
-        return chains or bool(live.sets) or live.seal is not None
 
     def remove(self, facts: HostFacts | None = None) -> None:
         """Take out every object of ours: the seal, jumps and chains, then sets."""

@@ -11,13 +11,12 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from dockerfw import inventoryfile, policyfiles
 from dockerfw.errors import DockerfwError, Failed
@@ -259,11 +258,8 @@ class State:
     @contextmanager
     def lock(self, say: Callable[[str], None]) -> Iterator[None]:
         """One writer at a time; a second one waits and says so once."""
-        self._make_run()
-        with (self.run / "lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with self._lock_file("lock") as file:
+            if not _locked(file):
                 say("another dockerfw is at work: waiting for it")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -271,32 +267,27 @@ class State:
     @contextmanager
     def try_lock(self) -> Iterator[bool]:
         """As `lock`, but gives False at once when somebody else is at work."""
-        self._make_run()
-        try:
-            opened = (self.run / "lock").open("a")
-        except OSError as error:
-            raise Failed(f"cannot write {self.run}/lock: {error.strerror}") from error
-        with opened as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+        with self._lock_file("lock") as file:
+            yield _locked(file)
 
     @contextmanager
     def claim_daemon(self) -> Iterator[None]:
         """Be the one daemon of this host. Raises `Failed` when there is one."""
-        self._make_run()
-        with (self.run / "daemon.lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Failed("a dockerfw daemon is running already: see dockerfw status") from None
+        with self._lock_file("daemon.lock") as file:
+            if not _locked(file):
+                raise Failed("a dockerfw daemon is running already: see dockerfw status")
             try:
                 yield
             finally:
                 (self.run / "daemon.json").unlink(missing_ok=True)
+
+    def _lock_file(self, name: str) -> TextIO:
+        """A lock ends when its file is closed."""
+        self._make_run()
+        try:
+            return (self.run / name).open("a")
+        except OSError as error:
+            raise Failed(f"cannot write {self.run / name}: {error.strerror}") from error
 
     def daemon_alive(self) -> bool:
         """Whether a daemon holds its lock."""
@@ -334,18 +325,19 @@ class State:
         self._write(path, json.dumps(value, indent=1) + "\n")
 
     def _write(self, path: Path, text: str) -> None:
-        name = None
         try:
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
+            policyfiles.replace_file(path, text.encode())
         except OSError as error:
-            if name is not None:
-                Path(name).unlink(missing_ok=True)
             raise Failed(f"cannot write {path}: {error.strerror}") from error
+
+
+def _locked(file: TextIO) -> bool:
+    """Whether the lock is ours now; False: somebody else has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -15,7 +15,6 @@ import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from time import monotonic_ns
 
 from dockerfw.text import printable
 
@@ -29,18 +28,13 @@ LONGEST_VALUE = 8192
 
 
 def ready(environ: Mapping[str, str] = os.environ) -> bool:
-    """Started, or done with a reload."""
+    """Started: kernel, policy and Docker agree."""
     return _notify(environ, "READY=1")
 
 
 def status(text: str, environ: Mapping[str, str] = os.environ) -> bool:
     """The line that ``systemctl status`` shows."""
     return _notify(environ, f"STATUS={printable(text)[:LONGEST_STATUS]}")
-
-
-def reloading(environ: Mapping[str, str] = os.environ) -> bool:
-    """`ready` says when it is done."""
-    return _notify(environ, f"RELOADING=1\nMONOTONIC_USEC={monotonic_ns() // 1000}")
 
 
 def stopping(environ: Mapping[str, str] = os.environ) -> bool:

@@ -47,6 +47,7 @@ class Voice:
         self._reconciled_at: float | None = None
         self._last_change = time.time()
         self._told: DaemonState | None = None
+        self._said: str | None = None
         self._metrics: Metrics = NoMetrics()
         self._asked: tuple[str | None, str | None] = (None, None)
         self._stands: tuple[Ruleset, Inventory] | None = None
@@ -118,7 +119,10 @@ class Voice:
             healed=self._healed,
             notes=tuple(self.notes.values()),
         )
-        systemd.status(self._status_line(policy, inventory))
+        line = self._status_line(policy, inventory)
+        if line != self._said:
+            self._said = line
+            systemd.status(line)
         self._metrics.state(
             in_sync=self._reconciled_at is not None and "failed" not in self.notes,
             enforcing=policy is not None and policy.mode == "enforce",

@@ -269,5 +269,4 @@ def bridges(runner: Runner) -> tuple[Bridge, ...]:
 
 def docker_ports(runner: Runner) -> frozenset[str]:
     """The host's halves of the interface pairs of containers that run now."""
-    links = json.loads(require(runner, ["ip", "-json", "-details", "link", "show"]) or "[]")
-    return frozenset(link["ifname"] for link in links if "ifname" in link and _is_dockers(link))
+    return frozenset(link["ifname"] for link in _links(runner) if _is_dockers(link))

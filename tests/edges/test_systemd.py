@@ -80,14 +80,6 @@ def test_each_message_is_a_datagram(environ: dict[str, str], listener: Listener)
     assert listener.read() == b"STOPPING=1"
 
 
-def test_a_reload_tells_its_time(
-    environ: dict[str, str], listener: Listener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(systemd, "monotonic_ns", lambda: 1_234_567)
-    systemd.reloading(environ)
-    assert listener.read() == b"RELOADING=1\nMONOTONIC_USEC=1234"
-
-
 def test_a_status_is_one_line_and_adds_no_assignment(
     environ: dict[str, str], listener: Listener
 ) -> None:
