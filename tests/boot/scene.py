@@ -64,13 +64,6 @@ def protect(machine: Machine, *units: str) -> None:
     machine.systemctl("enable", *(units or ("dockerfw-boot.service",)))
 
 
-def go_on(hammer: Hammer, tries: int = 3000) -> Blows:
-    """Let it try so many times more; the count then."""
-    begun = hammer.count().tries
-    until(lambda: hammer.count().tries >= begun + tries, f"{tries} more tries", 60)
-    return hammer.count()
-
-
 def served(hammer: Hammer, targets: list[tuple[str, int, str]]) -> None:
     """Wait until every one of these has been answered once more than it is now."""
     before = hammer.count().accepted

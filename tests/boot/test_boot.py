@@ -17,7 +17,6 @@ from tests.boot.scene import (
     by_port,
     everywhere,
     furnish,
-    go_on,
     leaks,
     leaks_everywhere,
     protect,
@@ -106,7 +105,7 @@ def test_a_machine_that_boots_and_reboots_never_is_open(
         stranger, office = boot_under_fire(machine)
         assert machine.systemctl("is-active", "dockerfw.service", check=False) == "inactive"
         served(office, by_port(OFFICE))
-        assert go_on(stranger).accepted == {}
+        assert stranger.go_on(3000, seconds=60).accepted == {}
     assert machine.run(["sh", "-c", "journalctl -b | grep -i cycle"], check=False).stdout == ""
 
 
@@ -122,7 +121,7 @@ def test_firewalld_flushes_the_chains_at_boot_and_the_seal_stays(machine: Machin
     protect(machine)
     machine.off()
     stranger, _ = boot_under_fire(machine)
-    assert go_on(stranger).accepted == {}
+    assert stranger.go_on(3000, seconds=60).accepted == {}
 
 
 # --- docker-proxy, of a port that nobody has told us of ------------------------------------------
@@ -148,10 +147,10 @@ def test_in_its_slice_docker_proxy_is_closed_from_the_first_packet_with_no_daemo
     machine.container("late", "-p", "9090:80")
     inside = ["busybox", "wget", "-q", "-O", "-", "http://[::1]:9090/"]
     until(lambda: machine.run(inside, check=False).returncode == 0, "the host itself to reach it")
-    assert go_on(stranger).accepted == {}
+    assert stranger.go_on(3000, seconds=60).accepted == {}
     restart_docker(machine)
     until(lambda: running(machine) == {"web", "db", "late"}, "all containers to be back")
-    assert go_on(stranger).accepted == {}
+    assert stranger.go_on(3000, seconds=60).accepted == {}
 
 
 # --- nftables, restarted later -------------------------------------------------------------------
@@ -177,15 +176,15 @@ def test_nftables_restarted_closes_again_by_itself_and_with_the_drop_in_never_op
     machine.off()
     stranger = machine.outside.hammer(*everywhere(STRANGER))
     machine.boot()
-    assert go_on(stranger).accepted == {}
+    assert stranger.go_on(3000, seconds=60).accepted == {}
 
     # Without the drop-in there is a window, and the boot unit closes it.
     machine.systemctl("reload", "nftables")
     assert becomes_true(lambda: stranger.count().total > 0, 10), "reload did not open anything"
     until(lambda: settled(machine), "the boot unit to put everything back", 30)
-    go_on(stranger)
+    stranger.go_on(3000, seconds=60)
     before = stranger.count().accepted
-    assert go_on(stranger).accepted == before
+    assert stranger.go_on(3000, seconds=60).accepted == before
     restart_docker(machine)
 
     machine.drop_in("nftables.service")
@@ -193,7 +192,7 @@ def test_nftables_restarted_closes_again_by_itself_and_with_the_drop_in_never_op
     for verbs in (["reload"], ["restart"], ["stop", "start"]):
         for verb in verbs:
             machine.systemctl(verb, "nftables")
-            go_on(stranger, 1000)
+            stranger.go_on(1000, seconds=60)
         until(lambda: settled(machine), "the boot unit to put the chains back", 30)
         assert stranger.count().accepted == before, verbs
     office = machine.outside.hammer(*by_port(OFFICE))
@@ -201,7 +200,7 @@ def test_nftables_restarted_closes_again_by_itself_and_with_the_drop_in_never_op
     restart_docker(machine)
     until(lambda: running(machine) == {"web", "db"}, "both containers to be back")
     served(office, by_port(OFFICE))
-    assert go_on(stranger).accepted == before
+    assert stranger.go_on(3000, seconds=60).accepted == before
 
     # At boot nftables comes before anything that the seal could know of Docker by.
     machine.drop_in("docker.service")
@@ -247,7 +246,7 @@ def test_with_the_drop_in_docker_does_not_start_where_the_boot_unit_failed(
     machine.off()
     stranger = machine.outside.hammer(*everywhere(STRANGER))
     machine.boot()
-    assert go_on(stranger).accepted == {}
+    assert stranger.go_on(3000, seconds=60).accepted == {}
     assert machine.show("docker.service", "AssertResult") == "no"
     assert machine.show("docker.service", "MainPID") == "0"
     # The comment in the drop-in, which is what an admin finds, tells the way out.
@@ -260,7 +259,7 @@ def test_with_the_drop_in_docker_does_not_start_where_the_boot_unit_failed(
         machine.systemctl(*command)
     office = machine.outside.hammer(*by_port(OFFICE))
     served(office, by_port(OFFICE))
-    assert go_on(stranger).accepted == {}
+    assert stranger.go_on(3000, seconds=60).accepted == {}
 
 
 def test_a_boot_unit_that_fails_later_takes_its_word_back(machine: Machine) -> None:
@@ -298,7 +297,7 @@ def test_restarting_and_stopping_the_boot_unit_leaves_docker_and_the_rules_alone
     stranger = machine.outside.hammer(*everywhere(STRANGER))
     for verb in ("restart", "reload", "stop", "start", "restart"):
         machine.systemctl(verb, "dockerfw-boot")
-        assert go_on(stranger, 500).accepted == {}, verb
+        assert stranger.go_on(500, seconds=60).accepted == {}, verb
         machine.run(["test", "-e", "/run/dockerfw/booted"])
     assert lives(machine) == before
     restart_docker(machine)

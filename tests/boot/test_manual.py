@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.boot.scene import OFFICE, STRANGER, by_port, everywhere, furnish, go_on, served
+from tests.boot.scene import OFFICE, STRANGER, by_port, everywhere, furnish, served
 from tests.lab.boot import Machine
 from tests.lab.process import REPOSITORY
 from tests.lab.wait import until
@@ -55,7 +55,7 @@ def test_the_manual_leads_from_nothing_to_a_host_that_never_was_open_and_back(
     removal = list(blocks("Removal"))
     for block in after[: -len(removal)]:
         follow(machine, block)
-    assert go_on(stranger).accepted == {}
+    assert stranger.go_on(3000, seconds=60).accepted == {}
 
     for block in removal:
         follow(machine, block)

@@ -19,7 +19,6 @@ from tests.boot.scene import (
     by_port,
     everywhere,
     furnish,
-    go_on,
     protect,
     put_in_force,
     restart_docker,
@@ -120,7 +119,7 @@ def test_a_reboot_ends_with_everything_in_force_and_nothing_let_in(
     # Straight to the container, at the address that it has since this boot.
     web = address_of(machine, "web")
     until(lambda: reaches(machine, OFFICE[0], 80, web), "the office to reach it directly")
-    assert go_on(stranger).accepted == {}
+    assert stranger.go_on(3000, seconds=60).accepted == {}
 
 
 @pytest.mark.parametrize(
@@ -148,7 +147,7 @@ def test_where_firewalld_flushes_at_boot_what_is_allowed_works_all_the_same(
         machine.run(["firewall-cmd", "--reload"])
         served(office, by_port(OFFICE))
         until(lambda: machine.dockerfw("status", check=False).returncode == 0, "sync", 30)
-        assert go_on(stranger).accepted == {}
+        assert stranger.go_on(3000, seconds=60).accepted == {}
 
 
 # --- containers come and go, in the sandbox ------------------------------------------------------
@@ -249,7 +248,7 @@ def test_stopping_it_leaves_every_rule_and_docker_alone(protected: Machine) -> N
     stranger = protected.outside.hammer(*everywhere(STRANGER))
     for verb in ("restart", "stop"):
         protected.systemctl(verb, "dockerfw")
-        assert go_on(stranger, 1000).accepted == {}, verb
+        assert stranger.go_on(1000, seconds=60).accepted == {}, verb
     after = sorted(line for line in protected.run(rules).stdout.splitlines() if "DOCKERFW" in line)
     assert [line.split("[")[0] for line in after] == [line.split("[")[0] for line in before]
     assert reaches(protected, OFFICE[0])
@@ -263,7 +262,7 @@ def test_killed_it_is_back_and_nobody_got_in_meanwhile(protected: Machine) -> No
     before = restarts(protected)
     kill(protected, signal.SIGKILL)
     until(lambda: ready_again(protected, before), "systemd to start it again", 30)
-    assert go_on(stranger, 1000).accepted == {}
+    assert stranger.go_on(1000, seconds=60).accepted == {}
     assert protected.dockerfw("status").returncode == 0
 
 
@@ -292,12 +291,12 @@ def test_docker_restarted_or_gone_does_not_end_it(protected: Machine) -> None:
     pid = main_pid(protected)
     stranger = protected.outside.hammer(*everywhere(STRANGER))
     restart_docker(protected)
-    assert go_on(stranger).accepted == {}
+    assert stranger.go_on(3000, seconds=60).accepted == {}
     protected.systemctl("stop", "docker.socket", "docker.service")
     start_docker(protected)
     office = protected.outside.hammer(*by_port(OFFICE))
     served(office, by_port(OFFICE))
-    assert go_on(stranger).accepted == {}
+    assert stranger.go_on(3000, seconds=60).accepted == {}
     assert main_pid(protected) == pid
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.engine.scene import OFFICE, STRANGER, allow, apply
-from tests.engine.test_first_packet import SlicedEngine
+from tests.lab.cgroups import SlicedEngine
 from tests.lab.daemon import Daemon
 from tests.lab.engine import IMAGE
 from tests.lab.host import HOST_V4, HOST_V6, Host
@@ -46,12 +46,6 @@ REUSE = (
     allow('to = "web"\nports = [81]', "any"),
     allow("published = [8083]", "office"),
 )
-
-
-def go_on(hammer: Hammer, tries: int = 600) -> None:
-    """Let the hammer go on in the state as it is now."""
-    begun = hammer.count().tries
-    until(lambda: hammer.count().tries > begun + tries, "the hammer to go on", seconds=PATIENCE)
 
 
 class Scene(NamedTuple):
@@ -125,7 +119,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Scene]:
         engine.container("api", *always, "-p", "9090:80")
         web.listen("7000/tcp")
         with host.outside.hammer(*denied()) as hammer:
-            go_on(hammer)
+            hammer.go_on(seconds=PATIENCE)
             assert hammer.stop().total > 0, "without dockerfw the hammer gets in"
         apply(host, *POLICY)
         yield scene
@@ -153,13 +147,13 @@ def denied() -> list[tuple[str, int, str]]:
 
 def restart(scene: Scene, _: Daemon, hammer: Hammer) -> None:
     scene.engine.stop()
-    go_on(hammer)
+    hammer.go_on(seconds=PATIENCE)
     scene.engine.start()
 
 
 def kill(scene: Scene, _: Daemon, hammer: Hammer) -> None:
     scene.engine.kill()
-    go_on(hammer)
+    hammer.go_on(seconds=PATIENCE)
     scene.engine.start()
 
 
@@ -173,11 +167,11 @@ def _without_docker(scene: Scene, daemon: Daemon, hammer: Hammer, seconds: float
     """For so long, and until the daemon has said so and has done its other work."""
     end = time.monotonic() + seconds
     daemon.until_said("Docker does not answer", patience=PATIENCE)
-    go_on(hammer)
+    hammer.go_on(seconds=PATIENCE)
     scene.host.run(["iptables", "-F", "DOCKERFW"])
     daemon.until_said("put right", patience=PATIENCE)
     while time.monotonic() < end:
-        go_on(hammer)
+        hammer.go_on(seconds=PATIENCE)
     assert daemon.alive
 
 
@@ -222,7 +216,7 @@ def test_whatever_dockerd_does_nobody_gets_in_and_what_is_allowed_goes_on(
             daemon.until_said("Docker answers again", patience=PATIENCE)
             if containers_stay(scene, fault):
                 assert flow.ask(patience=5), f"an allowed flow was cut\n{daemon.log()}"
-            go_on(hammer)
+            hammer.go_on(seconds=PATIENCE)
             blows = hammer.stop()
         assert blows.total == 0, f"{blows}\n{daemon.log()}"
         if fault is kill and not scene.live_restore:
@@ -300,7 +294,7 @@ def test_killed_at_any_moment_of_a_storm_it_lets_nobody_in_and_cuts_nothing(scen
                 daemon.start()
         finally:
             storm.end()
-        go_on(hammer)
+        hammer.go_on(seconds=PATIENCE)
         blows = hammer.stop()
     assert blows.total == 0, f"{blows}\n{daemon.log()}"
     assert storm.rounds > 0
@@ -376,7 +370,7 @@ def test_without_dockerfw_the_new_container_is_open_at_the_old_address(houses: S
             run_web(houses), "docker rm -f web", run_db(houses, f"{HOST_V4}:8081:81", "8082:81")
         )
         db_is_up(houses)
-        go_on(hammer)
+        hammer.go_on(seconds=PATIENCE)
         blows = hammer.stop()
     for target in (BY_OLD_PORT, *BY_NEW_PORT, *([BY_ADDRESS] if houses.direct else [])):
         assert accepted(blows, target), f"{target}: {blows}"
@@ -393,7 +387,7 @@ def test_entries_are_gone_before_their_address_or_host_port_is_used_again(houses
             assert becomes_true(lambda: web_is_open(houses), 20), daemon.log()
             houses.shell("docker rm -f web", run_db(houses, f"{HOST_V4}:8081:81", "8082:81"))
             db_is_up(houses)
-            go_on(hammer)
+            hammer.go_on(seconds=PATIENCE)
             count = hammer.count()
             assert count.total == 0, f"round {number}: {count}\n{daemon.log()}"
             houses.shell("docker rm -f db")
@@ -411,7 +405,7 @@ def test_while_it_is_slow_or_dead_an_address_alone_may_be_stale(
         with houses.host.outside.hammer(BY_ADDRESS, *BY_NEW_PORT) as hammer:
             houses.shell("docker rm -f web", run_db(houses, "8082:81"))
             db_is_up(houses)
-            go_on(hammer)
+            hammer.go_on(seconds=PATIENCE)
             blows = hammer.stop()
         assert bool(accepted(blows, BY_ADDRESS)) is houses.direct, f"nobody told the sets: {blows}"
         assert blows.total == accepted(blows, BY_ADDRESS), f"more is stale: {blows}"
@@ -424,7 +418,7 @@ def test_while_it_is_slow_or_dead_an_address_alone_may_be_stale(
 
         houses.agrees()
         with houses.host.outside.hammer(BY_ADDRESS, *BY_NEW_PORT) as hammer:
-            go_on(hammer)
+            hammer.go_on(seconds=PATIENCE)
             after = hammer.stop()
         assert after.total == 0, f"{after}\n{daemon.log()}"
 

@@ -86,12 +86,6 @@ def scene(stage: Scene) -> Iterator[Scene]:
     stage.engine.docker("rm", "-f", *stage.engine.docker("ps", "-aq").split())
 
 
-def go_on(hammer: Hammer, tries: int = 600) -> None:
-    """Let the hammer go on in the state as it is now."""
-    begun = hammer.count().tries
-    until(lambda: hammer.count().tries > begun + tries, "the hammer to go on", seconds=PATIENCE)
-
-
 # --- dockerd comes and goes ----------------------------------------------------------------------
 
 
@@ -128,13 +122,13 @@ FAULTS = [
 
 def hammered(scene: Scene, daemon: Daemon, fault: Fault) -> Blows:
     with scene.hammer(WEB) as hammer:
-        go_on(hammer)
+        hammer.go_on(seconds=PATIENCE)
         for _ in range(3):
             fault.happen(scene, daemon)
             told = f"{scene.engine.docker('ps', '-a')}\n{daemon.log()}"
             up = becomes_true(lambda: scene.proxied(None), PATIENCE)
             assert up, f"nobody listens: {hammer.count()}\n{told}"
-            go_on(hammer)
+            hammer.go_on(seconds=PATIENCE)
         return hammer.stop()
 
 
@@ -176,7 +170,7 @@ def test_a_container_that_crashes_again_and_again_is_closed_each_time(scene: Sce
         assert hammer.count().total > 0, f"guards do not stay: {hammer.count()}\n{daemon.log()}"
     with Daemon(scene.host) as daemon, scene.hammer(CRASHING) as hammer:
         until(lambda: crashed(scene, CRASHES), f"{CRASHES} crashes", 3 * PATIENCE)
-        go_on(hammer)
+        hammer.go_on(seconds=PATIENCE)
         assert hammer.count().total == 0, f"{hammer.count()}\n{daemon.log()}"
 
 

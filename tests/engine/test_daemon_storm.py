@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.engine.scene import OFFICE, STRANGER, allow, apply
-from tests.engine.test_first_packet import SlicedEngine
+from tests.lab.cgroups import SlicedEngine
 from tests.lab.daemon import Daemon
 from tests.lab.engine import IMAGE, Engine, Version
 from tests.lab.host import HOST_V4, HOST_V6, Host

@@ -24,7 +24,7 @@ from tests.lab.daemon import Daemon
 from tests.lab.engine import Engine
 from tests.lab.firewalld import Firewalld
 from tests.lab.host import Host
-from tests.lab.place import Blows, Hammer
+from tests.lab.place import Blows
 from tests.lab.wait import becomes_true, until
 
 ISOLATION = "-A FORWARD -j DOCKER-ISOLATION-STAGE-1"
@@ -112,27 +112,20 @@ def docker_is_back(scene: Scene) -> bool:
 
 
 def undo(scene: Scene) -> None:
-    """As before ``stop``; Docker builds its rules when it starts."""
+    """As before ``stop``; Docker builds its rules anew when it hears that firewalld has started."""
     if scene.firewalld.stopped:
         scene.firewalld.start()
-        scene.engine.restart()
     until(lambda: docker_is_back(scene), "Docker's own rules")
-
-
-def go_on(hammer: Hammer) -> None:
-    """Let the hammer try some hundred times more in the state as it is now."""
-    begun = hammer.count().tries
-    until(lambda: hammer.count().tries > begun + 600, "the hammer to go on", seconds=30)
 
 
 def hammered(scene: Scene, fault: Fault) -> Blows:
     with scene.host.outside.hammer(*scene.paths) as hammer:
-        go_on(hammer)
+        hammer.go_on()
         fault(scene)
-        go_on(hammer)
+        hammer.go_on()
         if not scene.firewalld.stopped:
             until(lambda: docker_is_back(scene), "Docker's own rules")
-            go_on(hammer)
+            hammer.go_on()
         return hammer.stop()
 
 
@@ -195,7 +188,7 @@ def test_the_daemon_lets_in_who_may_as_soon_as_docker_has_its_rules_back(
 ) -> None:
     with Daemon(scene.host) as daemon, scene.host.outside.hammer(*scene.paths) as hammer:
         said = len(daemon.log())
-        go_on(hammer)
+        hammer.go_on()
         fault(scene)
         if scene.firewalld.stopped and scene.setup.flushes:
             told = scene.host.dockerfw("status", check=False).stdout
@@ -203,7 +196,7 @@ def test_the_daemon_lets_in_who_may_as_soon_as_docker_has_its_rules_back(
         undo(scene)
         assert becomes_true(lambda: office_gets_in(scene)), daemon.log()
         assert becomes_true(lambda: nothing_accepts_above_us(scene)), daemon.log()
-        go_on(hammer)
+        hammer.go_on()
         blows = hammer.stop()
 
         assert blows.total == 0, f"{blows}\n{daemon.log()}"

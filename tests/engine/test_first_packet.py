@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from itertools import count
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.engine.scene import STRANGER, allow, apply
-from tests.lab.engine import Engine, EngineContainer, Version
+from tests.lab.cgroups import SlicedEngine, Tree, at_home_in
+from tests.lab.engine import EngineContainer
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.packet import Packet
 from tests.lab.place import Blows, Probe, probe
@@ -30,63 +28,6 @@ BROADCAST = "203.0.113.255"
 BEHIND_V6 = "2001:db8:10::7"
 INPUT = ("inet", "dockerfw", "input")
 POLICY = allow('to = "web"\nports = [80]', "any")
-
-
-def cgroup2() -> Path:
-    """The machine's tree of version 2."""
-    for tree in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
-        if (tree / "cgroup.controllers").exists():
-            return tree
-    pytest.skip("this machine has no cgroup version 2")
-
-
-@contextmanager
-def at_home_in(cgroup: Path) -> Iterator[None]:
-    """What this process starts in here is born in that cgroup; so are its sockets."""
-    lines = Path("/proc/self/cgroup").read_text().splitlines()
-    own = next(line[3:] for line in lines if line.startswith("0::"))
-    (cgroup / "cgroup.procs").write_text("0")
-    try:
-        yield
-    finally:
-        (cgroup2() / own.strip("/") / "cgroup.procs").write_text("0")
-
-
-class Tree:
-    """A part of the cgroup tree that ends with its host."""
-
-    def __init__(self, host: Host) -> None:
-        self.top = cgroup2() / f"dockerfw-lab-{uuid.uuid4().hex[:12]}"
-        self.slice = self.top / "dockerd.slice"
-        self.service = self.slice / "docker.service"
-        self.service.mkdir(parents=True)
-        host.at_end.append(lambda: until(self._gone, f"the cgroup {self.top} to be empty"))
-
-    def _gone(self) -> bool:
-        for folder in (self.service, self.slice, self.top):
-            with suppress(OSError):
-                folder.rmdir()
-        return not self.top.exists()
-
-    def anew(self, *, slice_too: bool) -> None:
-        """As systemd does at each start of the service, or when the slice was stopped as well."""
-        until(lambda: not (self.service / "cgroup.procs").read_text(), "docker.service to be empty")
-        self.service.rmdir()
-        if slice_too:
-            self.slice.rmdir()
-        self.service.mkdir(parents=True)
-
-
-class SlicedEngine(Engine):
-    """dockerd in docker.service in dockerd.slice."""
-
-    def __init__(self, host: Host, version: Version, *options: str) -> None:
-        self.tree = Tree(host)
-        super().__init__(host, version, *options)
-
-    def start(self) -> None:
-        with at_home_in(self.tree.service):
-            super().start()
 
 
 class Scene(NamedTuple):

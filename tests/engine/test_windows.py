@@ -15,7 +15,6 @@ import pytest
 from tests.lab.engine import Engine, Version
 from tests.lab.host import Host
 from tests.lab.place import Blows, Hammer
-from tests.lab.wait import until
 
 POLICY = """
 [[allow]]
@@ -60,7 +59,7 @@ def create_networks(scene: Scene, hammer: Hammer) -> None:
     for name in names:
         scene.engine.docker("network", "create", name)
     scene.engine.docker("network", "rm", *names)
-    go_on(hammer)
+    hammer.go_on()
 
 
 def foreign_accept(scene: Scene, hammer: Hammer) -> None:
@@ -68,7 +67,7 @@ def foreign_accept(scene: Scene, hammer: Hammer) -> None:
     for program in ("iptables", "ip6tables"):
         for chain in ("FORWARD", "INPUT"):
             scene.host.run([program, "-I", chain, "-j", "ACCEPT"])
-    go_on(hammer)
+    hammer.go_on()
 
 
 def undo_foreign_accept(scene: Scene) -> None:
@@ -82,13 +81,13 @@ def flush(scene: Scene, hammer: Hammer) -> None:
     for program in ("iptables", "ip6tables"):
         scene.host.run([program, "-P", "FORWARD", "ACCEPT"])
         scene.host.run([program, "-F"])
-    go_on(hammer)
+    hammer.go_on()
 
 
 def restart(scene: Scene, hammer: Hammer) -> None:
     """Dockerd restarts and keeps its containers (live-restore)."""
     scene.engine.restart()
-    go_on(hammer)
+    hammer.go_on()
 
 
 def nothing(scene: Scene) -> None:
@@ -115,15 +114,9 @@ FAULTS = [
 ]
 
 
-def go_on(hammer: Hammer) -> None:
-    """Let the hammer try some hundred times more in the state as it is now."""
-    begun = hammer.count().tries
-    until(lambda: hammer.count().tries > begun + 600, "the hammer to go on", seconds=30)
-
-
 def hammered(scene: Scene, fault: Fault) -> Blows:
     with scene.host.outside.hammer(*scene.paths) as hammer:
-        go_on(hammer)
+        hammer.go_on()
         fault.happen(scene, hammer)
         return hammer.stop()
 

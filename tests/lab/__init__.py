@@ -47,7 +47,8 @@ container, and a real engine's container. All have:
 * ``forge(Packet(...), via="eth0", mac=None)``: any packet onto the wire; ``sniff(interface)``
   -> `Sniffer`; ``seen()`` -> the packets that arrived, as `Packet`.
 * ``hammer((address, port[, source]), …)`` -> `Hammer`: connects as fast as it can in a process
-  of its own; ``count()`` so far; ``stop()`` -> `Blows` (tries, accepted).
+  of its own; ``count()`` so far; ``go_on(tries=600)``: so many tries more; ``stop()`` -> `Blows`
+  (tries, accepted).
 * ``run`` and ``start`` as a host has, in this place's network.
 
 ``probe([Probe(place, "tcp", "172.18.0.2", 80), …], patience=1.0)`` sends all at once and takes
@@ -84,4 +85,8 @@ machine's own; "2.3" runs in a root of its own. Start it before the engine that 
 * ``Firewalld(host, version="1.3", backend="nftables")``, or "iptables"; ``start()``, ``stop()``,
   ``restart()``; ``stopped``; ``reload()``, ``complete_reload()``; ``cmd("--get-active-zones")`` is
   ``firewall-cmd``; ``knows(interface)``; ``log()``.
+
+**Daemon** (`daemon.py`) is ``dockerfw daemon`` in a host; **SlicedEngine** (`cgroups.py`) is an
+engine in ``dockerd.slice``, as the drop-in of the units has it; **Machine** (`boot.py`) is a Debian
+that boots with systemd as its PID 1.
 """

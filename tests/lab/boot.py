@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from tests.lab import process
-from tests.lab.engine import _SERVE, IMAGE, _remove_cgroups, image
+from tests.lab.cgroups import cgroup2
+from tests.lab.engine import IMAGE, SERVE, image, remove_cgroups
 from tests.lab.guard import LabError, elsewhere
 from tests.lab.host import Host, Outside
 from tests.lab.process import REPOSITORY
@@ -134,15 +135,6 @@ exec env -i container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 """
 
 
-def _cgroup2() -> Path:
-    """The machine's cgroup2 tree; beside that of version 1 on some machines."""
-    for top in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
-        if (top / "cgroup.procs").exists() and (top / "cgroup.controllers").exists():
-            return top
-    msg = "this machine has no cgroup2 tree: systemd cannot boot in the lab"
-    raise LabError(msg)
-
-
 def _child(pid: int) -> int | None:
     with suppress(OSError, IndexError):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
@@ -170,7 +162,7 @@ class Machine(Closable):
         )
         try:
             self._await_disk()
-            (_cgroup2() / self._cgroup).mkdir()
+            (cgroup2() / self._cgroup).mkdir()
             self._host = Host()
         except BaseException:
             self.close()
@@ -201,7 +193,7 @@ class Machine(Closable):
             msg = "the machine is on already"
             raise LabError(msg)
         inside = self.host.namespaces
-        cgroup = str(_cgroup2() / self._cgroup)
+        cgroup = str(cgroup2() / self._cgroup)
         argv = [
             "nsenter",
             f"--mount=/proc/{self._disk.pid}/ns/mnt",
@@ -267,8 +259,8 @@ class Machine(Closable):
             raise LabError(msg) from None
         self._system = self.pid = None
         self.host.close()
-        _remove_cgroups(self._cgroup)
-        (_cgroup2() / self._cgroup).mkdir()
+        remove_cgroups(self._cgroup)
+        (cgroup2() / self._cgroup).mkdir()
         self._host = Host()
 
     # --- commands ------------------------------------------------------------------------------
@@ -355,7 +347,7 @@ class Machine(Closable):
 
     def import_image(self) -> None:
         """The lab's one image, for `container`."""
-        change = f"CMD {json.dumps(['sh', '-c', _SERVE])}"
+        change = f"CMD {json.dumps(['sh', '-c', SERVE])}"
         self.run(["docker", "import", "--change", change, "-", IMAGE], stdin=image())
 
     def container(self, name: str, *options: str, env: Mapping[str, str] | None = None) -> None:
@@ -377,4 +369,4 @@ class Machine(Closable):
         if self._host is not None:
             self._host.close()
         process.end(self._disk)
-        _remove_cgroups(self._cgroup)
+        remove_cgroups(self._cgroup)

@@ -31,7 +31,7 @@ VERSIONS: tuple[Version, ...] = ("20.10", "26.1", "28.5")
 
 IMAGE = "lab:1"
 _APPLETS = ("sh", "httpd", "sleep", "mkdir", "hostname", "wget", "nc", "ping")
-_SERVE = "mkdir -p /www; hostname >/www/index.html; exec httpd -f -p ${PORT:-80} -h /www"
+SERVE = "mkdir -p /www; hostname >/www/index.html; exec httpd -f -p ${PORT:-80} -h /www"
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 30
 
@@ -51,7 +51,7 @@ def image() -> bytes:
     return packed.getvalue()
 
 
-def _remove_cgroups(name: str) -> None:
+def remove_cgroups(name: str) -> None:
     """Take away the (empty) cgroups of an engine: they are the machine's, not the host's."""
 
     def gone() -> bool:
@@ -94,7 +94,7 @@ class Engine(Closable):
         self.version = version
         self.options = options
         self._cgroup = f"dockerfw-lab-{uuid.uuid4().hex[:12]}"
-        host.at_end.append(lambda: _remove_cgroups(self._cgroup))
+        host.at_end.append(lambda: remove_cgroups(self._cgroup))
         self._daemon: subprocess.Popen[str] | None = None
         self._keeper: subprocess.Popen[str] | None = None
         try:
@@ -200,7 +200,7 @@ class Engine(Closable):
     # --- containers ----------------------------------------------------------------------------
 
     def _import_image(self) -> None:
-        change = f"CMD {json.dumps(['sh', '-c', _SERVE])}"
+        change = f"CMD {json.dumps(['sh', '-c', SERVE])}"
         self.run(["docker", "import", "--change", change, "-", IMAGE], stdin=image())
 
     def docker(self, *arguments: str, check: bool = True, timeout: float = 60) -> str:

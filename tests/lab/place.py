@@ -19,7 +19,7 @@ from tests.lab import process
 from tests.lab.guard import LabError
 from tests.lab.packet import Packet, frame, parse
 from tests.lab.process import Namespaces
-from tests.lab.wait import Closable
+from tests.lab.wait import Closable, until
 
 Outcome: TypeAlias = Literal["answered", "connected", "refused", "unreachable", "silent"]
 Question: TypeAlias = Literal["tcp", "udp", "icmp"]
@@ -242,6 +242,12 @@ class Hammer(Closable):
         """The count so far (the hammer must still be at work)."""
         self._say("")
         return self._hear()
+
+    def go_on(self, tries: int = 600, seconds: float = 30) -> Blows:
+        """Let it try so many times more in the state as it is now; the count then."""
+        begun = self.count().tries
+        until(lambda: self.count().tries > begun + tries, "the hammer to go on", seconds)
+        return self.count()
 
     def stop(self) -> Blows:
         """End it; the whole count."""
