@@ -124,7 +124,7 @@ _FIRST_PACKET: Mapping[FirstPacket, str] = {
         "run Docker in dockerd.slice (the drop-in docker.service.d/dockerfw.conf, then restart "
         f"Docker); or {_WITHOUT}"
     ),
-    "unsupported": f"nft or the kernel has no socket cgroupv2: {_WITHOUT}",
+    "unsupported": f"nft or the kernel has no socket cgroupv2 or reject: {_WITHOUT}",
     "no cgroup2": f"this host has no cgroup version 2: {_WITHOUT}",
 }
 

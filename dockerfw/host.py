@@ -19,7 +19,7 @@ FirstPacket: TypeAlias = Literal["closed", "no proxy", "elsewhere", "unsupported
 closed       the kernel can tell its sockets by their cgroup
 no proxy     Docker was told to run none (``userland-proxy``)
 elsewhere    dockerd is in no slice of its own, or its proxies are not in it yet
-unsupported  the kernel or nft has no ``socket cgroupv2``
+unsupported  the kernel or nft has no ``socket cgroupv2``, or no ``reject``
 no cgroup2   there is no tree of version 2
 """
 

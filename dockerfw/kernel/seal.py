@@ -52,8 +52,28 @@ _FROM_INSIDE = (
 # to one address. A listener on all of them gets no answers, only packets made by hand.
 _ANSWERS_TO_ONE_PEER = "ct direction reply socket wildcard 0 accept"
 
-# Hook and numeric priority: mangle is -150, filter is 0.
-_CHAINS = {"prerouting": -149, "forward": 5, "input": 5}
+# What begins something, and meets no socket.
+_UNHEARD = [
+    'iifname "lo" accept',
+    "meta l4proto != { tcp, udp } accept",
+    "tcp flags & (fin | syn | rst | ack) != syn accept",
+    'meta iifkind "vrf" accept',
+    # A socket of any kind: a match on what a socket is fails where there is none.
+    "socket transparent 0 accept",
+    "socket transparent 1 accept",
+    "meta l4proto tcp reject with tcp reset",
+    "reject with icmpx port-unreachable",
+]
+
+# Hook and numeric priority: mangle is -150, filter is 0. Those that ask for sockets come one right
+# after the other, and after IPVS (99), which takes packets that no socket waits for.
+_CHAINS = {
+    "prerouting": ("prerouting", -149),
+    "forward": ("forward", 5),
+    "input": ("input", 5),
+    "unheard": ("input", 150),
+    "proxies": ("input", 151),
+}
 _SET_TYPES = {
     "foreign": "ifname",
     "mixed": "ifname",
@@ -93,7 +113,8 @@ def render(seal: Seal) -> str:
         lines.append("  }")
     for chain, rules in _rules(seal).items():
         lines.append(f"  chain {chain} {{")
-        lines.append(f"    type filter hook {chain} priority {_CHAINS[chain]}; policy accept;")
+        hook, priority = _CHAINS[chain]
+        lines.append(f"    type filter hook {hook} priority {priority}; policy accept;")
         lines += [f'    {rule} comment "{_digest(rule, seal)}"' for rule in rules]
         lines.append("  }")
     return "\n".join([*lines, "}", ""])
@@ -118,7 +139,10 @@ def read(runner: Runner) -> str | None:
 def closes_proxies(live: str | None, seal: Seal) -> bool:
     """Whether the rule on docker-proxy's cgroup stands in ``live``, and means the one of now."""
     rules = _proxies(seal)
-    return bool(rules) and f"rule {_digest(rules[-1], seal)}" in (live or "").splitlines()
+    if not rules:
+        return False
+    last = rules["proxies"][-1]
+    return f"rule {_digest(last, seal)}" in (live or "").splitlines()
 
 
 def updates(live: str | None, seal: Seal) -> SealUpdate:
@@ -162,9 +186,8 @@ def _element_lines(verb: str, elements: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _rules(seal: Seal) -> dict[str, list[str]]:
-    bit = f"{seal.bit:#010x}"
     verdict = _verdict(seal)
-    has_bit = f"meta mark & {bit} == {bit} accept"
+    has_bit = _has_bit(seal)
     # Left alone it would plant an entry that makes the forger's next packet a reply. The chains
     # do this for the networks that the inventory knows; this is for later ones, by their names.
     forged = (
@@ -194,9 +217,14 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
             f"meta nfproto ipv6 meta l4proto . th dport @port6 {verdict}",
             f"ip daddr . meta l4proto . th dport @addr4 {verdict}",
             f"ip6 daddr . meta l4proto . th dport @addr6 {verdict}",
-            *_proxies(seal),
         ],
+        **_proxies(seal),
     }
+
+
+def _has_bit(seal: Seal) -> str:
+    bit = f"{seal.bit:#010x}"
+    return f"meta mark & {bit} == {bit} accept"
 
 
 def _verdict(seal: Seal) -> str:
@@ -214,18 +242,27 @@ def _own_name(seal: Seal) -> list[str]:
     return [f"ct direction original fib saddr type local {_verdict(seal)}"]
 
 
-def _proxies(seal: Seal) -> list[str]:
-    """Rules that close docker-proxy without knowing a port.
+def _proxies(seal: Seal) -> dict[str, list[str]]:
+    """Chains that close docker-proxy without knowing a port.
 
-    They stand last in their chain, so that what is accepted here is accepted by nothing but
-    this: an answer, or a port of dockerd's own, that is guarded was dropped before.
+    ``proxies`` is a chain of its own, so that what is accepted there is accepted by nothing but
+    this: an answer, or a port of dockerd's own, that is guarded was dropped before. It judges by
+    the socket of now, and a packet that meets none would be handed to one that is born in the
+    next microsecond: ``unheard`` gives it the answer that the kernel would give, for good. From
+    then on there is a socket to judge by. (In a VRF the kernel looks for sockets in more ways
+    than nft does.)
     """
     if seal.proxies is None:
-        return []
-    rules = ["meta l4proto . th dport @dockerd accept", _ANSWERS_TO_ONE_PEER]
-    if seal.inside:
-        rules.append(_FROM_INSIDE)
-    return [*rules, f"{_by_cgroup(seal.proxies)} {_verdict(seal)}"]
+        return {}
+    proxies = [
+        'iifname "lo" accept',
+        _has_bit(seal),
+        "meta l4proto . th dport @dockerd accept",
+        _ANSWERS_TO_ONE_PEER,
+        *([_FROM_INSIDE] if seal.inside else []),
+        f"{_by_cgroup(seal.proxies)} {_verdict(seal)}",
+    ]
+    return {"proxies": proxies} if seal.observe else {"unheard": _UNHEARD, "proxies": proxies}
 
 
 def _docker_names(seal: Seal) -> list[str]:
@@ -250,11 +287,10 @@ def knows_cgroups(runner: Runner, cgroup: Cgroup) -> bool:
         return False
     table = f"{TABLE}_try"
     document = (
-        f"add table {table}\n"
-        f"add chain {table} input {{ type filter hook input priority 5; }}\n"
-        f"add rule {table} input {_ANSWERS_TO_ONE_PEER}\n"
-        f"add rule {table} input {_by_cgroup(cgroup)} counter drop\n"
+        f"add table {table}\nadd chain {table} input {{ type filter hook input priority 5; }}\n"
     )
+    for rule in (*_UNHEARD, _ANSWERS_TO_ONE_PEER, f"{_by_cgroup(cgroup)} counter drop"):
+        document += f"add rule {table} input {rule}\n"
     return runner.run(["nft", "--check", "-f", "-"], document).status == 0
 
 
@@ -303,8 +339,9 @@ def _wanted(seal: Seal) -> _Form:
     frame = [f"table {TABLE}"]
     frame += [f"set {name} {_SET_TYPES[name]}" for name in sorted(_SET_TYPES)]
     rules = _rules(seal)
-    for chain in sorted(_CHAINS):
-        frame.append(f"chain {chain} filter {chain} {_CHAINS[chain]} accept")
+    for chain in sorted(rules):
+        hook, priority = _CHAINS[chain]
+        frame.append(f"chain {chain} filter {hook} {priority} accept")
         frame += [f"rule {_digest(rule, seal)}" for rule in rules[chain]]
     return _Form(tuple(frame), _elements(seal))
 

@@ -26,7 +26,7 @@ from tests.lab.wait import until
 API, SWARM, GOSSIP, VXLAN = 2375, 2377, 7946, 4789
 BROADCAST = "203.0.113.255"
 BEHIND_V6 = "2001:db8:10::7"
-INPUT = ("inet", "dockerfw", "input")
+PROXIES = ("inet", "dockerfw", "proxies")
 POLICY = allow('to = "web"\nports = [80]', "any")
 
 
@@ -48,12 +48,12 @@ class Scene(NamedTuple):
 
     def packets_dropped(self) -> int:
         """By the rule on the cgroup."""
-        listed = self.host.run(["nft", "list", "chain", *INPUT]).stdout
+        listed = self.host.run(["nft", "list", "chain", *PROXIES]).stdout
         found = re.search(r"socket cgroupv2 .* counter packets (\d+)", listed)
         assert found, f"the seal has no rule on a cgroup:\n{listed}"
         return int(found[1])
 
-    def without(self, words: str = "socket cgroupv2", chain: str = "input") -> None:
+    def without(self, words: str = "socket cgroupv2", chain: str = "proxies") -> None:
         """Take one rule out of the seal; the next apply puts it back."""
         where = ["inet", "dockerfw", chain]
         listed = self.host.run(["nft", "--handle", "list", "chain", *where]).stdout
@@ -217,7 +217,7 @@ def test_a_packet_forged_in_this_hosts_name_makes_nobody_an_answerer(scene: Scen
     scene.without("fib saddr type local", chain="forward")
     assert [answers(5397), answers(5398)] == [False, True], "one at every address is known by that"
     scene.without("socket wildcard")
-    scene.host.run(["nft", "insert", "rule", *INPUT, "ct", "direction", "reply", "accept"])
+    scene.host.run(["nft", "insert", "rule", *PROXIES, "ct", "direction", "reply", "accept"])
     assert [answers(5397), answers(5398)] == [True, True]
     scene.forget(everywhere.name, at_one.name)
     scene.engine.restart()
@@ -263,30 +263,88 @@ def test_a_swarm_goes_on_by_dockerds_ports_and_by_the_kernels_vxlan_socket(scene
     scene.engine.docker("swarm", "leave", "--force")
 
 
-def test_boot_closes_what_will_live_in_the_slice_before_docker_does() -> None:
+# --- the seal of dockerfw boot alone, and sockets of our own in the slice ------------------------
+
+
+@pytest.fixture
+def booted() -> Iterator[tuple[Host, Tree]]:
     """In a cgroup namespace of its own, as a container or a booted system in one has."""
+    script = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
     with Host() as host:
         tree = Tree(host)
-        script = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
-
-        def booted(*argv: str) -> list[str]:
-            return ["unshare", "--cgroup", "--mount", "sh", "-c", script, "sh", *argv]
-
         host.write("/var/lib/dockerfw/lockdown", "closed until the next apply\n")
+        boot = ["unshare", "--cgroup", "--mount", "sh", "-c", script, "sh", sys.executable]
         with at_home_in(tree.top):
-            host.run(booted(sys.executable, "-m", "dockerfw", "boot"))
-        listen = (
-            "import signal, socket, sys; s = socket.create_server(('::', int(sys.argv[1])),"
-            " family=socket.AF_INET6); s.listen(); signal.pause()"
-        )
-        for port, home in ((8080, tree.service), (9090, tree.top)):
-            with at_home_in(home):
-                host.start([sys.executable, "-c", listen, str(port)])
-        until(
-            lambda: host.tcp("::1", 8080).reached and host.tcp("::1", 9090).reached,
-            "both to listen",
-        )
-        assert not host.outside.tcp(HOST_V6, 8080, patience=0.5).reached
-        assert host.outside.tcp(HOST_V6, 9090, patience=3).reached, "nobody else is closed"
-        host.run(["nft", "delete", "table", "inet", "dockerfw"])
-        assert host.outside.tcp(HOST_V6, 8080, patience=3).reached, "it was the seal"
+            host.run([*boot, "-m", "dockerfw", "boot"])
+        yield host, tree
+
+
+LISTEN = """
+import signal, socket, sys
+s = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6)
+s.listen()
+signal.pause()
+"""
+
+
+def test_boot_closes_what_will_live_in_the_slice_before_docker_does(
+    booted: tuple[Host, Tree],
+) -> None:
+    host, tree = booted
+    for port, home in ((8080, tree.service), (9090, tree.top)):
+        with at_home_in(home):
+            host.start([sys.executable, "-c", LISTEN, str(port)])
+    until(
+        lambda: host.tcp("::1", 8080).reached and host.tcp("::1", 9090).reached,
+        "both to listen",
+    )
+    assert not host.outside.tcp(HOST_V6, 8080, patience=0.5).reached
+    assert host.outside.tcp(HOST_V6, 9090, patience=3).reached, "nobody else is closed"
+    host.run(["nft", "delete", "table", "inet", "dockerfw"])
+    assert host.outside.tcp(HOST_V6, 8080, patience=3).reached, "it was the seal"
+
+
+FLOOD = """
+import socket, sys
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+while True:
+    udp.sendto(b"x", (sys.argv[1], 5353))
+    with socket.socket(socket.AF_INET6) as tcp:
+        tcp.setblocking(False)
+        tcp.connect_ex((sys.argv[1], 8080))
+"""
+BIRTHS = """
+import select, socket, sys
+reached = {"tcp": 0, "udp": 0}
+for _ in range(int(sys.argv[1])):
+    with (
+        socket.create_server(("::", 8080), family=socket.AF_INET6) as tcp,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp,
+    ):
+        udp.bind(("::", 5353))
+        ready = select.select([tcp, udp], [], [], 0.001)[0]
+        reached["tcp"] += tcp in ready
+        reached["udp"] += udp in ready
+    if all(reached.values()):
+        break
+print(*(name for name, times in reached.items() if times))
+"""
+
+
+def test_nothing_reaches_a_socket_that_is_born_while_a_packet_is_on_its_way_to_it(
+    booted: tuple[Host, Tree],
+) -> None:
+    """A packet that met no socket when the seal asked would be handed to it all the same."""
+    host, tree = booted
+
+    def reached(births: int) -> set[str]:
+        with at_home_in(tree.service):
+            return set(host.run([sys.executable, "-c", BIRTHS, str(births)]).stdout.split())
+
+    for address in (HOST_V4, HOST_V6):
+        answers = probe([Probe(host.outside, name, address, 9999) for name in ("tcp", "udp")], 3)
+        assert {answer.outcome for answer in answers} == {"refused"}, "where nobody listens"
+    host.outside.start([sys.executable, "-c", FLOOD, HOST_V6])
+    assert reached(3000) == set()
+    host.run(["nft", "flush", "chain", "inet", "dockerfw", "unheard"])
+    assert reached(20_000) == {"tcp", "udp"}, "with the rule on the cgroup alone"

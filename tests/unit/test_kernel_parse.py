@@ -397,14 +397,21 @@ SLICED = replace(
 )
 
 
-def test_the_rule_on_docker_proxys_cgroup_stands_last_behind_what_it_spares() -> None:
+def test_the_rule_on_docker_proxys_cgroup_is_asked_last_after_what_meets_no_socket() -> None:
     rules = [line.strip() for line in seal.render(SLICED).splitlines()]
     rules = [line.partition(" comment ")[0] for line in rules]
     end = rules.index(
         'meta l4proto { tcp, udp } socket cgroupv2 level 1 "dockerd.slice" counter drop'
     )
-    assert rules[end - 4 : end] == [
-        "ip6 daddr . meta l4proto . th dport @addr6 counter drop",
+    unheard = rules.index("chain unheard {")
+    assert rules[unheard + 1] == "type filter hook input priority 150; policy accept;"
+    assert rules[end - 9 : end] == [
+        "reject with icmpx port-unreachable",
+        "}",
+        "chain proxies {",
+        "type filter hook input priority 151; policy accept;",
+        'iifname "lo" accept',
+        "meta mark & 0x20000000 == 0x20000000 accept",
         "meta l4proto . th dport @dockerd accept",
         "ct direction reply socket wildcard 0 accept",
         (
@@ -448,6 +455,7 @@ def test_another_port_of_dockerds_own_is_an_element() -> None:
 def test_in_observe_mode_the_rule_on_the_cgroup_counts() -> None:
     observed = seal.render(replace(SLICED, observe=True))
     assert '"dockerd.slice" counter comment' in observed
+    assert "reject" not in observed
 
 
 @pytest.mark.parametrize("path", ['a"b', "a b", "a\nb", "a\\x2db", "a;b", "", "x" * 201])
