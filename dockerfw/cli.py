@@ -162,7 +162,7 @@ def _count(things: tuple[object, ...], one: str, many: str | None = None) -> str
     help="One line a change, for people or for programs.",
 )
 def daemon(docker_host: str | None, log_format: Literal["text", "json"]) -> int:
-    """Keep the policy in force true while containers come and go; heal what others undo."""
+    """Keep the policy in force true as containers come and go."""
     from dockerfw import daemon as running  # noqa: PLC0415 - no other command needs its parts
 
     return running.run(docker_host, log_format)
@@ -184,7 +184,7 @@ def plan(
     as_json: bool,
     verbose: bool,
 ) -> int:
-    """Show what apply would change: which port opens or closes to whom."""
+    """Show which port an apply would open or close, to whom."""
     text = collect(config, for_kernel=False)
     if inventory_path is not None:
         judged = _judged_from_file(text, _read_inventory(inventory_path))
@@ -399,7 +399,7 @@ def confirm(quiet: bool) -> int:
 @_docker_host
 @_json
 def show_status(docker_host: str | None, as_json: bool) -> int:
-    """Is it enforced, in sync, and what did it let pass and turn away."""
+    """Is it enforced and in sync, what passed, what was denied."""
     found = operations.read_status(_session(docker_host))
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1))
@@ -424,7 +424,7 @@ def explain_(
     inventory_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Would SOURCE[@IFACE] reach TARGET, and by which line of which file."""
+    """Would SOURCE[@IFACE] reach TARGET, and by which line."""
     session = _session(docker_host)
     found = operations.explain_now(session, source, target, config, _maybe(inventory_path))
     if as_json:
@@ -463,7 +463,7 @@ def show_schema() -> int:
 
 @cli.command()
 def boot() -> int:
-    """Close everything before Docker starts (for dockerfw-boot.service)."""
+    """Close everything before Docker starts (dockerfw-boot.service)."""
     click.echo(operations.boot(_session()))
     return 0
 

@@ -125,7 +125,7 @@ class _Targets:
     """What a statement opens or closes in one place: ``address`` None is every address.
 
     ``spans_meant`` are the spans that the *policy* names, whether or not a target has turned
-    up: rules hang on the policy, elements on the inventory.
+    up: rules depend on the policy, elements on the inventory.
     """
 
     exact: frozenset[tuple[Address | None, Port]]
@@ -243,7 +243,7 @@ class Compiler:
         self.observe = policy.mode == "observe"
         self.bridge_baseline = any(isinstance(s, BridgeSource) for s in policy.baseline)
         self.named_host_ports = self._named_host_ports()
-        # Even of containers that do not run: rules hang on the policy.
+        # Even of containers that do not run: rules depend on the policy.
         self.inside_denied = any(
             isinstance(s, BridgeSource | InterfaceSource | SelectorSource)
             for deny in policy.denies

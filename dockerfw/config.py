@@ -210,7 +210,7 @@ def _check_top_level(table: _Node, *, main: bool) -> None:
         if key not in known:
             node.error(f"unknown key {shown(key)}{_home_of(key) or nearest(key, known)}")
         elif not main and key not in IN_CONF_D:
-            node.error(f"[{key}] belongs into the main file: conf.d may hold {_listed(IN_CONF_D)}")
+            node.error(f"[{key}] belongs in the main file: conf.d may hold {_listed(IN_CONF_D)}")
         elif key in LISTS and not _is_list_of_tables(node.value):
             node.error(f"`{key}` is a list of tables: write [[{key}]]")
         elif key not in LISTS and not isinstance(node.value, dict):
@@ -221,7 +221,7 @@ def _home_of(key: str) -> str:
     """For a key that stands outside of its section."""
     for section, keys in SECTIONS.items():
         if key in keys:
-            return f": it belongs into [{section}]"
+            return f": it belongs in [{section}]"
     return ""
 
 

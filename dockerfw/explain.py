@@ -171,7 +171,7 @@ def broken_expectations(policy: Policy, inventory: Inventory, facts: HostFacts) 
             )
         elif wrong and expect.allowed and _may_hold(at_most, inventory, facts, expect):
             warnings.append(
-                f"{expect.origin}: not checked: it hangs on the name of a host: source, which has "
+                f"{expect.origin}: not checked: it depends on a host: name, which has "
                 "no address now"
             )
         elif wrong:
@@ -207,7 +207,7 @@ def _may_hold(
 def _surprise(found: Explanation, expected: bool, wrong: list[Row]) -> str:
     verb = "does not reach" if expected else "reaches"
     path = wrong[0].path.removesuffix(" (DNAT)")
-    more = f", and so on {counted(len(wrong) - 1, 'more path')}" if len(wrong) > 1 else ""
+    more = f", and likewise on {counted(len(wrong) - 1, 'more path')}" if len(wrong) > 1 else ""
     return (
         f"expected {'allowed' if expected else 'denied'}, but {found.source} {verb} "
         f"{found.target} ({path}): {wrong[0].reason}{more}"

@@ -4,12 +4,12 @@ Takes a `Policy`, an `Inventory` and `HostFacts`; gives the ruleset that `compil
 and for the next inventory the few ``ipset restore`` lines that lead there. A *scope* is what can
 be compiled by itself: the policy alone, a network, or a *unit*, which is a container with all
 those that share its network. An element stands as long as any scope wants it. What a change
-costs hangs on the scopes that it touches, besides one look at each container for whether it is
+costs depends on the scopes that it touches, besides one look at each container for whether it is
 another value (the caller uses unchanged ones again: then that is a comparison of identities).
 
 Two things are no sum over scopes. A statement whose sources are containers is compiled anew, for
 every scope that it concerns, when one of these comes, goes or moves. And where the named port of
-a host-network container is its own hangs on who else publishes it: that is counted by the port.
+a host-network container is its own depends on who else publishes it: that is counted by the port.
 
 Pure: never looks at the clock or the kernel.
 """
@@ -150,7 +150,7 @@ class _Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What hangs on the policy alone: chains, and all sets, those that never change filled."""
+    """What depends on the policy alone: chains, and all sets, those that never change filled."""
 
     chains: tuple[Chain, ...]
     sets: Mapping[str, IPSet]
@@ -230,7 +230,7 @@ class Ledger:
         )
 
     def lists(self) -> tuple[IPSet, ...]:
-        """The sets of `ruleset` that never change: they hang on the policy alone."""
+        """The sets of `ruleset` that never change: they depend on the policy alone."""
         return tuple(s for s in self._frame.sets.values() if s.phase == "frozen")
 
     def seal(self) -> Seal:

@@ -115,7 +115,7 @@ def check(state: TablesState, *, docker_user: bool) -> tuple[JumpFault, ...]:
 def fix_lines(state: TablesState, *, docker_user: bool) -> dict[Table, list[str]]:
     """The ``iptables-restore`` lines that mend all faults: table -> lines, none where none is due.
 
-    They belong into one transaction a table, after the chains that they jump to; a line that
+    They belong in one transaction a table, after the chains that they jump to; a line that
     begins with ``:`` creates a chain and goes to the head of it.
     """
     lines: dict[Table, list[str]] = {}

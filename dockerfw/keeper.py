@@ -167,6 +167,7 @@ class Keeper:
         if change.elements:
             self._count_write(rules=False)
             ipset.commit(self.session.runner, change.elements)
+            self.voice.wrote()
         if change.guarded_changed:
             self.timers.by("seal", time.monotonic() + SEAL_DELAY)
         if self._ledger is not None:
@@ -198,6 +199,7 @@ class Keeper:
                 self._count_write()
                 seal.commit(self.session.runner, document)
                 self._wrote_at = time.monotonic()
+                self.voice.wrote()
         self.sealed = wanted
 
     def _write_whole(self, why: str) -> None:
@@ -219,6 +221,7 @@ class Keeper:
         self._wrote_at = time.monotonic()
         self.reconciler.carry_out(seen, self.policy.committer)
         self._wrote_at = time.monotonic()
+        self.voice.wrote()
         self.sealed = seen.ruleset.seal
 
     def _bring_in_line(self, seen: Observation, why: str) -> None:

@@ -9,6 +9,7 @@ anything, and no request can block or end the daemon: one thread answers them, o
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -66,14 +67,18 @@ class Metrics:
             return client.Counter(f"dockerfw_{name}", text, labels, registry=self._registry)
 
         self._gauges = {
-            "in_sync": gauge("in_sync", "1: the kernel is as policy and containers want it."),
-            "enforcing": gauge("enforcing", "1: what the policy does not allow is dropped."),
+            "in_sync": gauge("in_sync", "1: kernel, policy and Docker agreed when last compared."),
+            "enforcing": gauge(
+                "enforcing", "1: mode enforce, and its rules stood when last looked at."
+            ),
             "observing": gauge("observing", "1: mode observe, all is judged and nothing dropped."),
             "containers": gauge("containers", "Running containers that the daemon knows."),
             "entries": gauge("set_entries", "Entries of dockerfw's ipsets."),
         }
         self._commits = counter("commits", "Changes written to the kernel.")
-        self._failures = counter("commit_failures", "Changes that the kernel did not take.")
+        self._failures = counter(
+            "commit_failures", "Reads and writes that failed, to be tried again."
+        )
         self._healed = counter("drift_healed", "Times that others' changes were undone.", "what")
         for what in HEALED:
             self._healed.labels(what)
@@ -94,15 +99,17 @@ class Metrics:
         self._reconciled_at: float | None = None
         self._registry.register(_TrafficCollector(client, traffic))
 
-    def committed(self, latency: float | None = None) -> None:
-        """A commit went through, ``latency`` seconds after the event that it was for."""
+    def committed(self) -> None:
+        """A commit went through."""
         self._commits.inc()
-        if latency is not None:
-            # Docker's clock may have been set back between the event and now.
-            self._latency.observe(max(0.0, latency))
+
+    def followed(self, latency: float) -> None:
+        """What an event of Docker's asks for stands, ``latency`` seconds after it."""
+        # Docker's clock may have been set back between the event and now.
+        self._latency.observe(max(0.0, latency))
 
     def failed(self) -> None:
-        """A commit did not go through."""
+        """Something could not be read or written, and is tried again."""
         self._failures.inc()
 
     def healed(self, what: str) -> None:
@@ -180,7 +187,10 @@ class NoMetrics(Metrics):
     def __init__(self) -> None:
         """Without prometheus_client."""
 
-    def committed(self, latency: float | None = None) -> None:
+    def committed(self) -> None:
+        pass
+
+    def followed(self, latency: float) -> None:
         pass
 
     def failed(self) -> None:
@@ -222,8 +232,9 @@ def _client() -> ModuleType:
         import prometheus_client  # noqa: PLC0415 - it is needed by those alone who ask for metrics
     except ImportError:
         raise Failed(
-            "metrics need prometheus_client: apt install python3-prometheus-client, or "
-            "pip install 'dockerfw[metrics]', or take metrics and metrics_file out of [daemon]"
+            f"metrics need prometheus_client: {sys.executable} -m pip install prometheus_client "
+            "(with Debian's own Python: apt install python3-prometheus-client), or take metrics "
+            "and metrics_file out of [daemon]"
         ) from None
     return prometheus_client
 

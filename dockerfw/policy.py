@@ -103,7 +103,7 @@ class Selector:
 
     @property
     def exact_container(self) -> bool:
-        """True when this names one container and no pattern (paths of P8 hang on that)."""
+        """True when this names one container and no pattern (paths of P8 depend on that)."""
         return self.kind == "container" and "*" not in self.name and not self.negated
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """The fixed chains, and where the policy's buckets stand in them.
 
 Takes what a `Skeleton` says of the policy and the buckets (`BucketRule`) that ``compile.py``
-made; gives `Chain`s. The number of rules hangs on the policy alone. Knows no container, no
+made; gives `Chain`s. The number of rules depends on the policy alone. Knows no container, no
 network and no address of this host: those live in sets, and the names of the sets stand here.
 """
 

@@ -31,6 +31,10 @@ from dockerfw.text import counted
 from dockerfw.worker import Worker
 
 LONGEST_PAUSE = 30.0
+_SHAKEN = {"failed", "fight"}
+"""What a note is about while what should stand may not stand,"""
+_BLIND = {"docker", "policy"}
+"""and while nobody knows what should."""
 
 
 class Voice:
@@ -79,6 +83,10 @@ class Voice:
             self.note("failed", str(error))
         return min(0.05 * 2.0 ** min(self._failures, 20), LONGEST_PAUSE)
 
+    def wrote(self) -> None:
+        """The kernel has taken what was written."""
+        self._metrics.committed()
+
     def changed(
         self, before: Inventory, after: Inventory, policy: Policy, events: Iterable[Event]
     ) -> None:
@@ -87,7 +95,7 @@ class Voice:
         latency = None
         for event in events:
             latency = max(0.0, self._last_change - event.at)
-            self._metrics.committed(latency)
+            self._metrics.followed(latency)
         for line in changes.changes(before, after, policy):
             self.log.say(replace(line, fields={**line.fields, "latency": latency}))
 
@@ -123,9 +131,10 @@ class Voice:
         if line != self._said:
             self._said = line
             systemd.status(line)
+        stands = self._reconciled_at is not None and not _SHAKEN & self.notes.keys()
         self._metrics.state(
-            in_sync=self._reconciled_at is not None and "failed" not in self.notes,
-            enforcing=policy is not None and policy.mode == "enforce",
+            in_sync=stands and not _BLIND & self.notes.keys(),
+            enforcing=stands and policy is not None and policy.mode == "enforce",
             observing=policy is not None and policy.mode == "observe",
             containers=len(inventory.containers),
             entries=self.entries,

@@ -112,7 +112,8 @@ def test_a_daemon_that_has_done_nothing_yet(metrics: Metrics, tmp_path: Path) ->
 def test_what_the_daemon_did_is_told(metrics: Metrics, tmp_path: Path) -> None:
     metrics.state(in_sync=True, enforcing=True, observing=False, containers=12, entries=340)
     metrics.state(containers=13)
-    metrics.committed(0.004)
+    metrics.followed(0.004)
+    metrics.committed()
     metrics.committed()
     metrics.failed()
     metrics.healed("rules")
@@ -148,7 +149,7 @@ def test_what_the_daemon_did_is_told(metrics: Metrics, tmp_path: Path) -> None:
 def test_a_latency_falls_into_its_bucket(
     metrics: Metrics, tmp_path: Path, latency: float, below: str, not_below: str | None
 ) -> None:
-    metrics.committed(latency)
+    metrics.followed(latency)
     samples = written(metrics, tmp_path)
     assert samples[f'dockerfw_event_to_commit_seconds_bucket{{le="{below}"}}'] == 1
     assert samples["dockerfw_event_to_commit_seconds_sum"] == max(0, latency)
@@ -392,15 +393,16 @@ def test_asked_for_and_missing_is_one_sentence(
         Metrics(kernel)
     assert caught.value.exit_status == 1
     assert str(caught.value) == (
-        "metrics need prometheus_client: apt install python3-prometheus-client, or "
-        "pip install 'dockerfw[metrics]', or take metrics and metrics_file out of [daemon]"
+        f"metrics need prometheus_client: {sys.executable} -m pip install prometheus_client "
+        "(with Debian's own Python: apt install python3-prometheus-client), or take metrics "
+        "and metrics_file out of [daemon]"
     )
 
 
 def test_not_asked_for_needs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     metrics = NoMetrics()
-    metrics.committed(0.1)
+    metrics.followed(0.1)
     metrics.failed()
     metrics.healed("sets")
     metrics.state(in_sync=True, containers=1)

@@ -2,7 +2,7 @@
 
 Each case first has to get in where no more than addresses and connection states are looked at,
 as hand-written rules do; then it has to stay out under dockerfw. The kernel's own source checks
-are off (``rp_filter`` 0, ``accept_local`` 1): nothing may hang on them.
+are off (``rp_filter`` 0, ``accept_local`` 1): nothing may depend on them.
 
 A planted entry turns the forger's next packets into replies: *from* ``db:5432`` *to* the outside,
 sent by the outside itself, and the outside may talk to ``db:5432``.

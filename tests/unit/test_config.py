@@ -301,7 +301,7 @@ def test_a_list_file_is_read_once_and_keeps_its_path() -> None:
     [
         ("[firewal]\n", "config.toml:1: unknown key `firewal`: did you mean `firewall`?"),
         ("[[alow]]\n", "config.toml:1: unknown key `alow`: did you mean `allow`?"),
-        ("\nmode = 'observe'\n", "config.toml:2: unknown key `mode`: it belongs into [firewall]"),
+        ("\nmode = 'observe'\n", "config.toml:2: unknown key `mode`: it belongs in [firewall]"),
         ("[allow]\nto = 1\n", "config.toml:1: `allow` is a list of tables: write [[allow]]"),
         ("[[sources]]\n", "config.toml:1: `sources` is a table: write [sources]"),
         ("daemon = 5\n", "config.toml:1: `daemon` is a table: write [daemon]"),
@@ -600,7 +600,7 @@ def test_all_findings_come_at_once_in_the_order_of_files_and_lines() -> None:
         ),
         "config.toml:12: cannot read `gone.netset`: No such file or directory",
         (
-            "conf.d/b.toml:1: [firewall] belongs into the main file: conf.d may hold `sources`, "
+            "conf.d/b.toml:1: [firewall] belongs in the main file: conf.d may hold `sources`, "
             "`allow`, `deny`, `expect`"
         ),
         'conf.d/b.toml:2: `x` is unknown here: write "enforce" or "observe"',

@@ -538,7 +538,7 @@ def test_a_broken_expectation_names_path_and_line() -> None:
     (error,) = found.errors
     assert error == (
         "config.toml:30: expected denied, but 198.51.100.7 reaches web:80 (P1 published 8080 → "
-        "80): allowed by config.toml:3 (from office), and so on 1 more path"
+        "80): allowed by config.toml:3 (from office), and likewise on 1 more path"
     )
     found = broken_expectations(expecting("203.0.113.7", "web:80", allowed=True), SHOP, BRIDGED)
     assert found.errors[0].startswith(

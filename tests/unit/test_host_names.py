@@ -281,12 +281,12 @@ def test_explain_names_the_name() -> None:
     [
         ((host(VPN, "203.0.113.7"),), True, ""),
         ((host(VPN, "203.0.113.8"),), True, "expected allowed, but"),
-        ((host(VPN),), True, "not checked: it hangs on the name"),
+        ((host(VPN),), True, "not checked: it depends on a host: name"),
         ((host(VPN),), False, ""),
         ((AddressSource(ip_network("192.0.2.1/32")),), True, "expected allowed, but"),
     ],
 )
-def test_an_expectation_that_hangs_on_an_unknown_name_is_not_checked(
+def test_an_expectation_that_depends_on_an_unknown_name_is_not_checked(
     sources: tuple[Source, ...], allowed: bool, told: str
 ) -> None:
     expect = Expect(Origin("config.toml", 9), "203.0.113.7", "172.18.0.2:5432", allowed)

@@ -476,7 +476,7 @@ def test_a_port_moves_from_everywhere_to_one_address_and_is_never_unguarded() ->
     assert (IPv4Address("192.0.2.10"), 4, Port("tcp", 8080)) in change.gained
 
 
-# --- what hangs on other containers --------------------------------------------------------------
+# --- what depends on other containers -------------------------------------------------------------
 
 _TO_DB_FROM_WEB = Policy(
     baseline=(), allows=(Allow(ORIGIN, (SelectorSource(_WEB),), (_DB,), _HTTP),)
