@@ -32,9 +32,9 @@ from dockerfw.worker import Worker
 
 LONGEST_PAUSE = 30.0
 _SHAKEN = {"failed", "fight"}
-"""What a note is about while what should stand may not stand,"""
+"""Notes about these say that what should stand may not stand."""
 _BLIND = {"docker", "policy"}
-"""and while nobody knows what should."""
+"""Notes about these say that nobody knows what should stand."""
 
 
 class Voice:

@@ -138,11 +138,10 @@ def read(runner: Runner) -> str | None:
 
 def closes_proxies(live: str | None, seal: Seal) -> bool:
     """Whether the rule on docker-proxy's cgroup stands in ``live``, and means the one of now."""
-    rules = _proxies(seal)
-    if not rules:
+    if seal.proxies is None:
         return False
-    last = rules["proxies"][-1]
-    return f"rule {_digest(last, seal)}" in (live or "").splitlines()
+    by_cgroup = _proxies(seal)["proxies"][-1]
+    return f"rule {_digest(by_cgroup, seal)}" in (live or "").splitlines()
 
 
 def updates(live: str | None, seal: Seal) -> SealUpdate:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.lab.engine import Engine, Version
+from tests.lab.engine import Engine, Version, remove_cgroups
 from tests.lab.guard import LabError
 from tests.lab.host import Host
 from tests.lab.wait import until
@@ -42,13 +42,7 @@ class Tree:
         self.slice = self.top / "dockerd.slice"
         self.service = self.slice / "docker.service"
         self.service.mkdir(parents=True)
-        host.at_end.append(lambda: until(self._gone, f"the cgroup {self.top} to be empty"))
-
-    def _gone(self) -> bool:
-        for folder in (self.service, self.slice, self.top):
-            with suppress(OSError):
-                folder.rmdir()
-        return not self.top.exists()
+        host.at_end.append(lambda: remove_cgroups(self.top.name))
 
     def anew(self, *, slice_too: bool) -> None:
         """As systemd does at each start of the service, or when the slice was stopped as well."""

@@ -52,7 +52,7 @@ def image() -> bytes:
 
 
 def remove_cgroups(name: str) -> None:
-    """Take away the (empty) cgroups of an engine: they are the machine's, not the host's."""
+    """Take away the (empty) cgroups of that name: they are the machine's, not the host's."""
 
     def gone() -> bool:
         # Deepest first; a cgroup can be removed once its last process is buried.
