@@ -30,12 +30,12 @@ from pathlib import Path
 from typing import NamedTuple, ParamSpec, TextIO, TypeVar
 from unittest.mock import patch
 
-from dockerfw import daemon as daemons
-from dockerfw.docker import Docker, EventStream
-from dockerfw.dockerevents import Event, Misread
-from dockerfw.increment import Ledger
-from dockerfw.kernel import ipset
-from dockerfw.watch import Watcher
+from dockerfw.daemon import loop as daemons
+from dockerfw.docker.client import Docker, EventStream
+from dockerfw.docker.events import Event, Misread
+from dockerfw.docker.watcher import Watcher
+from dockerfw.kernel.ipset import driver as ipset
+from dockerfw.rules.ledger import Ledger
 from tests.fakeengine import FakeEngine
 from tests.lab.daemon import Daemon
 from tests.lab.engine import Engine

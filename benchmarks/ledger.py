@@ -14,11 +14,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from statistics import median
 from time import process_time
 
-from dockerfw.compile import compile_ruleset
-from dockerfw.host import HostFacts
-from dockerfw.increment import Ledger
-from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
-from dockerfw.policy import (
+from dockerfw.kernel.render import set_state
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.model.policy import (
     AddressSource,
     Allow,
     AnySource,
@@ -28,7 +27,8 @@ from dockerfw.policy import (
     Selector,
     SelectorSource,
 )
-from dockerfw.render import set_state
+from dockerfw.rules.compiler import compile_ruleset
+from dockerfw.rules.ledger import Ledger
 
 NETWORKS, PROJECTS, ROUNDS = 70, 50, 40
 _ORIGIN = Origin("config.toml", 1)

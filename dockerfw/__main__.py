@@ -1,5 +1,5 @@
 """``python -m dockerfw``."""
 
-from dockerfw.cli import main
+from dockerfw.cli.app import main
 
 main()

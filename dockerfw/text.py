@@ -11,9 +11,8 @@ from datetime import datetime, timezone
 from ipaddress import ip_network
 from textwrap import wrap
 
-from dockerfw.inventory import Inventory, PublishedPort
-from dockerfw.policy import Address, IPNetwork
-from dockerfw.ruleset import Family, Port
+from dockerfw.model.inventory import Inventory, PublishedPort
+from dockerfw.model.net import Address, Family, IPNetwork, Port
 
 LEAST_LAST_COLUMN = 24
 """A last column narrower than this is no column: its text goes to lines of its own."""

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from tests.lab.host import Host
 
-_MARKS = {"kernel": "lab", "engine": "engine"}
+_MARKS = {"packets": "lab", "engine": "engine"}
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("dockerfw", deadline=None, print_blob=True)

@@ -2,8 +2,9 @@
 
 Takes the same values as the compiler (policy, inventory, facts) and a `Question` about one target
 on one path; gives the exact set of source addresses from which a *new* packet passes in mode
-``enforce``. It knows no chains, sets or marks, and shares no code with ``compile.py`` nor with
-the selection in ``inventory.py``: two readings of one text must agree.
+``enforce``. It knows no chains, sets or marks, and shares no code with ``rules/compiler.py`` nor
+with
+the selection in ``model/inventory.py``: two readings of one text must agree.
 
 The reading:
 
@@ -39,10 +40,10 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
-from dockerfw.host import HostFacts
-from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
-from dockerfw.policy import (
-    Address,
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.model.net import Address, IPNetwork
+from dockerfw.model.policy import (
     AddressSource,
     Allow,
     AnySource,
@@ -51,7 +52,6 @@ from dockerfw.policy import (
     FileSource,
     HostSource,
     InterfaceSource,
-    IPNetwork,
     Policy,
     PortKeyword,
     PortRange,

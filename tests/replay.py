@@ -13,22 +13,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from dockerfw.inventory import Inventory
-from dockerfw.kernelstate import ChainState, KernelState, SetState, TablesState
-from dockerfw.plan import Step
-from dockerfw.policy import Address
-from dockerfw.render import element_text, rule_text
-from dockerfw.ruleset import (
+from dockerfw.kernel.render import element_text, rule_text
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Address, Family, Port
+from dockerfw.plan.planner import Step
+from dockerfw.plan.state import ChainState, KernelState, SetState, TablesState
+from dockerfw.rules.ruleset import (
     INPUT,
     MAIN,
     PRE,
     Chain,
     Element,
-    Family,
     Hook,
     IPSet,
     Packet,
-    Port,
     Rule,
     Ruleset,
     Seal,

@@ -18,10 +18,10 @@ from typing import Literal, TypeAlias, TypeVar
 
 from hypothesis import HealthCheck, settings, strategies as st
 
-from dockerfw.host import HostFacts
-from dockerfw.inventory import Container, Endpoint, Inventory, Network, PublishedPort
-from dockerfw.policy import (
-    Address,
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.model.net import Address, IPNetwork
+from dockerfw.model.policy import (
     AddressSource,
     Allow,
     AnySource,
@@ -30,7 +30,6 @@ from dockerfw.policy import (
     FileSource,
     HostSource,
     InterfaceSource,
-    IPNetwork,
     Origin,
     Policy,
     PortKeyword,

@@ -21,9 +21,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dockerfw.errors import Failed
-from dockerfw.host import FirstPacket, Proxy
-from dockerfw.kernel.run import Runner
-from dockerfw.ruleset import Cgroup, Port
+from dockerfw.kernel.runner import Runner
+from dockerfw.model.host import Cgroup, FirstPacket, Proxy
+from dockerfw.model.net import Port
 
 SLICE = "dockerd.slice"
 """The name that the drop-in gives it; nobody else's process is in there."""

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from dockerfw.errors import Failed
-from dockerfw.host import Bridge, Flavour, HostFacts, Proxy
-from dockerfw.kernel import dockerd, iptables, seal
-from dockerfw.kernel.run import NotInstalled, Runner, fail, require
-from dockerfw.kernelstate import ChainState, TablesState
-from dockerfw.policy import Address
+from dockerfw.kernel import dockerd
+from dockerfw.kernel.iptables import driver as iptables
+from dockerfw.kernel.nft import driver as seal
+from dockerfw.kernel.runner import NotInstalled, Runner, fail, require
+from dockerfw.model.host import Bridge, Flavour, HostFacts, Proxy
+from dockerfw.model.net import Address
+from dockerfw.plan.state import ChainState, TablesState
 
 _FLAVOURS: tuple[Flavour, Flavour] = ("nft", "legacy")
 _LOOKED_AT = ("filter", "nat")

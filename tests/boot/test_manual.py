@@ -9,8 +9,8 @@ import pytest
 
 from tests.boot.scene import OFFICE, STRANGER, by_port, everywhere, furnish, served
 from tests.lab.boot import Machine
-from tests.lab.process import REPOSITORY
 from tests.lab.wait import until
+from tests.paths import REPOSITORY
 
 pytestmark = pytest.mark.engine
 

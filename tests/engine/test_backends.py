@@ -10,23 +10,23 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pytest
 
-from dockerfw.config import Document, parse
-from dockerfw.kernel.run import Completed, NotInstalled
-from dockerfw.reconcile import Reconciler
-from tests.edges.test_docker import FakeEngine
+from dockerfw.kernel.runner import Completed, NotInstalled
+from dockerfw.operations.reconcile import Reconciler
+from dockerfw.policy.parser import Document, parse
+from tests.edges.docker.test_client import FakeEngine
 from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow, apply, source_for
-from tests.kernel.support import HostRunner, Scene as KernelScene
 from tests.lab.engine import Engine, EngineContainer
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Place, Probe, disagreements
+from tests.packets.scene import HostRunner, Scene as KernelScene
+from tests.paths import FIXTURES
 
 RECORDED = "engine-29-nftables"
-FIXTURE = Path(__file__).parent.parent / "fixtures" / RECORDED
+FIXTURE = FIXTURES / RECORDED
 # The nft of Debian 12 knows this priority by its number alone.
 RULESET = (
     (FIXTURE / "ruleset.nft").read_text().replace("output priority dstnat", "output priority -100")

@@ -32,8 +32,8 @@ CRASHES = 10 if os.environ.get("DOCKERFW_PROFILE") == "full" else 6
 
 _HASTY = """
 import sys
-from dockerfw import increment
-from dockerfw.cli import main
+from dockerfw.rules import ledger as increment
+from dockerfw.cli.app import main
 increment.LINGER = 0.0
 sys.argv[0] = "dockerfw"
 main()

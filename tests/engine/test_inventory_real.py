@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from dockerfw.docker import Docker
+from dockerfw.docker.client import Docker
 from dockerfw.errors import Failed
-from dockerfw.inventory import Container, Inventory, PublishedPort
-from dockerfw.inventoryfile import dump, load
+from dockerfw.model.inventory import Container, Inventory, PublishedPort
+from dockerfw.state.inventory_file import dump, load
 from tests.lab.engine import IMAGE, VERSIONS, Engine, image
 from tests.lab.host import Host
 from tests.lab.wait import until

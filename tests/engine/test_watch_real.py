@@ -11,9 +11,9 @@ from contextlib import closing
 
 import pytest
 
-from dockerfw.docker import Docker
-from dockerfw.inventory import Inventory
-from dockerfw.watch import Changed, Connected, Lost, Report, Watcher
+from dockerfw.docker.client import Docker
+from dockerfw.docker.watcher import Changed, Connected, Lost, Report, Watcher
+from dockerfw.model.inventory import Inventory
 from tests.lab.engine import IMAGE, Engine, Version
 from tests.lab.host import Host
 

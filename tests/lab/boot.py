@@ -31,9 +31,9 @@ from tests.lab.cgroups import cgroup2
 from tests.lab.engine import IMAGE, SERVE, image, remove_cgroups
 from tests.lab.guard import LabError, elsewhere
 from tests.lab.host import Host, Outside
-from tests.lab.process import REPOSITORY
 from tests.lab.roots import root
 from tests.lab.wait import Closable, becomes_true, until
+from tests.paths import REPOSITORY
 
 Suite: TypeAlias = Literal["bookworm", "trixie"]
 

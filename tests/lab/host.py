@@ -22,8 +22,9 @@ from tests.lab import process
 from tests.lab.guard import LabError
 from tests.lab.packet import Packet
 from tests.lab.place import Agent, Place
-from tests.lab.process import REPOSITORY, Namespaces
+from tests.lab.process import Namespaces
 from tests.lab.wait import Closable, becomes_true
+from tests.paths import REPOSITORY
 
 HOST_V4 = "203.0.113.1"
 HOST_V6 = "2001:db8:1::1"

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.guard import LabError, elsewhere
+from tests.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 _PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

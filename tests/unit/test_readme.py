@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from dockerfw.cli import cli
-from dockerfw.config import Document, parse
+from dockerfw.cli.app import cli
+from dockerfw.policy.parser import Document, parse
+from tests.paths import REPOSITORY
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(set(re.findall(r"`dockerfw (\w+)", README)))
 POLICIES = re.findall(r"^ *```toml\n(.*?)^ *```", README, flags=re.MULTILINE | re.DOTALL)
 

@@ -1,0 +1,1 @@
+"""DNS' edge: names of ``host:`` sources -> addresses."""

@@ -1,0 +1,1 @@
+"""Docker's edge: its API and events -> `Inventory`."""

@@ -1,0 +1,1 @@
+"""ipset: the sets named ``dockerfw-*``."""

@@ -1,0 +1,1 @@
+"""nft: the table ``inet dockerfw``, the seal."""

@@ -1,0 +1,1 @@
+"""What everybody shares, as frozen values: addresses and ports, policy, inventory, host. Pure."""

@@ -1,0 +1,92 @@
+"""What the compiler and the planner must know of this host, as values.
+
+`HostFacts` is read by ``kernel/facts.py`` and may be written by hand in a test; no I/O here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from dockerfw.model.net import Address, Port
+
+Flavour: TypeAlias = Literal["nft", "legacy"]
+
+FirstPacket: TypeAlias = Literal["closed", "no proxy", "elsewhere", "unsupported", "no cgroup2"]
+"""Whether docker-proxy's ports can be closed before anybody knows of them, and why not.
+
+closed       the kernel can tell its sockets by their cgroup
+no proxy     Docker was told to run none (``userland-proxy``)
+elsewhere    dockerd is in no slice of its own, or its proxies are not in it yet
+unsupported  the kernel or nft has no ``socket cgroupv2``, or no ``reject``
+no cgroup2   there is no tree of version 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A bridge interface and those of its ports that Docker did not make (NIC, tap, other veth)."""
+
+    name: str
+    foreign_ports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """A cgroup of version 2 as nft's ``socket cgroupv2`` wants it.
+
+    ``path`` is below /sys/fs/cgroup and ``level`` counts from the root of the cgroup namespace.
+    The kernel matches by ``inode``: one that was removed and made again is another cgroup.
+    """
+
+    path: str
+    level: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """docker-proxy on this host.
+
+    cgroup         the slice that its sockets live in or, before Docker starts, will live in
+    dockerd_ports  what dockerd itself was told to listen on: its API, metrics, swarm
+    first_packet   see `FirstPacket`
+    """
+
+    cgroup: Cgroup | None = None
+    dockerd_ports: frozenset[Port] = frozenset()
+    first_packet: FirstPacket = "elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """Netfilter and bridges of this host.
+
+    flavour        which iptables binaries Docker's own chains were written with
+    ipv6           the kernel has an IPv6 half (ip6tables works)
+    nf_tables      the kernel has nf_tables and ``nft`` is there: the seal can be had
+    docker_user    Docker jumps to DOCKER-USER, or would once it runs; False where Docker is on
+                   nftables
+    bridges        every bridge interface on the host, Docker's or not
+    br_netfilter   per family: bridged packets meet iptables (bridge-nf-call-iptables = 1)
+    stale_flavour  the other flavour, when it holds left-over Docker chains; else None
+    addresses      this host's own, on all interfaces
+    proxy          docker-proxy, and how soon its ports can be closed
+    docker_rules   Docker's own rules stand, or it was told to write none; False while it runs
+                   containers: another tool has flushed them, and only Docker brings them back
+    """
+
+    flavour: Flavour = "nft"
+    ipv6: bool = True
+    nf_tables: bool = True
+    docker_user: bool = True
+    bridges: tuple[Bridge, ...] = ()
+    br_netfilter: tuple[bool, bool] = (False, False)
+    stale_flavour: Flavour | None = None
+    addresses: frozenset[Address] = frozenset()
+    proxy: Proxy = Proxy()
+    docker_rules: bool = True
+
+    @property
+    def families(self) -> tuple[Literal[4, 6], ...]:
+        return (4, 6) if self.ipv6 else (4,)

@@ -1,0 +1,225 @@
+"""What runs on this host, as Docker tells it: containers, networks, published ports.
+
+Pure values and the questions that the compiler asks of them (which containers does a selector
+name, at which addresses do they live). Never talks to Docker: ``docker/client.py`` does, and a file
+written by ``dockerfw inventory`` serves as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import translate
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from re import Pattern, compile as compile_regex
+from typing import TypeAlias
+
+from dockerfw.model.net import Address, IPNetwork
+from dockerfw.model.policy import Protocol, Selector
+
+_INTERFACE_NAME = compile_regex(r"(?!\.{1,2}\Z)[A-Za-z0-9_.:@+-]{1,15}\Z")
+
+
+def is_interface_name(text: str) -> bool:
+    """Whether this may stand for an interface in kernel text: the kernel's 15 letters, plain."""
+    return _INTERFACE_NAME.match(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPort:
+    """A host port that Docker publishes; ``host_address`` 0.0.0.0 or :: is a wildcard binding."""
+
+    host_address: Address
+    host_port: int
+    container_port: int
+    protocol: Protocol
+
+    @property
+    def wildcard(self) -> bool:
+        return self.host_address.is_unspecified
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A container's place on one network; the addresses are None while it is not running."""
+
+    network: str
+    network_id: str
+    ipv4: IPv4Address | None = None
+    ipv6: IPv6Address | None = None
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return tuple(a for a in (self.ipv4, self.ipv6) if a is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A running container.
+
+    ``name`` is the entry of ``Names`` with one slash, without it. ``labels`` are those given to
+    the container: what its image brings along is not in here. ``image`` is the name that it was
+    created from. ``donor`` is the id of the container whose network it shares
+    (``--network container:ID``), else None. ``routed`` are container ports that are published
+    on a network in routed mode: at the container's own address, by no host port.
+    """
+
+    id: str
+    name: str
+    image: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[PublishedPort, ...] = ()
+    host_network: bool = False
+    donor: str | None = None
+    routed: tuple[tuple[Protocol, int], ...] = ()
+
+    def label(self, key: str) -> str | None:
+        return next((value for name, value in self.labels if name == key), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A Docker network; ``bridge`` is its interface on this host, None for other drivers.
+
+    ``foreign_ports`` are interfaces in that bridge which are not Docker's (a NIC, a VM's tap):
+    with one of these the bridge is an outside interface.
+    """
+
+    id: str
+    name: str
+    driver: str
+    bridge: str | None = None
+    subnets: tuple[IPNetwork, ...] = ()
+    internal: bool = False
+    foreign_ports: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=1024)
+def _wildcard(pattern: str) -> Pattern[str]:
+    # Only ``*`` is special in a policy: ? and [ are ordinary characters.
+    escaped = pattern.replace("[", "[[]").replace("?", "[?]")
+    return compile_regex(translate(escaped))
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return _wildcard(pattern).match(text) is not None
+
+
+Selected: TypeAlias = tuple[tuple[Container, tuple[Endpoint, ...]], ...]
+"""Containers, each with the endpoints that it is named at."""
+
+
+class _Index:
+    """What is looked up often, found in one step."""
+
+    __slots__ = ("bridge_ids", "bridges", "containers", "networks", "selected")
+
+    def __init__(self, containers: Iterable[Container], networks: Iterable[Network]) -> None:
+        self.containers = {c.id: c for c in containers}
+        self.networks = {n.id: n for n in networks}
+        self.bridges = tuple(n for n in networks if n.driver == "bridge" and n.bridge)
+        self.bridge_ids = frozenset(n.id for n in self.bridges)
+        # A compiler asks the same of every family and place; an inventory never changes.
+        self.selected: dict[tuple[Selector, ...], Selected] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """One look at Docker: all running containers and all networks."""
+
+    containers: tuple[Container, ...] = ()
+    networks: tuple[Network, ...] = ()
+    engine: str = ""
+    _index: _Index = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_index", _Index(self.containers, self.networks))
+
+    def network(self, network_id: str) -> Network | None:
+        return self._index.networks.get(network_id)
+
+    def bridges(self) -> tuple[Network, ...]:
+        """Networks whose packets this host's kernel filters."""
+        return self._index.bridges
+
+    def donor(self, container: Container) -> Container:
+        """The container whose network namespace this one lives in: itself, mostly.
+
+        A donor may share another's network in turn. Where one is not running, this is the last
+        one that is.
+        """
+        seen = {container.id}
+        while container.donor is not None and container.donor not in seen:
+            seen.add(container.donor)
+            donor = self._index.containers.get(container.donor)
+            if donor is None:
+                return container
+            container = donor
+        return container
+
+    def endpoints(self, container: Container) -> tuple[Endpoint, ...]:
+        """Its places on bridge networks (its donor's, if it shares a network)."""
+        bridges = self._index.bridge_ids
+        return tuple(e for e in self.donor(container).endpoints if e.network_id in bridges)
+
+    def published(self, container: Container) -> tuple[PublishedPort, ...]:
+        """The host ports that lead to it (to its donor, if it shares a network)."""
+        return self.donor(container).ports
+
+    def on_host_network(self, container: Container) -> bool:
+        return self.donor(container).host_network
+
+    def matches(self, container: Container, selector: Selector) -> bool:
+        """Whether this selector, its ``!`` aside, names this container."""
+        match selector.kind:
+            case "container":
+                return _matches(selector.name, container.name)
+            case "compose":
+                project = container.label("com.docker.compose.project")
+                service = container.label("com.docker.compose.service")
+                return (
+                    project is not None
+                    and _matches(selector.name, project)
+                    and (selector.detail is None or _matches(selector.detail, service or ""))
+                )
+            case "label":
+                value = container.label(selector.name)
+                return value is not None and selector.detail in (None, value)
+            case "image":
+                return _matches(selector.name, container.image)
+            case "network":
+                return any(e.network == selector.name for e in self.donor(container).endpoints)
+            case "service":
+                return container.label("com.docker.swarm.service.name") == selector.name
+
+    def select(self, selectors: Iterable[Selector]) -> Selected:
+        """The containers that a ``to`` list names, each with the endpoints it is named at.
+
+        Plain selectors add up, negated ones take out. ``network:NAME`` names a container at its
+        address on that network only; every other kind names it at all of its addresses, and
+        wins when both do. An empty list, or one of negated selectors alone, starts from all
+        containers.
+        """
+        key = tuple(selectors)
+        if (known := self._index.selected.get(key)) is not None:
+            return known
+        return self._index.selected.setdefault(key, self._select(key))
+
+    def _select(self, selectors: tuple[Selector, ...]) -> Selected:
+        wanted = [s for s in selectors if not s.negated]
+        unwanted = [s for s in selectors if s.negated]
+        chosen = []
+        for container in self.containers:
+            if any(self.matches(container, s) for s in unwanted):
+                continue
+            named_by = [s for s in wanted if self.matches(container, s)]
+            if wanted and not named_by:
+                continue
+            endpoints = self.endpoints(container)
+            if named_by and all(s.kind == "network" for s in named_by):
+                networks = {s.name for s in named_by}
+                endpoints = tuple(e for e in endpoints if e.network in networks)
+            chosen.append((container, endpoints))
+        return tuple(chosen)

@@ -1,0 +1,332 @@
+"""The policy as values: what the sysadmin declared, checked and with every name resolved.
+
+Takes and gives nothing but frozen values; never reads a file, the clock or Docker.
+``policy/parser.py`` makes a `Policy` out of TOML, ``rules/compiler.py`` makes a ruleset out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from ipaddress import ip_network
+from typing import Literal, TypeAlias
+
+from dockerfw.model.net import Address, IPNetwork
+
+Protocol: TypeAlias = Literal["tcp", "udp", "sctp"]
+
+DEFAULT_MARK = 0x30000000
+MOST_ADDRESSES = 64
+"""So many addresses of one ``host:`` source count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a statement stands: the file as the user wrote it, and a line that counts from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """``first`` to ``last`` (both included, 1 to 65535) of one protocol."""
+
+    protocol: Protocol
+    first: int
+    last: int
+
+    def __contains__(self, port: int) -> bool:
+        return self.first <= port <= self.last
+
+    def __str__(self) -> str:
+        ports = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return f"{ports}/{self.protocol}"
+
+
+class PortKeyword(Enum):
+    """The words that stand in ``ports`` in place of a number."""
+
+    ICMP = "icmp"
+    PUBLISHED = "published"
+    ALL = "all"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+PortSpec: TypeAlias = PortRange | PortKeyword
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedSpec:
+    """Host ports of ``published``; ``address`` None means on whatever address."""
+
+    ports: PortRange
+    address: Address | None = None
+
+    def __str__(self) -> str:
+        if self.address is None:
+            return str(self.ports)
+        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        return f"{host}:{self.ports}"
+
+
+SelectorKind: TypeAlias = Literal["container", "compose", "label", "image", "network", "service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Which containers: ``name`` and, for some kinds, ``detail``.
+
+    ============  ==========================  =============================
+    kind          name                        detail
+    ============  ==========================  =============================
+    container     name, ``*`` matches any      None
+    compose       project, ``*`` matches any   service (``*`` any) or None: all
+    label         key, exactly                 value, exactly, or None: any
+    image         name, ``*`` matches any      None
+    network       name, exactly                None
+    service       swarm service, exactly       None
+    ============  ==========================  =============================
+    """
+
+    kind: SelectorKind
+    name: str
+    detail: str | None = None
+    negated: bool = False
+
+    @property
+    def exact_container(self) -> bool:
+        """True when this names one container and no pattern (paths of P8 depend on that)."""
+        return self.kind == "container" and "*" not in self.name and not self.negated
+
+    def __str__(self) -> str:
+        prefix = "" if self.kind == "container" else f"{self.kind}:"
+        separator = "=" if self.kind == "label" else "/"
+        detail = "" if self.detail is None else f"{separator}{self.detail}"
+        return f"{'!' if self.negated else ''}{prefix}{self.name}{detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class AnySource:
+    """``any``: every outside address of both families."""
+
+    def __str__(self) -> str:
+        return "any"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSource:
+    """One IP address or CIDR of the outside."""
+
+    network: IPNetwork
+
+    def __str__(self) -> str:
+        net = self.network
+        return str(net.network_address if net.prefixlen == net.max_prefixlen else net)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """``file:PATH``: the path as written and the networks that it holds."""
+
+    path: str
+    networks: tuple[IPNetwork, ...]
+
+    def __str__(self) -> str:
+        return f"file:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostSource:
+    """``host:NAME``: the name and the addresses that it has, as far as anybody knows.
+
+    ``networks`` are single addresses, at most `MOST_ADDRESSES`; empty when the name was never
+    looked up, or has none: then it matches nobody.
+    """
+
+    name: str
+    networks: tuple[IPNetwork, ...] = ()
+
+    def __str__(self) -> str:
+        return f"host:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceSource:
+    """``iface:NAME``; a ``*`` at the end of the name matches any rest."""
+
+    name: str
+
+    def matches(self, interface: str) -> bool:
+        if self.name.endswith("*"):
+            return interface.startswith(self.name[:-1])
+        return interface == self.name
+
+    def __str__(self) -> str:
+        return f"iface:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeSource:
+    """``bridge``: came in on a Docker bridge, with an address of that bridge's subnet."""
+
+    def __str__(self) -> str:
+        return "bridge"
+
+
+@dataclass(frozen=True, slots=True)
+class SelectorSource:
+    """The containers that a selector names, as sources, on their own bridges."""
+
+    selector: Selector
+
+    def __str__(self) -> str:
+        prefix = "container:" if self.selector.kind == "container" else ""
+        return f"{prefix}{self.selector}"
+
+
+Source: TypeAlias = (
+    AnySource
+    | AddressSource
+    | FileSource
+    | HostSource
+    | InterfaceSource
+    | BridgeSource
+    | SelectorSource
+)
+
+Names: TypeAlias = Mapping[str, tuple[Address, ...]]
+"""What each name of a ``host:`` source stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """``[[allow]]``: either ``to`` with ``ports``, or ``published`` (``to`` may narrow it).
+
+    ``to`` empty means no ``to`` was written. ``written_from`` is ``from`` as the user wrote it
+    (names of lists unresolved), for people; ``sources`` is what it means. ``until`` is in UTC;
+    None: it does not end.
+    """
+
+    origin: Origin
+    sources: tuple[Source, ...]
+    to: tuple[Selector, ...] = ()
+    ports: tuple[PortSpec, ...] = ()
+    published: tuple[PublishedSpec, ...] = ()
+    until: datetime | None = None
+    written_from: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> int | None:
+        """``until`` as Unix time, in whole seconds: earlier rather than later."""
+        return None if self.until is None else int(self.until.timestamp())
+
+    def ended(self, now: float) -> bool:
+        """Whether it is over at that Unix time.
+
+        The kernel counts whole seconds, so that with less than one left it is.
+        """
+        return self.end is not None and self.end - now < 1
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """``[[deny]]``: as `Allow`, or with neither ``ports`` nor ``published``: everything.
+
+    With ``to`` alone it is every port of those containers.
+    """
+
+    origin: Origin
+    sources: tuple[Source, ...]
+    to: tuple[Selector, ...] = ()
+    ports: tuple[PortSpec, ...] = ()
+    published: tuple[PublishedSpec, ...] = ()
+    written_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """``[[expect]]``: ``source`` and ``target`` are in the language of ``explain``."""
+
+    origin: Origin
+    source: str
+    target: str
+    allowed: bool
+
+
+Mode: TypeAlias = Literal["enforce", "observe"]
+OnDeny: TypeAlias = Literal["drop", "reject"]
+Committer: TypeAlias = Literal["iptables-restore", "python-iptables"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All that one policy file and its ``conf.d`` say."""
+
+    baseline: tuple[Source, ...] = (BridgeSource(),)
+    mode: Mode = "enforce"
+    on_deny: OnDeny = "drop"
+    mark: int = DEFAULT_MARK
+    committer: Committer = "iptables-restore"
+    resync: int = 30
+    metrics: str | None = None
+    metrics_file: str | None = None
+    allows: tuple[Allow, ...] = ()
+    denies: tuple[Deny, ...] = ()
+    expects: tuple[Expect, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    def without_ended(self, now: float) -> Policy:
+        """The policy as it is at that Unix time: an allow that has ended opens nothing.
+
+        It stays, without sources: the ports of host-network containers that it names are
+        guarded because a rule names them, and must not open to all when its time is over.
+        """
+        if not any(allow.ended(now) for allow in self.allows):
+            return self
+        allows = (replace(a, sources=()) if a.ended(now) else a for a in self.allows)
+        return replace(self, allows=tuple(allows))
+
+    def next_end(self, now: float) -> datetime | None:
+        """When the next allow ends, of those that have not; None: none ever will."""
+        return min((a.until for a in self.allows if a.until and not a.ended(now)), default=None)
+
+    def host_names(self) -> Mapping[str, Origin | None]:
+        """The names of all ``host:`` sources, each with the first rule that has it.
+
+        None: only the baseline has it.
+        """
+        found: dict[str, Origin | None] = {}
+        for allow in self.allows:
+            found |= {n: allow.origin for n in _host_names(allow.sources) if n not in found}
+        return {**dict.fromkeys(_host_names(self.baseline)), **found}
+
+    def with_names(self, names: Names) -> Policy:
+        """The policy with these addresses for its ``host:`` sources; the other names have none."""
+        if not self.host_names():
+            return self
+        return replace(
+            self,
+            baseline=_named(self.baseline, names),
+            allows=tuple(replace(a, sources=_named(a.sources, names)) for a in self.allows),
+        )
+
+
+def _host_names(sources: tuple[Source, ...]) -> tuple[str, ...]:
+    return tuple(s.name for s in sources if isinstance(s, HostSource))
+
+
+def _named(sources: tuple[Source, ...], names: Names) -> tuple[Source, ...]:
+    return tuple(
+        HostSource(s.name, tuple(ip_network(a) for a in names.get(s.name, ())))
+        if isinstance(s, HostSource)
+        else s
+        for s in sources
+    )

@@ -1,0 +1,1 @@
+"""(what stands, what should) -> typed steps in the one safe order. Pure."""

@@ -1,0 +1,1 @@
+"""TOML text -> `Policy`, every mistake with its file and line. Only `files` reads files."""

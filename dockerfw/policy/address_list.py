@@ -1,0 +1,111 @@
+"""Text of a list file (``file:PATH``) -> networks.
+
+Takes the bytes of the file, gives what they mean and every finding with its line. An IP address
+or a CIDR a line; ``#`` begins a comment. Never opens the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dockerfw.model.net import IPNetwork
+from dockerfw.policy.values import (
+    WordError,
+    looks_like_address,
+    network_or_none,
+    parse_network,
+    shown,
+)
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of one file, of the policy as well as of a list."""
+_SHOWN_LINES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ListText:
+    """What a list holds; ``errors`` and ``warnings`` are (line, text), errors cut at ten."""
+
+    networks: tuple[IPNetwork, ...] = ()
+    errors: tuple[tuple[int, str], ...] = ()
+    warnings: tuple[tuple[int, str], ...] = ()
+
+
+def decode(data: bytes) -> tuple[str, tuple[int, str] | None]:
+    """The text of a policy or list file, or (line, what is wrong with its bytes)."""
+    if len(data) > LARGEST:
+        return "", (1, "the file is larger than 16 MiB: split it")
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return "", (1, "the file starts with a byte order mark: save it as UTF-8 without BOM")
+    if (nul := data.find(b"\0")) >= 0:
+        return "", (_line_at(data, nul), "a NUL byte: save the file as plain UTF-8 text")
+    try:
+        return data.decode(), None
+    except UnicodeDecodeError as error:
+        return "", (_line_at(data, error.start), "not UTF-8: save the file as plain UTF-8 text")
+
+
+def _line_at(data: bytes, offset: int) -> int:
+    return data.count(b"\n", 0, offset) + 1
+
+
+def parse_list(data: bytes) -> ListText:
+    """Every line counts: one that is wrong makes the list unusable, as does a cut-off end."""
+    text, problem = decode(data)
+    if problem:
+        return ListText(errors=(problem,))
+    networks: list[IPNetwork] = []
+    wrong: list[tuple[int, str]] = []
+    whole: list[tuple[int, str]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        word = line.partition("#")[0].strip()
+        if not word:
+            continue
+        network = network_or_none(word)
+        if network is None:
+            wrong.append((number, word))
+            continue
+        networks.append(network)
+        if word.startswith(("0", ":")) and whole_family(network):  # it asks dearly for the rest
+            whole.append((number, whole_family_hint(word)))
+    errors = _explained(wrong)
+    if text and not text.endswith("\n"):
+        last = text.count("\n") + 1
+        errors.append((last, "the last line has no line end, so the list may be cut off: end it"))
+    return ListText(tuple(networks), tuple(errors), tuple(whole[:_SHOWN_LINES]))
+
+
+def _explained(wrong: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    # Only what is shown is explained: a binary file may have a million wrong lines.
+    errors = [(number, _why(word)) for number, word in wrong[:_SHOWN_LINES]]
+    if len(wrong) > _SHOWN_LINES:
+        errors.append((wrong[_SHOWN_LINES][0], f"and {len(wrong) - _SHOWN_LINES} more"))
+    return errors
+
+
+def _why(word: str) -> str:
+    for sign in (";", "//"):
+        if sign in word:
+            return f"{shown(word)}: a comment begins with `#`, not with `{sign}`"
+    if len(word.split()) > 1:
+        return f"{shown(word)}: write one IP address or CIDR a line"
+    if not looks_like_address(word):
+        return f"{shown(word)}: a list holds IP addresses and CIDRs only"
+    try:
+        parse_network(word)
+    except WordError as error:
+        return str(error)
+    return f"{shown(word)} is no IP address and no network (CIDR)"
+
+
+def whole_family(network: IPNetwork) -> bool:
+    """``0.0.0.0/0`` and ``::/0``, also where only the ``/0`` was forgotten."""
+    return int(network.network_address) == 0 and network.prefixlen in (0, network.max_prefixlen)
+
+
+def whole_family_hint(word: str) -> str:
+    """Why that is seldom what was meant."""
+    if not word.endswith("/0"):
+        return f"{shown(word)} is that one address, which nobody has: every address is `any`"
+    family, other = ("IPv6", "IPv4") if ":" in word else ("IPv4", "IPv6")
+    return f"{shown(word)} is {family} only and leaves {other} out: `any` is both families"

@@ -1,0 +1,1 @@
+"""What people are told of policy, plan and kernel: values in, lines and JSON out. Pure."""

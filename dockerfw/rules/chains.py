@@ -1,0 +1,284 @@
+"""The fixed chains, and where the policy's buckets stand in them.
+
+Takes what a `Skeleton` says of the policy and the buckets (`BucketRule`) that ``rules/compiler.py``
+made; gives `Chain`s. The number of rules depends on the policy alone. Knows no container, no
+network and no address of this host: those live in sets, and the names of the sets stand here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Literal, TypeAlias
+
+from dockerfw.model.net import Family
+from dockerfw.model.policy import OnDeny
+from dockerfw.rules.ruleset import (
+    DENY,
+    INPUT,
+    INSIDE,
+    MAIN,
+    OK,
+    PRE,
+    PRE_INSIDE,
+    VERDICT,
+    AddressType,
+    Chain,
+    Count,
+    Destination,
+    DestPorts,
+    Drop,
+    Goto,
+    IcmpTypes,
+    InInterface,
+    InSet,
+    Marked,
+    Match,
+    Reject,
+    Reply,
+    Return,
+    Rule,
+    SetMark,
+    State,
+    Stray,
+    Target,
+)
+
+Place: TypeAlias = Literal["host", "container"]
+Class: TypeAlias = Literal["outside", "inside"]
+Verdict: TypeAlias = Literal["allow", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRule:
+    """What a bucket's rule matches; where it stands decides what it does."""
+
+    verdict: Verdict
+    matches: tuple[Match, ...]
+    comment: str
+
+
+Buckets: TypeAlias = Mapping[tuple[Place, Class], tuple[BucketRule, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """What of a policy shapes the chains.
+
+    ``inside_denied``: some deny names sources on Docker's bridges, so that even where the
+    baseline lets them all pass the host port matters.
+    """
+
+    host_bit: int
+    ok_bit: int
+    observe: bool
+    on_deny: OnDeny
+    bridge_baseline: bool
+    inside_denied: bool
+
+    def chains(self, family: Family, buckets: Buckets) -> list[Chain]:
+        """All our chains of one family, the buckets in their places."""
+        mark_host = SetMark(self.host_bit, self.host_bit)
+        hosts = _rules(buckets["host", "outside"], Return(), mark_host)
+        hosts_in = _rules(buckets["host", "inside"], Return(), mark_host)
+        direct = _rules(buckets["container", "outside"], Goto(DENY), Goto(OK))
+        direct_in = _rules(buckets["container", "inside"], Goto(DENY), Goto(OK))
+        return [
+            _chain(family, PRE, self._pre_head(family), hosts, ()),
+            _chain(family, PRE_INSIDE, (), hosts_in, self._pre_inside_tail(family)),
+            _chain(
+                family,
+                MAIN,
+                self._main_head(family),
+                direct,
+                (Rule((), Goto(VERDICT), "everything else"),),
+                between=self._by_host_port(),
+            ),
+            _chain(
+                family,
+                INSIDE,
+                (),
+                direct_in,
+                self._inside_tail(),
+                between=self._inside_by_host_port(),
+            ),
+            Chain(family, "filter", VERDICT, self._verdict(family)),
+            Chain(family, "filter", INPUT, self._input(family)),
+            Chain(family, "filter", OK, (_set_ok(self.ok_bit), Rule((), Return(), "passed"))),
+            Chain(family, "filter", DENY, self._deny(family)),
+        ]
+
+    def _forged(self, matches: tuple[Match, ...], comment: str) -> Rule:
+        return Rule(matches, Count() if self.observe else Drop(), comment)
+
+    def _forged_container(self, family: Family) -> Rule:
+        return self._forged(
+            (
+                InSet(f"dockerfw-claimed{family}", ("src",)),
+                InSet(f"dockerfw-own{family}", ("src", "src"), negated=True),
+            ),
+            "forged: a container address from elsewhere",
+        )
+
+    def _pre_head(self, family: Family) -> tuple[Rule, ...]:
+        both = self.host_bit | self.ok_bit
+        not_ours: list[Rule]
+        if family == 4:
+            not_ours = [
+                Rule((Destination(ip_network("127.0.0.0/8")),), Return(), "nobody from outside"),
+                # Not "! LOCAL": a broadcast to a docker-proxy port is ours to judge too.
+                Rule((AddressType("dst", "UNICAST"),), Return(), "not for this host"),
+            ]
+        else:
+            # In IPv6 a local address is UNICAST as well.
+            elsewhere = (
+                Destination(ip_network("ff00::/8"), negated=True),
+                AddressType("dst", "LOCAL", negated=True),
+            )
+            not_ours = [Rule(elsewhere, Return(), "not for this host")]
+        inside = Rule(
+            (InSet(f"dockerfw-inside{family}", ("src", "src")),),
+            Goto(PRE_INSIDE),
+            "from a Docker bridge",
+        )
+        return (Rule((), SetMark(0, both), "no bit but ours counts"), *not_ours, inside)
+
+    def _pre_inside_tail(self, family: Family) -> tuple[Rule, ...]:
+        if not self.bridge_baseline:
+            return ()
+        not_host_network = InSet(f"dockerfw-hostnet{family}", ("dst", "dst"), negated=True)
+        mark = SetMark(self.host_bit, self.host_bit)
+        return (Rule((not_host_network,), mark, "baseline bridge"),)
+
+    def _main_head(self, family: Family) -> tuple[Rule, ...]:
+        return (
+            # The seal knows answers by itself: those of other people's connections get no bit.
+            Rule((Reply(),), Return(), "answers"),
+            *_icmp_that_always_passes(family),
+            self._forged_container(family),
+            self._forged((AddressType("src", "LOCAL"),), "forged: an address of this host"),
+            # A connection that lost its entry (a reset from a source that is no longer allowed
+            # does that) must not be taken up from the server's end: the client would answer it.
+            self._forged(
+                (Stray(), InSet(f"dockerfw-claimed{family}", ("src",))), "of no connection"
+            ),
+            Rule(
+                (InSet(f"dockerfw-inside{family}", ("src", "src")),),
+                Goto(INSIDE),
+                "from a Docker bridge",
+            ),
+        )
+
+    def _by_host_port(self) -> tuple[Rule, ...]:
+        return (
+            Rule((self._marked(), State("DNAT")), Goto(OK), "by host port"),
+            Rule((State("DNAT"),), Goto(VERDICT), "not by this host port"),
+        )
+
+    def _marked(self) -> Marked:
+        return Marked(self.host_bit, self.host_bit)
+
+    def _inside_by_host_port(self) -> tuple[Rule, ...]:
+        """Where baseline lets all of the inside pass, only a deny makes the host port matter."""
+        if self.bridge_baseline and not self.inside_denied:
+            return ()
+        return self._by_host_port()
+
+    def _inside_tail(self) -> tuple[Rule, ...]:
+        if self.bridge_baseline:
+            return (Rule((), Goto(OK), "baseline bridge"),)
+        return (Rule((), Goto(VERDICT), "everything else"),)
+
+    def _verdict(self, family: Family) -> tuple[Rule, ...]:
+        guarded = InSet(f"dockerfw-guarded{family}", ("dst",))
+        return (
+            Rule((guarded,), Goto(DENY), "to a Docker network"),
+            Rule((), Return(), "not about containers"),
+        )
+
+    def _input(self, family: Family) -> tuple[Rule, ...]:
+        published = f"dockerfw-pub{family}"
+        return (
+            Rule((InInterface("lo"),), Return(), "this host itself"),
+            # docker-proxy asks nothing from the port that it listens on: what comes there as a
+            # reply belongs to a connection that somebody forged, or that lost its entry and was
+            # taken up again the other way round. A host-network container does ask from its port.
+            Rule((InSet(published, ("dst", "dst"), negated=True), Reply()), Goto(OK), "answers"),
+            self._answers_to_host_network(family),
+            self._forged_container(family),
+            self._forged(
+                (AddressType("src", "LOCAL"), self._heard_by_this_host_alone(family)),
+                "forged: an address of this host",
+            ),
+            Rule((self._marked(),), Goto(OK), "by host port"),
+            Rule((InSet(published, ("dst", "dst")),), Goto(DENY), "to docker-proxy"),
+        )
+
+    def _answers_to_host_network(self, family: Family) -> Rule:
+        """From and to broadcast addresses there are no answers, only packets made by hand."""
+        one_to_one: list[Match] = [AddressType("dst", "LOCAL")]
+        if family == 4:
+            one_to_one.append(AddressType("src", "UNICAST"))
+        host_network = InSet(f"dockerfw-hostnet{family}", ("dst", "dst"))
+        return Rule((host_network, *one_to_one, Reply()), Goto(OK), "answers to the host network")
+
+    @staticmethod
+    def _heard_by_this_host_alone(family: Family) -> Match:
+        """What this host sends to many it hears itself, with its own address as the source."""
+        if family == 4:
+            return AddressType("dst", "LOCAL")
+        # Not LOCAL: an anycast address of this host is not, in IPv6.
+        return Destination(ip_network("ff00::/8"), negated=True)
+
+    def _deny(self, family: Family) -> tuple[Rule, ...]:
+        count = Rule((InSet(f"dockerfw-target{family}", ("dst",)),), Count(), "denied, counted")
+        if self.observe:
+            return (count, Rule((), Goto(OK), "observe: would be denied"))
+        if self.on_deny == "drop":
+            return (count, Rule((), Drop(), "denied"))
+        reset = Rule((DestPorts("tcp", 0, 65535),), Reject(tcp_reset=True), "denied")
+        return (count, reset, Rule((), Reject(), "denied"))
+
+
+def _set_ok(bit: int) -> Rule:
+    return Rule((), SetMark(bit, bit), "for the seal")
+
+
+def _icmp_that_always_passes(family: Family) -> tuple[Rule, ...]:
+    errors = Rule((IcmpTypes(), State("RELATED")), Goto(OK), "ICMP errors")
+    if family == 4:
+        return (errors,)
+    # Bridged neighbour discovery meets FORWARD where br_netfilter is on.
+    discovery = (Rule((IcmpTypes(t),), Goto(OK), "neighbour discovery") for t in range(133, 138))
+    return (errors, *discovery)
+
+
+def _rules(
+    buckets: Iterable[BucketRule], deny: Target, allow: Target
+) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """The deny rules and the allow rules of one place and class."""
+    both = tuple(buckets)
+    denies = tuple(Rule(b.matches, deny, b.comment) for b in both if b.verdict == "deny")
+    allows = tuple(Rule(b.matches, allow, b.comment) for b in both if b.verdict == "allow")
+    return denies, allows
+
+
+def _chain(
+    family: Family,
+    name: str,
+    head: tuple[Rule, ...],
+    buckets: tuple[tuple[Rule, ...], tuple[Rule, ...]],
+    tail: tuple[Rule, ...],
+    *,
+    between: tuple[Rule, ...] = (),
+) -> Chain:
+    denies, allows = buckets
+    return Chain(
+        family,
+        "mangle" if name in (PRE, PRE_INSIDE) else "filter",
+        name,
+        (*head, *denies, *between, *allows, *tail),
+        deny_at=len(head),
+        allow_at=len(head) + len(denies) + len(between),
+    )

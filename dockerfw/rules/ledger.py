@@ -1,0 +1,555 @@
+"""The ledger: which part of the inventory adds which set elements, so that a change is cheap.
+
+Takes a `Policy`, an `Inventory` and `HostFacts`; gives the ruleset that `compile_ruleset` gives,
+and for the next inventory the few ``ipset restore`` lines that lead there. A *scope* is what can
+be compiled by itself: the policy alone, a network, or a *unit*, which is a container with all
+those that share its network. An element stands as long as any scope wants it. What a change
+costs depends on the scopes that it touches, besides one look at each container for whether it is
+another value (the caller uses unchanged ones again: then that is a comparison of identities).
+
+Two things are no sum over scopes. A statement whose sources are containers is compiled anew, for
+every scope that it concerns, when one of these comes, goes or moves. And where the named port of
+a host-network container is its own depends on who else publishes it: that is counted by the port.
+
+Pure: never looks at the clock or the kernel.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeAlias, TypeVar
+
+from dockerfw.kernel.render import DEFAULT_MAXELEM, element_text
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Container, Inventory, Network
+from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.model.policy import Policy, Selector, SelectorSource
+from dockerfw.plan.planner import Turns, moves
+from dockerfw.plan.state import SetState
+from dockerfw.rules.compiler import (
+    DOCKERS_NAME,
+    Compiler,
+    Sources,
+    addresses_named,
+    host_network_port,
+    statements,
+)
+from dockerfw.rules.ruleset import Chain, Element, IPSet, Ruleset, Seal, family_of
+
+LINGER = 20.0
+"""Seconds for which a host port stays guarded after its container is gone. Docker tells of the
+end before docker-proxy has let go of the port (some 100 ms on 20.10); and a container that comes
+back, by its restart policy or with Docker itself, which takes up to 15 s to stop, listens again
+before anybody tells of it."""
+
+_LINGERING = frozenset(("dockerfw-pub4", "dockerfw-pub6"))
+
+_Item: TypeAlias = tuple[str, Element]
+"""The name of a set, and an element in it."""
+_Guarded: TypeAlias = tuple[Address | None, Family, Port]
+"""As in `Seal.guarded`."""
+_Key: TypeAlias = tuple[str, str]
+"""Of a scope: its kind and an id."""
+_POLICY: _Key = ("policy", "")
+_K = TypeVar("_K", bound=Hashable)
+_V = TypeVar("_V", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a new inventory changes.
+
+    ``elements`` are lines for one ``ipset restore``, in the one safe order; empty: nothing to do.
+    ``gained`` and ``lost`` are what `Seal.guarded` does: the seal has to let go of what is lost
+    before the elements are written, and may follow with the rest. With ``whole`` this change
+    needs more than elements (a rule, another set, a larger one, the seal's own rules): the way
+    there is ``plan.plan`` with `Ledger.ruleset`, and ``elements`` is empty.
+    """
+
+    elements: str = ""
+    gained: frozenset[_Guarded] = frozenset()
+    lost: frozenset[_Guarded] = frozenset()
+    whole: bool = False
+
+    @property
+    def guarded_changed(self) -> bool:
+        return bool(self.gained or self.lost)
+
+
+class _Tally(Generic[_K]):
+    """How many want each item."""
+
+    def __init__(self) -> None:
+        self.counts: dict[_K, int] = {}
+        self._before: dict[_K, bool] = {}
+
+    def add(self, items: Iterable[_K]) -> None:
+        for item in items:
+            count = self.counts.get(item, 0)
+            self._before.setdefault(item, count > 0)
+            self.counts[item] = count + 1
+
+    def take(self, items: Iterable[_K]) -> None:
+        for item in items:
+            count = self.counts.pop(item)
+            self._before.setdefault(item, True)
+            if count > 1:
+                self.counts[item] = count - 1
+
+    def turned(self) -> tuple[set[_K], set[_K]]:
+        """What somebody wants now and nobody did at the last call, and the reverse."""
+        before, self._before = self._before, {}
+        gained = {item for item, was in before.items() if not was and item in self.counts}
+        lost = {item for item, was in before.items() if was and item not in self.counts}
+        return gained, lost
+
+
+class _Linger(Generic[_K]):
+    """What nobody wants any more, and until when it stays all the same."""
+
+    def __init__(self) -> None:
+        self.until: dict[_K, float] = {}
+
+    def begin(self, items: Iterable[_K], now: float) -> None:
+        self.until |= dict.fromkeys(items, now + LINGER)
+
+    def back(self, items: set[_K]) -> set[_K]:
+        """Those of the items that are wanted again and were there all the time."""
+        there = items & self.until.keys()
+        for item in there:
+            del self.until[item]
+        return there
+
+    def end(self, now: float) -> set[_K]:
+        over = {item for item, end in self.until.items() if end <= now}
+        for item in over:
+            del self.until[item]
+        return over
+
+
+@dataclass(slots=True)
+class _Scope:
+    """A part of the inventory that is compiled by itself, and what it adds.
+
+    ``own`` is the statements that only this scope's change can touch, ``following`` those whose
+    sources are containers. ``parts`` has an entry for each of the latter; None stands for the
+    rest. The other fields are about this scope's containers: where each selector finds sources
+    among them, where they publish ports, which host-network ports rules name of them.
+    """
+
+    compiler: Compiler
+    own: tuple[int, ...]
+    following: tuple[int, ...]
+    parts: dict[int | None, frozenset[_Item]] = field(default_factory=dict)
+    guarded: frozenset[_Guarded] = frozenset()
+    sources: frozenset[tuple[Selector, Address]] = frozenset()
+    taken: frozenset[tuple[IPNetwork, Port]] = frozenset()
+    named: frozenset[Port] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What depends on the policy alone: chains, and all sets, those that never change filled."""
+
+    chains: tuple[Chain, ...]
+    sets: Mapping[str, IPSet]
+    mark_host: int
+    mark_ok: int
+
+
+class Ledger:
+    """Which scopes want which elements, for one policy on one host.
+
+    ``inventory`` is the one that it stands for. Ids of containers and networks are unique in it.
+    """
+
+    def __init__(self, policy: Policy, inventory: Inventory, facts: HostFacts) -> None:
+        self.policy = policy
+        self.facts = facts
+        self.inventory = Inventory()
+        self._statements = statements(policy)
+        self._selectors = {
+            index: frozenset(s.selector for s in statement.sources if isinstance(s, SelectorSource))
+            for index, statement in enumerate(self._statements)
+        }
+        self._source_selectors = frozenset().union(*self._selectors.values())
+        self._named_at: dict[Selector, set[Address]] = {s: set() for s in self._source_selectors}
+        self._sources = Sources(self._named_at.__getitem__)
+        self._containers: dict[str, Container] = {}
+        self._networks: dict[str, Network] = {}
+        self._on_network: dict[str, set[str]] = {}
+        self._sharers: dict[str, set[str]] = {}
+        self._unit_of: dict[str, _Key] = {}
+        self._scopes: dict[_Key, _Scope] = {}
+        self._followers: dict[int, set[_Key]] = {}
+        self._fresh: list[_Key] = []
+        self._items: _Tally[_Item] = _Tally()
+        self._guarded: _Tally[_Guarded] = _Tally()
+        self._source_addresses: _Tally[tuple[Selector, Address]] = _Tally()
+        self._taken: _Tally[tuple[IPNetwork, Port]] = _Tally()
+        self._named: _Tally[Port] = _Tally()
+        self._taken_at: dict[Port, set[IPNetwork]] = {}
+        self._host_ports: dict[Port, frozenset[_Item]] = {}
+        self._lingering_items: _Linger[_Item] = _Linger()
+        self._lingering_guarded: _Linger[_Guarded] = _Linger()
+        self._sizes: Counter[str] = Counter()
+        self._room: dict[str, int] = {}
+        self._bucket_names: dict[int, frozenset[str]] = {}
+        self._begin(inventory)
+
+    def _begin(self, inventory: Inventory) -> None:
+        nobody = tuple(i for i, s in enumerate(self._statements) if not s.to)
+        self._open(_POLICY, Inventory(), nobody)
+        self._bucket_names = {i: self._names_of(i) for i, s in self._selectors.items() if s}
+        self._frame, self._seal = self._find_frame(), self._find_seal(inventory)
+        self._follow(inventory)
+        gained, _ = self._items.turned()
+        self._guarded.turned()
+        self._sizes.update(name for name, _ in gained)
+
+    # what stands
+
+    def ruleset(self) -> Ruleset:
+        """What `compile_ruleset` gives for this inventory, and what lingers."""
+        elements: dict[str, set[Element]] = {}
+        for name, element in (*self._items.counts, *self._lingering_items.until):
+            elements.setdefault(name, set()).add(element)
+        sets = [
+            s
+            if s.phase == "frozen"
+            else replace(s, elements=frozenset(elements.get(s.name, frozenset())))
+            for s in self._frame.sets.values()
+        ]
+        return Ruleset(
+            self._frame.chains,
+            tuple(sorted(sets, key=lambda s: s.name)),
+            self.seal(),
+            self._frame.mark_host,
+            self._frame.mark_ok,
+        )
+
+    def lists(self) -> tuple[IPSet, ...]:
+        """The sets of `ruleset` that never change: they depend on the policy alone."""
+        return tuple(s for s in self._frame.sets.values() if s.phase == "frozen")
+
+    def seal(self) -> Seal:
+        """The seal of `ruleset`."""
+        guarded = self._guarded.counts.keys() | self._lingering_guarded.until.keys()
+        return replace(self._seal, guarded=frozenset(guarded))
+
+    def made(self, sets: Mapping[str, SetState]) -> None:
+        """The live sets: none can hold more than it was made for. Unknown ones are the least."""
+        self._room = {name: state.maxelem for name, state in sets.items()}
+
+    def inherit(self, other: Ledger) -> None:
+        """Go on where another ledger of this host stopped: what lingers, the sizes of sets."""
+        self._room = dict(other._room)
+        mine, sealed = self._items.counts, self._guarded.counts
+        items, guarded = other._lingering_items.until, other._lingering_guarded.until
+        self._lingering_items.until = {k: end for k, end in items.items() if k not in mine}
+        self._lingering_guarded.until = {k: end for k, end in guarded.items() if k not in sealed}
+        self._sizes.update(name for name, _ in self._lingering_items.until)
+
+    # what changes
+
+    def update(self, inventory: Inventory, now: float) -> Change:
+        """Stand for this inventory from now on. ``now`` is any clock that only goes forward."""
+        whole = self._follow(inventory)
+        gained, lost = self._items.turned()
+        staying = {item for item in lost if item[0] in _LINGERING}
+        self._lingering_items.begin(staying, now)
+        more = gained - self._lingering_items.back(gained)
+        guarded, unguarded = self._guarded.turned()
+        self._lingering_guarded.begin(unguarded, now)
+        guarded -= self._lingering_guarded.back(guarded)
+        return self._change(more, lost - staying, frozenset(guarded), frozenset(), whole)
+
+    def expire(self, now: float) -> Change:
+        """Let go of what has lingered long enough."""
+        items, guarded = self._lingering_items.end(now), self._lingering_guarded.end(now)
+        return self._change(set(), items, frozenset(), frozenset(guarded), whole=False)
+
+    def next_expiry(self) -> float | None:
+        """When `expire` has something to do."""
+        ends = (*self._lingering_items.until.values(), *self._lingering_guarded.until.values())
+        return min(ends, default=None)
+
+    def _change(
+        self,
+        more: set[_Item],
+        less: set[_Item],
+        gained: frozenset[_Guarded],
+        lost: frozenset[_Guarded],
+        whole: bool,
+    ) -> Change:
+        growing, shrinking = _texts_by_set(more), _texts_by_set(less)
+        turns: Turns = []
+        for name in sorted({*growing, *shrinking}):
+            added = growing.get(name, frozenset())
+            room = self._room.get(name, DEFAULT_MAXELEM)
+            whole |= bool(added) and self._sizes[name] + len(added) > room
+            taken = shrinking.get(name, frozenset())
+            self._sizes[name] += len(added) - len(taken)
+            if not whole:
+                turns += moves(name, self._frame.sets[name].phase, added, taken)
+        if whole:
+            return Change(gained=gained, lost=lost, whole=True)
+        ordered = sorted(turns, key=lambda turn: turn[0])
+        return Change("".join(f"{line}\n" for _, line in ordered), gained, lost)
+
+    # from one inventory to the next
+
+    def _follow(self, inventory: Inventory) -> bool:
+        """Bring all tallies in line; tells whether chains, sets or the seal's rules change."""
+        networks = {n.id: n for n in inventory.networks}
+        containers = {c.id: c for c in inventory.containers}
+        other_networks = _different(self._networks, networks)
+        touched = _different(self._containers, containers)
+        for network_id in other_networks:
+            touched |= self._on_network.get(network_id, set())
+        before, self._containers = self._containers, containers
+        self._networks, self.inventory = networks, inventory
+        self._follow_networks(other_networks)
+        self._follow_containers(touched, before)
+        whole = self._follow_sources()
+        self._follow_host_ports()
+        if other_networks:
+            seal = self._find_seal(inventory)
+            whole |= _seal_rules(seal) != _seal_rules(self._seal)
+            self._seal = seal
+        return whole
+
+    def _follow_networks(self, network_ids: Iterable[str]) -> None:
+        everything = tuple(
+            i for i, s in enumerate(self._statements) if not s.to and not s.published
+        )
+        for network_id in network_ids:
+            key = ("network", network_id)
+            if key in self._scopes:
+                self._close(key)
+            network = self._networks.get(network_id)
+            if network is not None:
+                self._open(key, Inventory(networks=(network,)), everything)
+
+    def _follow_containers(self, touched: set[str], before: Mapping[str, Container]) -> None:
+        """Compile the units anew that any of these is or was in."""
+        for container_id in touched:
+            self._link(container_id, self._containers.get(container_id))
+        affected = self._joined(touched, before)
+        for key in {self._unit_of.pop(i) for i in affected if i in self._unit_of}:
+            self._close(key)
+        for container_id in touched:
+            self._unlink(before.get(container_id), self._containers.get(container_id))
+        for container_id in sorted(affected & self._containers.keys()):
+            if container_id in self._unit_of:
+                continue
+            unit = self._joined({container_id}, {}) & self._containers.keys()
+            key = ("unit", min(unit))
+            self._unit_of |= dict.fromkeys(unit, key)
+            members = tuple(self._containers[i] for i in sorted(unit))
+            self._open(key, Inventory(members, self._networks_of(members)), None)
+
+    def _networks_of(self, containers: Iterable[Container]) -> tuple[Network, ...]:
+        ids = dict.fromkeys(e.network_id for c in containers for e in c.endpoints)
+        return tuple(self._networks[i] for i in ids if i in self._networks)
+
+    def _link(self, container_id: str, now: Container | None) -> None:
+        if now is None:
+            return
+        for endpoint in now.endpoints:
+            self._on_network.setdefault(endpoint.network_id, set()).add(container_id)
+        if now.donor is not None:
+            self._sharers.setdefault(now.donor, set()).add(container_id)
+
+    def _unlink(self, before: Container | None, now: Container | None) -> None:
+        if before is None:
+            return
+        kept = {e.network_id for e in now.endpoints} if now else set()
+        for network_id in {e.network_id for e in before.endpoints} - kept:
+            _discard(self._on_network, network_id, before.id)
+        if before.donor is not None and (now is None or now.donor != before.donor):
+            _discard(self._sharers, before.donor, before.id)
+
+    def _joined(self, ids: set[str], before: Mapping[str, Container]) -> set[str]:
+        """These and all that share a network with them, directly or not, now or before.
+
+        With the ids of donors that do not run: two that wait for the same one are together.
+        """
+        found, pending = set(ids), list(ids)
+        while pending:
+            one = pending.pop()
+            donors = {
+                c.donor for c in (self._containers.get(one), before.get(one)) if c and c.donor
+            }
+            fresh = (donors | self._sharers.get(one, set())) - found
+            found |= fresh
+            pending += fresh
+        return found
+
+    # scopes
+
+    def _open(self, key: _Key, inventory: Inventory, indexes: tuple[int, ...] | None) -> None:
+        """A new scope; ``indexes`` None: the statements that name a container in it."""
+        compiler = Compiler(self.policy, inventory, self.facts, self._sources)
+        if indexes is None:
+            indexes = tuple(i for i, s in enumerate(self._statements) if compiler.concerns(s))
+        scope = self._scopes[key] = _Scope(
+            compiler,
+            own=tuple(i for i in indexes if not self._selectors[i]),
+            following=tuple(i for i in indexes if self._selectors[i]),
+            sources=frozenset(
+                (selector, address)
+                for selector in self._source_selectors
+                for address in addresses_named(inventory, selector)
+            ),
+            taken=frozenset(t for family in self.facts.families for t in compiler.taken(family)),
+            named=frozenset().union(*compiler.named_host_ports.values()),
+        )
+        self._source_addresses.add(scope.sources)
+        self._taken.add(scope.taken)
+        self._named.add(scope.named)
+        for index in scope.following:
+            self._followers.setdefault(index, set()).add(key)
+        self._fresh.append(key)
+
+    def _close(self, key: _Key) -> None:
+        scope = self._scopes.pop(key)
+        for part in scope.parts.values():
+            self._items.take(part)
+        self._guarded.take(scope.guarded)
+        self._source_addresses.take(scope.sources)
+        self._taken.take(scope.taken)
+        self._named.take(scope.named)
+        for index in scope.following:
+            self._followers[index].discard(key)
+
+    def _fill(self, key: _Key) -> None:
+        """Compile a new scope, now that all sources are known."""
+        scope = self._scopes[key]
+        families = self.facts.families
+        scope.guarded = frozenset(g for g in scope.compiler.guarded_ports() if g[1] in families)
+        self._guarded.add(scope.guarded)
+        geography = {
+            (ipset.name, element)
+            for family in families
+            for ipset in scope.compiler.geography(family)
+            if ipset.name != _hostnet(family)
+            for element in ipset.elements
+        }
+        scope.parts[None] = frozenset((*geography, *self._added(scope, scope.own)))
+        for index in scope.following:
+            scope.parts[index] = frozenset(self._added(scope, (index,)))
+        for part in scope.parts.values():
+            self._items.add(part)
+
+    def _added(self, scope: _Scope, indexes: tuple[int, ...]) -> Iterator[_Item]:
+        for family in self.facts.families:
+            for name, elements in scope.compiler.added(family, indexes).items():
+                for element in elements:
+                    yield name, element
+
+    # what is no sum over scopes
+
+    def _follow_sources(self) -> bool:
+        """Fill new scopes, and compile the statements anew whose sources have moved.
+
+        Tells whether other buckets are needed: a list of containers as sources is named after
+        its content.
+        """
+        gained, lost = self._source_addresses.turned()
+        for selector, address in gained:
+            self._named_at[selector].add(address)
+        for selector, address in lost:
+            self._named_at[selector].discard(address)
+        moved = {selector for selector, _ in gained | lost}
+        stale = [i for i, selectors in self._selectors.items() if selectors & moved]
+        for index in stale:
+            self._sources.forget(index)
+        fresh, self._fresh = set(self._fresh), []
+        for key in fresh:
+            self._fill(key)
+        for index in stale:
+            for key in self._followers.get(index, set()) - fresh:
+                self._fill_again(self._scopes[key], index)
+        names = {i: self._names_of(i) for i in stale}
+        if all(self._bucket_names[i] == names[i] for i in stale):
+            return False
+        self._bucket_names |= names
+        self._frame = self._find_frame()
+        return True
+
+    def _fill_again(self, scope: _Scope, index: int) -> None:
+        part = frozenset(self._added(scope, (index,)))
+        self._items.add(part - scope.parts[index])
+        self._items.take(scope.parts[index] - part)
+        scope.parts[index] = part
+
+    def _names_of(self, index: int) -> frozenset[str]:
+        """The sets of a statement's buckets, whatever it concerns."""
+        compiler = self._scopes[_POLICY].compiler
+        families = self.facts.families
+        return frozenset(name for family in families for name in compiler.added(family, (index,)))
+
+    def _follow_host_ports(self) -> None:
+        """Compile anew the host-network ports that are named, or published, by others now."""
+        gained, lost = self._taken.turned()
+        for network, port in gained:
+            self._taken_at.setdefault(port, set()).add(network)
+        for network, port in lost:
+            _discard(self._taken_at, port, network)
+        named, unnamed = self._named.turned()
+        for port in {port for _, port in gained | lost} | named | unnamed:
+            self._items.take(self._host_ports.pop(port, frozenset()))
+            if port in self._named.counts:
+                part = self._host_ports[port] = frozenset(self._host_port(port))
+                self._items.add(part)
+
+    def _host_port(self, port: Port) -> Iterator[_Item]:
+        for family in self.facts.families:
+            taken = [n for n in self._taken_at.get(port, ()) if n.version == family]
+            for element in host_network_port(family, port, taken):
+                yield _hostnet(family), element
+
+    def _find_frame(self) -> _Frame:
+        empty = Compiler(self.policy, Inventory(), self.facts, self._sources).ruleset()
+        sets = {s.name: s for s in empty.sets}
+        return _Frame(empty.chains, sets, empty.mark_host, empty.mark_ok)
+
+    def _find_seal(self, inventory: Inventory) -> Seal:
+        networks = Inventory(networks=inventory.networks)
+        return Compiler(self.policy, networks, self.facts, self._sources).seal()
+
+
+# --- pieces --------------------------------------------------------------------------------------
+
+
+def _different(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
+    """The ids of what came, went or is another value."""
+    found = {i for i, one in new.items() if (was := old.get(i)) is not one and was != one}
+    return found | (old.keys() - new.keys())
+
+
+def _discard(index: dict[_K, set[_V]], key: _K, value: _V) -> None:
+    index[key].discard(value)
+    if not index[key]:
+        del index[key]
+
+
+def _texts_by_set(items: Iterable[_Item]) -> dict[str, frozenset[str]]:
+    """Set name -> entries in ipset's words."""
+    texts: dict[str, set[str]] = {}
+    for name, element in items:
+        texts.setdefault(name, set()).add(element_text(element, family_of(name)))
+    return {name: frozenset(found) for name, found in texts.items()}
+
+
+def _hostnet(family: Family) -> str:
+    return f"dockerfw-hostnet{family}"
+
+
+def _seal_rules(seal: Seal) -> Seal:
+    """What the seal's rules and small sets are made of: bridges count that Docker did not name."""
+    named = frozenset(b for b in seal.bridges if not DOCKERS_NAME.fullmatch(b))
+    return replace(seal, bridges=named, guarded=frozenset())

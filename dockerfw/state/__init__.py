@@ -1,0 +1,1 @@
+"""What dockerfw keeps on disk: the policy in force, what was last seen, locks."""

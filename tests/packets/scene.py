@@ -1,0 +1,375 @@
+"""A host with three bridges, containers on them, and rules such as Docker writes; no engine.
+
+Takes the lab's hosts, gives a `Scene`: the places to send from, the inventory that Docker would
+have told, and a `Reconciler` whose tools run inside. Never touches the machine's own network.
+
+====== ================================== ==================================================
+bridge subnets                            containers
+====== ================================== ==================================================
+br-a   172.18.0.0/16, fd00:18::/64        web (.2), db (.3), api (.4, on br-b too)
+br-b   172.19.0.0/16, fd00:19::/64        cache (.2)
+br-m   172.20.0.0/16, fd00:20::/64        mix (.2); with a foreign port to vm (.100)
+====== ================================== ==================================================
+
+The outside comes in on eth0, and from 10.9.0.2 and fd00:9::2 on wg0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Literal
+
+from dockerfw.kernel.runner import Completed
+from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.model.net import Address, Family, IPNetwork
+from dockerfw.model.policy import (
+    AddressSource,
+    Allow,
+    AnySource,
+    BridgeSource,
+    Origin,
+    Policy,
+    PortRange,
+    Protocol,
+    Selector,
+    Source,
+)
+from dockerfw.operations.reconcile import Reconciler, Result
+from dockerfw.state.store import State
+from tests.lab.host import HOST_V4, HOST_V6, Host
+from tests.lab.place import Place
+from tests.lab.wait import Closable
+
+ORIGIN = Origin("config.toml", 1)
+HOST: dict[Family, str] = {4: HOST_V4, 6: HOST_V6}
+BROADCAST = "203.0.113.255"
+
+BRIDGES = ("br-a", "br-b", "br-m")
+SUBNETS = {
+    "br-a": ("172.18.0.0/16", "fd00:18::/64"),
+    "br-b": ("172.19.0.0/16", "fd00:19::/64"),
+    "br-m": ("172.20.0.0/16", "fd00:20::/64"),
+}
+GATEWAYS = {
+    "br-a": ("172.18.0.1", "fd00:18::1"),
+    "br-b": ("172.19.0.1", "fd00:19::1"),
+    "br-m": ("172.20.0.1", "fd00:20::1"),
+}
+ADDRESSES = {
+    "web": {"br-a": ("172.18.0.2", "fd00:18::2")},
+    "db": {"br-a": ("172.18.0.3", "fd00:18::3")},
+    "api": {"br-a": ("172.18.0.4", "fd00:18::4"), "br-b": ("172.19.0.4", "fd00:19::4")},
+    "cache": {"br-b": ("172.19.0.2", "fd00:19::2")},
+    "mix": {"br-m": ("172.20.0.2", "fd00:20::2")},
+}
+VM = {"br-m": ("172.20.0.100", "fd00:20::100")}
+TUNNEL = ("10.9.0.2", "fd00:9::2")
+CONTAINER_PORTS = (
+    "80/tcp", "443/tcp", "5432/tcp", "6379/tcp", "8050/tcp", "53/udp", "60/udp", "5432/udp",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """``host`` None: on every address."""
+
+    host_port: int
+    container: str
+    container_port: int
+    protocol: Protocol = "tcp"
+    host: Address | None = None
+
+
+PUBLISHED = (
+    Published(8080, "web", 80),
+    Published(8443, "web", 443, host=IPv4Address(HOST_V4)),
+    Published(5353, "web", 53, "udp"),
+    Published(5432, "db", 5432),
+    Published(7000, "cache", 6379),
+    Published(7001, "mix", 80),
+)
+HOST_PORTS = (
+    "22/tcp", "8080/tcp", "8443/tcp", "5353/udp", "5432/tcp", "7000/tcp", "7001/tcp",
+    "9100/tcp", "9100/udp",
+)  # fmt: skip
+"""What the host listens on: docker-proxy's ports, a host-network container's, and an ssh."""
+
+
+class HostRunner:
+    """Runs the tools of dockerfw inside a host of the lab."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def run(self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60) -> Completed:
+        done = self.host.run(argv, stdin=stdin, timeout=timeout, check=False)
+        return Completed(done.stdout, done.stderr, done.returncode)
+
+    def read_file(self, path: str) -> str | None:
+        done = self.host.run(["cat", path], check=False)
+        return done.stdout if done.returncode == 0 else None
+
+
+class Scene(Closable):
+    """A host as above; ``nat6``: Docker's NAT stands in IPv6 too, else docker-proxy carries it.
+
+    ``proxied_bridges``: containers reach host ports through docker-proxy, as with Docker up to 28;
+    else by NAT, as with Docker 29. ``docker`` False: no rules at all.
+    """
+
+    def __init__(
+        self,
+        *,
+        rp_filter: Literal[0, 1, 2] = 0,
+        bridge_calls: bool = False,
+        flavour: Literal["nft", "legacy"] = "nft",
+        forward_policy: Literal["ACCEPT", "DROP"] = "ACCEPT",
+        nat6: bool = False,
+        proxied_bridges: bool = True,
+        docker: bool = True,
+    ) -> None:
+        self.bridge_calls = bridge_calls
+        self.proxied_bridges = proxied_bridges
+        self.host = Host(rp_filter=rp_filter, bridge_calls=bridge_calls, flavour=flavour)
+        try:
+            self._build()
+            self.rules: dict[Family, str] = {}
+            if docker:
+                families: tuple[Family, ...] = (4, 6) if nat6 else (4,)
+                for family in families:
+                    self.rules[family] = docker_rules(
+                        family, forward_policy, proxied_bridges=proxied_bridges
+                    )
+                    self.restore(family, self.rules[family])
+        except BaseException:
+            self.host.close()
+            raise
+        self.outside = self.host.outside
+        self.inventory = inventory()
+        host = self.host
+        self.state = State(host.path("/var/lib/dockerfw"), host.path("/run/dockerfw"))
+        self.reconciler = Reconciler(HostRunner(host), self.state)
+
+    def close(self) -> None:
+        self.host.close()
+
+    def _build(self) -> None:
+        host = self.host
+        for bridge, gateways in GATEWAYS.items():
+            host.bridge(bridge, *(_with_length(g) for g in gateways))
+        self.places: dict[str, Place] = {"host": host, "outside": host.outside}
+        for name, homes in {**ADDRESSES, "vm": VM}.items():
+            place = host.container(
+                name, {b: [_with_length(a) for a in own] for b, own in homes.items()}
+            )
+            place.listen(*CONTAINER_PORTS)
+            self.places[name] = place
+        # A container has one default route, as Docker gives it: through its first network.
+        self.places["api"].ip(*(f"route del default via {a}" for a in GATEWAYS["br-b"]))
+        self._name_as_docker_does()
+        self._tunnel()
+        host.listen(*HOST_PORTS)
+
+    def _name_as_docker_does(self) -> None:
+        """All interface pairs but the vm's: dockerfw tells Docker's own by their names."""
+        listed = self.host.run(["ip", "-o", "link", "show", "type", "veth"]).stdout
+        peers = re.findall(r"\d+: (veth(\d+)x(\d+))@", listed)
+        last = len(ADDRESSES) + 1
+        for peer, number, index in peers:
+            if int(number) != last:
+                self.host.ip(
+                    f"link set {peer} down",
+                    f"link set {peer} name veth{number:0>4}{index:0>3} up",
+                )
+
+    def _tunnel(self) -> None:
+        """A second way in. The outside sends through it what it sends from `TUNNEL`."""
+        inner = f"/proc/1/fd/{self.host.outside.namespaces.network.rpartition('/')[2]}"
+        self.host.ip(
+            f"link add wg0 type veth peer name wg0 netns {inner}",
+            "link set wg0 up",
+            "addr add 10.9.0.1/24 dev wg0",
+            "addr add fd00:9::1/64 dev wg0 nodad",
+        )
+        self.host.outside.ip(
+            "link set wg0 up",
+            "addr add 10.9.0.2/24 dev wg0",
+            "addr add fd00:9::2/64 dev wg0 nodad",
+            "route add default via 10.9.0.1 dev wg0 table 9",
+            "rule add from 10.9.0.2 lookup 9",
+            "route add default via fd00:9::1 dev wg0 table 9",
+        )
+        # No family can be given inside a batch.
+        self.host.outside.run(["ip", "-6", "rule", "add", "from", "fd00:9::2", "lookup", "9"])
+
+    # --- doing ---------------------------------------------------------------------------------
+
+    def restore(self, family: Family, text: str) -> None:
+        self.host.run([f"{_base(family)}-restore", "--noflush"], stdin=text)
+
+    def iptables(self, family: Family, *words: str) -> None:
+        self.host.run([_base(family), "-w", "10", *words])
+
+    def saved(self, family: Family) -> str:
+        return self.host.run([f"{_base(family)}-save"]).stdout
+
+    def commit(self, policy: Policy) -> Result:
+        return self.reconciler.commit(policy, self.inventory)
+
+
+def _base(family: Family) -> str:
+    return "iptables" if family == 4 else "ip6tables"
+
+
+def _with_length(address: str) -> str:
+    return f"{address}/{64 if ':' in address else 16}"
+
+
+def at(container: str, family: Family) -> str:
+    """Its first address."""
+    return next(iter(ADDRESSES[container].values()))[0 if family == 4 else 1]
+
+
+def gateway(bridge: str, family: Family) -> str:
+    return GATEWAYS[bridge][0 if family == 4 else 1]
+
+
+# --- what Docker would have told -----------------------------------------------------------------
+
+
+def inventory() -> Inventory:
+    """The containers above, and ``agent`` on the host's network."""
+    networks = tuple(
+        Network(f"id-{bridge}", bridge.removeprefix("br-"), "bridge", bridge, _networks(bridge))
+        for bridge in BRIDGES
+    )
+    containers = [
+        Container(
+            id=f"{n:x}" * 12,
+            name=name,
+            image="postgres:16" if name == "db" else "nginx:1",
+            labels=_LABELS.get(name, ()),
+            endpoints=tuple(_endpoint(bridge, own) for bridge, own in homes.items()),
+            ports=tuple(port for one in PUBLISHED if one.container == name for port in _ports(one)),
+        )
+        for n, (name, homes) in enumerate(ADDRESSES.items(), 1)
+    ]
+    agent = Container(id="f" * 12, name="agent", host_network=True)
+    return Inventory((*containers, agent), networks)
+
+
+_LABELS: dict[str, tuple[tuple[str, str], ...]] = {
+    "web": (
+        ("com.docker.compose.project", "shop"),
+        ("com.docker.compose.service", "web"),
+    ),
+    "db": (
+        ("com.docker.compose.project", "shop"),
+        ("com.docker.compose.service", "db"),
+        ("tier", "store"),
+    ),
+    "cache": (("tier", "store"),),
+}
+
+
+def _networks(bridge: str) -> tuple[IPNetwork, ...]:
+    return tuple(ip_network(subnet) for subnet in SUBNETS[bridge])
+
+
+def _endpoint(bridge: str, own: tuple[str, str]) -> Endpoint:
+    return Endpoint(
+        bridge.removeprefix("br-"), f"id-{bridge}", IPv4Address(own[0]), IPv6Address(own[1])
+    )
+
+
+def _ports(one: Published) -> tuple[PublishedPort, ...]:
+    addresses: tuple[Address, ...] = (ip_address("0.0.0.0"), ip_address("::"))
+    if one.host is not None:
+        addresses = (one.host,)
+    return tuple(
+        PublishedPort(a, one.host_port, one.container_port, one.protocol) for a in addresses
+    )
+
+
+# --- what Docker would have written --------------------------------------------------------------
+
+
+def docker_rules(
+    family: Family, forward_policy: str = "ACCEPT", *, proxied_bridges: bool = True
+) -> str:
+    """Both tables as ``iptables-restore`` takes them; every bridge accepts all that comes."""
+    return _nat_rules(family, proxied_bridges=proxied_bridges) + _filter_rules(forward_policy)
+
+
+def _nat_rules(family: Family, *, proxied_bridges: bool) -> str:
+    column = 0 if family == 4 else 1
+    loopback = "127.0.0.0/8" if family == 4 else "::1/128"
+    lines = [
+        "*nat",
+        ":DOCKER - [0:0]",
+        "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+        f"-A OUTPUT ! -d {loopback} -m addrtype --dst-type LOCAL -j DOCKER",
+        *(
+            f"-A POSTROUTING -s {SUBNETS[bridge][column]} ! -o {bridge} -j MASQUERADE"
+            for bridge in BRIDGES
+        ),
+    ]
+    if proxied_bridges:
+        lines += [f"-A DOCKER -i {bridge} -j RETURN" for bridge in BRIDGES]
+    for one in PUBLISHED:
+        if one.host is not None and one.host.version != family:
+            continue
+        to = at(one.container, family)
+        inner = f"[{to}]:{one.container_port}" if family == 6 else f"{to}:{one.container_port}"
+        where = f"-d {one.host} " if one.host else ""
+        lines.append(
+            f"-A DOCKER {where}-p {one.protocol} -m {one.protocol} --dport {one.host_port} "
+            f"-j DNAT --to-destination {inner}"
+        )
+    return "\n".join([*lines, "COMMIT\n"])
+
+
+def _filter_rules(forward_policy: str) -> str:
+    lines = [
+        "*filter",
+        f":FORWARD {forward_policy} [0:0]",
+        ":DOCKER-USER - [0:0]",
+        "-A DOCKER-USER -j RETURN",
+        "-A FORWARD -j DOCKER-USER",
+    ]
+    for bridge in BRIDGES:
+        lines += [
+            f"-A FORWARD -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            f"-A FORWARD -i {bridge} -j ACCEPT",
+            f"-A FORWARD -o {bridge} -j ACCEPT",
+        ]
+    return "\n".join([*lines, "COMMIT\n"])
+
+
+# --- policies in few words -----------------------------------------------------------------------
+
+
+def source(text: str) -> Source:
+    """``any``, ``bridge``, an address or a network."""
+    match text:
+        case "any":
+            return AnySource()
+        case "bridge":
+            return BridgeSource()
+    return AddressSource(ip_network(text))
+
+
+def allow(to: str, port: str, *sources: str) -> Allow:
+    """``allow("db", "5432/tcp", "198.51.100.0/24")``."""
+    number, _, protocol = port.partition("/")
+    ports = PortRange("udp" if protocol == "udp" else "tcp", int(number), int(number))
+    return Allow(
+        ORIGIN, tuple(map(source, sources)), to=(Selector("container", to),), ports=(ports,)
+    )
+
+
+def policy(*allows: Allow, baseline: Sequence[str] = ("bridge",)) -> Policy:
+    return Policy(baseline=tuple(map(source, baseline)), allows=allows)

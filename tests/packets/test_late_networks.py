@@ -1,0 +1,95 @@
+"""A network that nobody has told dockerfw of, and a connection that lost its entry."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from dockerfw.model.inventory import Inventory, Network
+from dockerfw.model.policy import Policy
+from dockerfw.operations.reconcile import Reconciler
+from dockerfw.state.store import State
+from tests.lab.host import Host
+from tests.lab.packet import Packet
+from tests.lab.place import Place
+from tests.lab.wait import becomes_true
+from tests.packets.scene import HostRunner
+
+LATE = "br-0123456789ab"
+STRANGER = {4: "203.0.113.2", 6: "2001:db8:1::2"}
+
+
+@pytest.fixture
+def late(host: Host) -> Place:
+    """A container on a bridge as Docker names them, which no inventory knows."""
+    host.bridge(LATE, "172.28.0.1/16", "fd00:28::1/64")
+    container = host.container("late", {LATE: ("172.28.0.2/16", "fd00:28::2/64")})
+    container.listen("5432/udp")
+    return container
+
+
+def commit(host: Host, tmp_path: Path, inventory: Inventory) -> None:
+    state = State(tmp_path / "state", tmp_path / "run")
+    Reconciler(HostRunner(host), state).commit(Policy(), inventory)
+
+
+def plant(host: Host, address: str, port: int) -> None:
+    """The outside claims to be the container, so that its own packets would be replies."""
+    family = 6 if ":" in address else 4
+    host.outside.forge(Packet("udp", address, STRANGER[family], 5432, port, payload=b"plant"))
+
+
+def drop_the_rule_against_forgers(host: Host) -> None:
+    for chain in ("forward", "input"):
+        listing = host.run(["nft", "-a", "list", "chain", "inet", "dockerfw", chain]).stdout
+        found = re.search(r"fib saddr oifname.* # handle (\d+)$", listing, re.MULTILINE)
+        assert found, listing
+        host.run(["nft", "delete", "rule", "inet", "dockerfw", chain, "handle", found[1]])
+
+
+@pytest.mark.parametrize("address", ["172.28.0.2", "fd00:28::2"])
+def test_a_forger_plants_no_entry_for_a_network_made_after_the_apply(
+    host: Host, late: Place, tmp_path: Path, address: str
+) -> None:
+    def knocks(port: int) -> bool:
+        late.received()
+        plant(host, address, port)
+        source = STRANGER[6 if ":" in address else 4]
+        host.outside.udp(address, 5432, source=source, source_port=port)
+        return bool(late.received())
+
+    assert host.outside.udp(address, 5432).reached, "open without dockerfw"
+    commit(host, tmp_path, Inventory())
+    assert not host.outside.udp(address, 5432).reached, "the seal"
+    assert not knocks(40001)
+    drop_the_rule_against_forgers(host)
+    assert knocks(40002), "without that rule the forger gets in"
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_server_takes_up_no_connection_that_has_lost_its_entry(
+    host: Host, late: Place, tmp_path: Path, family: int
+) -> None:
+    address = "172.28.0.2" if family == 4 else "fd00:28::2"
+    network = Network(
+        "n1",
+        "late",
+        "bridge",
+        LATE,
+        (ip_network("172.28.0.0/16"), ip_network("fd00:28::/64")),
+    )
+
+    def heard(port: int) -> bool:
+        gateway = host.mac(LATE)
+        with host.outside.sniff() as sniffer:
+            late.forge(Packet("tcp", address, STRANGER[family], 5432, port, flags="A"), mac=gateway)
+            return becomes_true(
+                lambda: any(p.source_port == 5432 and p.port == port for p in sniffer.seen()), 1
+            )
+
+    assert heard(40001), "without dockerfw conntrack takes it up"
+    commit(host, tmp_path, Inventory(networks=(network,)))
+    assert not heard(40002)

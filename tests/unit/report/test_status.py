@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import doctest
+import json
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from dockerfw import text
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.model.policy import (
+    AddressSource,
+    Allow,
+    AnySource,
+    FileSource,
+    Origin,
+    Policy,
+    PortKeyword,
+    PortRange,
+    PortSpec,
+    Selector,
+    Source,
+)
+from dockerfw.report import warnings as advice
+from dockerfw.report.status import Counters, Health, Status, Traffic, build, counted_sets
+from dockerfw.rules.compiler import compile_ruleset
+from dockerfw.rules.ruleset import Ruleset
+
+SHOP = Network("n1", "shop", "bridge", "br-shop", (ip_network("172.18.0.0/16"),))
+
+
+def container(name: str, address: str, *ports: PublishedPort) -> Container:
+    endpoint = Endpoint("shop", "n1", ip_address(address))  # type: ignore[arg-type]
+    return Container(name, name, endpoints=(endpoint,), ports=ports)
+
+
+def binding(host: str, host_port: int, port: int) -> PublishedPort:
+    return PublishedPort(ip_address(host), host_port, port, "tcp")
+
+
+DB = container("db", "172.18.0.4")
+PROXY = container(
+    "proxy",
+    "172.18.0.5",
+    binding("0.0.0.0", 8080, 80),
+    binding("::", 8080, 80),
+    binding("192.0.2.10", 443, 443),
+)
+RUNNING = Inventory((DB, PROXY), (SHOP,))
+WELL = Health(enforcing=True, observing=False, in_sync=True, daemon_alive=True)
+HERE = Origin("config.toml", 1)
+ANY: tuple[Source, ...] = (AnySource(),)
+
+
+def rule(name: str, *ports: PortSpec, sources: tuple[Source, ...] = ANY) -> Allow:
+    return Allow(HERE, sources, (Selector("container", name),), ports)
+
+
+def tcp(first: int, last: int | None = None) -> PortRange:
+    return PortRange("tcp", first, last or first)
+
+
+LONG_LIST = FileSource("se.netset", tuple(ip_network(f"203.0.{n}.0/25") for n in range(100)))
+RULESET = compile_ruleset(
+    Policy(
+        allows=(
+            rule("db", tcp(5432), sources=(AddressSource(ip_network("198.51.100.0/24")),)),
+            rule("db", tcp(5432), sources=(LONG_LIST,)),
+            rule("db", tcp(10000, 20000)),
+            rule("proxy", PortKeyword.ICMP, tcp(80), tcp(443)),
+        )
+    ),
+    RUNNING,
+    HostFacts(),
+)
+
+
+def bucket(ruleset: Ruleset, set_type: str, family: int = 4) -> str:
+    """The one set of this type whose name has a digest: of a list, or of a wide range."""
+    (name,) = (
+        s.name
+        for s in ruleset.sets
+        if s.name.startswith("dockerfw-coa-") and (s.type, s.family) == (set_type, family)
+    )
+    return name
+
+
+CASES: list[tuple[str, Counters, list[Traffic]]] = [
+    (
+        "entries of one port in several sets are one row",
+        {
+            "dockerfw-allow4": {"172.18.0.4,tcp:5432,198.51.100.0/24": (3, 180)},
+            bucket(RULESET, "hash:net,port"): {"172.18.0.4,tcp:5432": (2, 120)},
+        },
+        [Traffic("db", "5432/tcp", "", 5, 300)],
+    ),
+    (
+        "a range is one row",
+        {bucket(RULESET, "hash:net"): {"172.18.0.4": (7, 70)}},
+        [Traffic("db", "10000-20000/tcp", "", 7, 70)],
+    ),
+    (
+        "a host port is told with the container port that it leads to, both families together",
+        {
+            "dockerfw-port4": {"0.0.0.0/1,tcp:8080": (1, 60), "128.0.0.0/1,tcp:8080": (2, 120)},
+            "dockerfw-port6": {"8000::/1,tcp:8080": (4, 240)},
+        },
+        [Traffic("proxy", "80/tcp", "host port 8080/tcp", 7, 420)],
+    ),
+    (
+        "a host port of one address",
+        {"dockerfw-addr4": {"192.0.2.10,tcp:443,0.0.0.0/1": (1, 60)}},
+        [Traffic("proxy", "443/tcp", "host port 192.0.2.10:443/tcp", 1, 60)],
+    ),
+    (
+        "a host port that leads to no container",
+        {"dockerfw-port4": {"0.0.0.0/1,tcp:9999": (1, 60)}},
+        [Traffic("", "", "host port 9999/tcp", 1, 60)],
+    ),
+    (
+        "ping, an open port without a packet, and an address that nobody has now",
+        {
+            "dockerfw-allow4": {
+                "172.18.0.5,icmp:echo-request,0.0.0.0/1": (1, 84),
+                "172.18.0.5,tcp:80,0.0.0.0/1": (0, 0),
+                "172.18.0.99,tcp:80,0.0.0.0/1": (1, 60),
+            }
+        },
+        [
+            Traffic("172.18.0.99", "80/tcp", "", 1, 60),
+            Traffic("proxy", "80/tcp", "", 0, 0),
+            Traffic("proxy", "icmp", "", 1, 84),
+        ],
+    ),
+    (
+        "entries by hand that mean nothing to us do not count",
+        {"dockerfw-allow4": {"nonsense": (1, 60), "172.18.0.4,tcp:80,x": (1, 60)}},
+        [],
+    ),
+    ("no counters", {}, []),
+]
+
+
+@pytest.mark.parametrize("counters, rows", [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_allowed_packets_are_told_by_container_port(
+    counters: Counters, rows: list[Traffic]
+) -> None:
+    assert list(build(WELL, counters, RULESET, RUNNING).allowed) == rows
+
+
+def test_denied_packets_are_told_by_container_and_by_docker_proxys_port() -> None:
+    counters = {
+        "dockerfw-target4": {"172.18.0.4": (5, 300), "172.18.0.5": (0, 0), "x": (1, 1)},
+        "dockerfw-pub4": {"0.0.0.0/1,tcp:8080": (1, 60), "128.0.0.0/1,tcp:8080": (1, 60)},
+        "dockerfw-pub6": {"::/1,tcp:8080": (2, 160), "x,tcp:1": (1, 1)},
+        "dockerfw-guarded4": {"172.18.0.0/16": (9, 9)},
+    }
+    assert build(WELL, counters, RULESET, RUNNING).denied == (
+        Traffic("db", "", "", 5, 300),
+        Traffic("proxy", "80/tcp", "host port 8080/tcp", 4, 280),
+    )
+
+
+def test_the_sets_to_read_are_all_that_allow_and_those_that_count_denials() -> None:
+    names = set(counted_sets(RULESET))
+    assert {"dockerfw-allow4", "dockerfw-port6", "dockerfw-target4", "dockerfw-pub6"} <= names
+    assert bucket(RULESET, "hash:net") in names
+    assert not any("list" in name or "guarded" in name or "own" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    "changes, first_line, exit_status",
+    [
+        ({}, "enforcing, in sync", 0),
+        ({"daemon_alive": False}, "enforcing, in sync", 0),
+        (
+            {"in_sync": False, "notes": ("container addresses moved",)},
+            "NOT IN SYNC: container addresses moved",
+            3,
+        ),
+        ({"in_sync": False}, "NOT IN SYNC: dockerfw plan shows what differs", 3),
+        (
+            {"enforcing": False, "observing": True},
+            "OBSERVING: nothing is dropped, in sync",
+            3,
+        ),
+        (
+            {"observing": True, "in_sync": False, "notes": ("no seal",)},
+            "OBSERVING: nothing is dropped; NOT IN SYNC: no seal",
+            3,
+        ),
+        (
+            {"enforcing": False, "in_sync": False, "notes": ("no policy is in force yet",)},
+            "NOT ENFORCING: no policy is in force yet",
+            3,
+        ),
+        ({"enforcing": False, "in_sync": False}, "NOT ENFORCING: run dockerfw apply", 3),
+        (
+            {"lockdown": True},
+            "LOCKDOWN: every container port is closed until the next apply, in sync",
+            3,
+        ),
+    ],
+)
+def test_the_first_line_says_how_it_is(
+    changes: dict[str, object], first_line: str, exit_status: int
+) -> None:
+    status = Status(replace(WELL, **changes))  # type: ignore[arg-type]
+    assert status.lines()[0] == first_line
+    assert status.exit_status == exit_status
+
+
+def test_all_of_it_reads_well() -> None:
+    health = replace(
+        WELL,
+        policy="/etc/dockerfw/config.toml",
+        applied_at=1_780_000_000.5,
+        policy_differs=True,
+        engine="28.5.2",
+        notes=("chain DOCKERFW was edited",),
+        warnings=("db matches no port 5433\x1b[2J",),
+    )
+    counters = {
+        "dockerfw-allow4": {
+            "172.18.0.4,tcp:5432,198.51.100.0/24": (1204, 1536),
+            "172.18.0.5,tcp:80,0.0.0.0/1": (0, 0),
+        },
+        "dockerfw-port4": {"0.0.0.0/1,tcp:8080": (12, 3 * 2**20)},
+        "dockerfw-target4": {"172.18.0.4": (5, 300)},
+    }
+    assert build(health, counters, RULESET, RUNNING).lines() == [
+        "enforcing, in sync",
+        "  policy    /etc/dockerfw/config.toml, applied 2026-05-28 20:26:40 UTC; the file",
+        "            DIFFERS from what was applied: dockerfw plan shows how",
+        "  daemon    alive",
+        "  seal      stands",
+        "  proxy     closed from its first packet",
+        "  iptables  nft",
+        "  Docker    28.5.2",
+        "  note      chain DOCKERFW was edited",
+        "  warning   db matches no port 5433?[2J",
+        "allowed:",
+        "  packets    bytes  to",
+        "       12  3.0 MiB  proxy 80/tcp by host port 8080/tcp",
+        "    1,204  1.5 KiB  db 5432/tcp",
+        "  1 more open port without a packet",
+        "denied:",
+        "  packets  bytes  to",
+        "        5  300 B  db",
+    ]
+
+
+def test_where_docker_proxy_is_open_at_first_the_next_step_is_told() -> None:
+    step = advice.proxy_next_step(HostFacts())
+    lines = Status(replace(WELL, first_packet="open", first_packet_step=step)).lines()
+    assert lines[4:8] == [
+        "  proxy     NOT closed from its first packet, but once dockerfw knows of a port:",
+        "            run Docker in dockerd.slice (the drop-in",
+        "            docker.service.d/dockerfw.conf, then restart Docker); or set",
+        '            "userland-proxy": false in daemon.json, or publish at 0.0.0.0 (-p',
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_what_observing_counts_was_not_denied() -> None:
+    status = Status(replace(WELL, observing=True))
+    assert status.lines()[-2:] == ["allowed: no packet yet", "would be denied: no packet yet"]
+
+
+def test_the_json_document_holds_everything_and_its_schema() -> None:
+    health = replace(WELL, applied_at=1_780_000_000.5, policy="/etc/dockerfw/config.toml")
+    status = build(health, {"dockerfw-target4": {"172.18.0.4": (5, 300)}}, RULESET, RUNNING)
+    assert json.loads(json.dumps(status.to_json())) == {
+        "schema": 1,
+        "enforcing": True,
+        "observing": False,
+        "in_sync": True,
+        "lockdown": False,
+        "notes": [],
+        "daemon_alive": True,
+        "daemon_reconciled_at": None,
+        "daemon_healed": 0,
+        "policy": "/etc/dockerfw/config.toml",
+        "policy_differs": False,
+        "applied_at": "2026-05-28T20:26:40Z",
+        "seal": "stands",
+        "docker_proxy_first_packet": "closed",
+        "docker_proxy_next_step": None,
+        "flavour": "nft",
+        "engine": "",
+        "warnings": [],
+        "allowed": [],
+        "denied": [{"container": "db", "port": "", "host_port": "", "packets": 5, "bytes": 300}],
+    }
+
+
+def test_the_examples_in_the_text_module_hold() -> None:
+    results = doctest.testmod(text)
+    assert results.attempted
+    assert not results.failed
