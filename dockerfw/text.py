@@ -144,7 +144,7 @@ def port_text(protocol: str | None, first: int, last: int) -> str:
     return f"{first}-{last}/{protocol}"
 
 
-class Names:
+class Labels:
     """What lives at an address, behind a host port or in a subnet, by the names people know."""
 
     def __init__(self, inventory: Inventory) -> None:

@@ -420,9 +420,9 @@ class _World:
         )
 
     def home(self, container: Container) -> Container:
-        if container.donor is None:
+        if container.network_owner is None:
             return container
-        return self._by_id.get(container.donor, container)
+        return self._by_id.get(container.network_owner, container)
 
     def endpoints(self, container: Container) -> list[Endpoint]:
         bridge_ids = [n.id for n in self.bridges]

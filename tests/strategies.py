@@ -195,8 +195,10 @@ def inventories(draw: st.DrawFn) -> Inventory:
         if kind == "host":
             containers.append(_with(common, host_network=True))
         elif kind == "donor" and containers:
-            donor = draw(st.sampled_from([c for c in containers if c.donor is None]))
-            containers.append(_with(common, donor=donor.id))
+            network_owner = draw(
+                st.sampled_from([c for c in containers if c.network_owner is None])
+            )
+            containers.append(_with(common, network_owner=network_owner.id))
         elif kind == "macvlan":
             containers.append(_with(common, endpoints=(_endpoint(_MACVLAN, index),)))
         else:
@@ -208,7 +210,7 @@ def _with(
     container: Container,
     *,
     host_network: bool = False,
-    donor: str | None = None,
+    network_owner: str | None = None,
     endpoints: tuple[Endpoint, ...] = (),
     ports: tuple[PublishedPort, ...] = (),
     routed: tuple[tuple[Protocol, int], ...] = (),
@@ -221,7 +223,7 @@ def _with(
         endpoints,
         ports,
         host_network,
-        donor,
+        network_owner,
         routed,
     )
 

@@ -17,6 +17,7 @@ from dockerfw.docker.client import Docker
 from dockerfw.errors import DockerfwError, Failed, PolicyError, UsageError
 from dockerfw.kernel.runner import SystemRunner, detach
 from dockerfw.model.inventory import Inventory
+from dockerfw.model.policy import Needs
 from dockerfw.operations import use_cases as operations
 from dockerfw.operations.use_cases import RECORDED, Judged, Session
 from dockerfw.plan.planner import Plan
@@ -24,7 +25,7 @@ from dockerfw.policy import json_schema as schema
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import diff, warnings as advice
 from dockerfw.state import inventory_file as inventoryfile
-from dockerfw.state.store import Pending, State
+from dockerfw.state.store import Pending, Store
 from dockerfw.text import paragraph
 
 DEFAULT_CONFIG = "/etc/dockerfw/config.toml"
@@ -113,7 +114,7 @@ def _print_json(document: dict[str, Any]) -> None:
 
 
 def _session(docker_host: str | None = None) -> Session:
-    return Session(SystemRunner(), State(), docker_host, lambda text: click.echo(text, err=True))
+    return Session(SystemRunner(), Store(), docker_host, lambda text: click.echo(text, err=True))
 
 
 def _read_inventory(path: Path) -> Inventory:
@@ -204,7 +205,7 @@ def plan(
 
 def _judged_from_file(text: PolicyText, inventory: Inventory) -> Judged:
     """A plan against an empty kernel."""
-    text = operations.with_names(State(), text)
+    text = operations.with_names(Store(), text)
     judged = operations.judge(text, inventory, RECORDED)
     return operations.against_nothing(judged)
 
@@ -302,16 +303,16 @@ def apply(
     session.require_root()
     config = config.absolute()
     text = collect(config, for_kernel=True)
-    with session.state.lock(session.say):
+    with session.store.lock(session.say):
         judged = operations.look(session, text)
         _refuse(judged, strict=strict, allow_unenforced=allow_unenforced)
         changes = _changes(judged)
         seconds = confirm_seconds or _first_time_seconds(session, yes=yes)
-        pending = session.state.begin_confirm(seconds) if seconds else None
+        pending = session.store.begin_confirm(seconds) if seconds else None
         if pending:
             _start_rollback(pending, docker_host)
         else:
-            session.state.keep()
+            session.store.keep()
         result = operations.apply(session, judged, config)
     if not as_json and not quiet:
         _print_applied(judged, changes, result.steps)
@@ -332,7 +333,7 @@ def _start_rollback(pending: Pending, docker_host: str | None) -> None:
 
 
 def _first_time_seconds(session: Session, *, yes: bool) -> int | None:
-    first = session.state.applied() is None
+    first = session.store.applied() is None
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     return FIRST_APPLY_SECONDS if first and at_terminal and not yes else None
 
@@ -448,7 +449,7 @@ def _maybe(path: Path | None) -> Inventory | None:
 def inventory(docker_host: str | None) -> int:
     """Record what runs, for --inventory; may read a remote engine."""
     docker = Docker.connect(docker_host, remote_ok=True)
-    found = docker.read_inventory({}, need_images=True, need_labels=True)
+    found = docker.read_inventory({}, Needs(images=True, labels=True))
     docker.close()
     _warn(docker.warnings)
     click.echo(inventoryfile.dump(found), nl=False)
@@ -506,4 +507,4 @@ def _what_opens(session: Session) -> tuple[str, ...]:
     try:
         return operations.opens(session.inventory(operations.CLOSED))
     except DockerfwError:
-        return operations.opens(session.state.last_seen())
+        return operations.opens(session.store.last_seen())

@@ -8,11 +8,11 @@ import sys
 from dockerfw.errors import DockerfwError
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.operations.use_cases import Session, roll_back_when_due
-from dockerfw.state.store import State
+from dockerfw.state.store import Store
 
 
 def main() -> int:
-    session = Session(SystemRunner(), State(), os.environ.get("DOCKER_HOST"), lambda _: None)
+    session = Session(SystemRunner(), Store(), os.environ.get("DOCKER_HOST"), lambda _: None)
     try:
         roll_back_when_due(session, sys.argv[1])
     except DockerfwError as error:

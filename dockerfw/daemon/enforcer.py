@@ -19,6 +19,7 @@ from dockerfw.daemon.reporter import Voice, said
 from dockerfw.daemon.timers import Timers
 from dockerfw.kernel.ipset import driver as ipset
 from dockerfw.kernel.nft import driver as seal
+from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
@@ -27,7 +28,6 @@ from dockerfw.operations.reconcile import Observation, with_foreign_ports
 from dockerfw.operations.use_cases import Session
 from dockerfw.plan.planner import renewals
 from dockerfw.plan.state import KernelState
-from dockerfw.rules.compiler import DOCKERS_NAME
 from dockerfw.rules.ledger import Change, Ledger
 from dockerfw.rules.ruleset import IPSet, Ruleset, Seal
 
@@ -81,7 +81,7 @@ class Keeper:
         self.timers = timers
         self.policy: Policy | None = None
         self.facts = HostFacts()
-        self.inventory = session.state.last_seen()
+        self.inventory = session.store.last_seen()
         self.followed = False
         self.unsettled = True
         self.knows_enough = True
@@ -387,7 +387,7 @@ class Keeper:
 def _own_bridges(inventory: Inventory) -> set[str]:
     """Docker's bridges whose names do not tell that they are."""
     names = {network.bridge or "" for network in inventory.bridges()}
-    return {name for name in names if name and not DOCKERS_NAME.fullmatch(name)}
+    return {name for name in names if name and not is_docker_bridge(name)}
 
 
 def _moves_jumps_only(seen: Observation) -> bool:

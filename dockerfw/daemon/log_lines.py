@@ -135,13 +135,13 @@ class _Teller:
         return Line("info", text, {**fields, "open": self.opened(container)})
 
     def _where(self, container: Container) -> str:
-        donor = self.inventory.donor(container)
-        if donor.host_network:
+        network_owner = self.inventory.network_owner(container)
+        if network_owner.host_network:
             return "on this host's own network"
-        if donor.id != container.id:
-            return f"on the network of {printable(donor.name)}"
+        if network_owner.id != container.id:
+            return f"on the network of {printable(network_owner.name)}"
         at = _addresses(self.inventory.endpoints(container))
-        past = [printable(n) for n in self._past_us(donor)]
+        past = [printable(n) for n in self._past_us(network_owner)]
         words = ([f"on {listed(past)}"] if past else []) + ([f"at {listed(at)}"] if at else [])
         none = "an address" if self.inventory.endpoints(container) else "a network"
         return " and ".join(words) or f"without {none}"
@@ -229,7 +229,9 @@ class _Teller:
                 yield spec
                 continue
             own = [(b.protocol, b.container_port) for b in self.inventory.published(container)]
-            for protocol, port in dict.fromkeys([*own, *self.inventory.donor(container).routed]):
+            for protocol, port in dict.fromkeys(
+                [*own, *self.inventory.network_owner(container).routed]
+            ):
                 yield PortRange(protocol, port, port)
 
     def _shut(self, container: Container, allow: Allow, opening: _Opening) -> bool:

@@ -41,11 +41,10 @@ from dockerfw.kernel.notices import KernelNotices
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.model.host import Bridge, HostFacts
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.policy import Policy
-from dockerfw.operations import use_cases as operations
-from dockerfw.operations.use_cases import Needs, Session
+from dockerfw.model.policy import Needs, Policy
+from dockerfw.operations.use_cases import Session
 from dockerfw.report import warnings as advice
-from dockerfw.state.store import State
+from dockerfw.state.store import Store
 from dockerfw.text import counted
 
 DOCKER_PATIENCE = 10.0
@@ -66,14 +65,14 @@ _LIGHT = frozenset({"look", "look again 0", "look again 1", "look again 2"})
 def run(docker_host: str | None, form: Form) -> int:
     """The ``daemon`` command. Raises `Failed` when it cannot begin or go on."""
     log = to_stderr(form)
-    session = Session(SystemRunner(), State(), docker_host, log.info)
+    session = Session(SystemRunner(), Store(), docker_host, log.info)
     session.require_root()
 
     def connect() -> Docker:
         return Docker.connect(docker_host, timeout=DOCKER_PATIENCE)
 
-    watcher = Watcher(connect, need_images=False, need_labels=False)
-    with session.state.claim_daemon():
+    watcher = Watcher(connect, Needs())
+    with session.store.claim_daemon():
         return Daemon(session, watcher, KernelNotices(), log).run()
 
 
@@ -100,7 +99,7 @@ class Daemon:
         self.docker: str | None = "it was not asked yet"
         """Why there is no answer; None while there is."""
         self.lost_at: float | None = None
-        self.knows = Needs(images=False, labels=False)
+        self.knows = Needs()
         # looking
         self.looking = False
         self.looked_at = 0.0
@@ -158,7 +157,7 @@ class Daemon:
         self.inforce.close()
         self.voice.close()
         if self.keeper.followed and self.inforce.policy is not None:
-            self._attempt(lambda: self.session.state.remember(self.keeper.inventory))
+            self._attempt(lambda: self.session.store.remember(self.keeper.inventory))
         self.voice.info("stopped; the rules stay as they are")
 
     def _turn(self) -> None:
@@ -170,7 +169,7 @@ class Daemon:
         if not (self.reports or self.looks or self.todo):
             return
         try:
-            with self.session.state.try_lock() as ours:
+            with self.session.store.try_lock() as ours:
                 if not ours:
                     self.timers.by("lock", time.monotonic() + LOCK_RETRY)
                     return
@@ -275,8 +274,7 @@ class Daemon:
             rules = counted(len(policy.allows) + len(policy.denies), "rule")
             replaced = changes.replaced(text.documents[0].name, f"{rules}, mode {policy.mode}")
             self.voice.log.say(replaced)
-        needs = operations.needs_of(policy)
-        self.watcher.need(images=needs.images, labels=needs.labels)
+        self.watcher.need(policy.needs())
         self._schedule_end()
         self.timers.by("whole", time.monotonic())
         self.voice.serve_metrics(policy)
@@ -323,13 +321,12 @@ class Daemon:
     def _hear(self, report: Connected | Changed) -> None:
         for warning in report.warnings:
             self.voice.log.warning(warning)
-        self.knows = Needs(report.images, report.labels)
+        self.knows = report.knows
         self.keeper.knows_enough = self._knows_enough()
 
     def _knows_enough(self) -> bool:
         """Whether Docker has told all of each container that the policy asks for."""
-        needs = operations.needs_of(self.inforce.policy or Policy())
-        return (self.knows.images or not needs.images) and (self.knows.labels or not needs.labels)
+        return self.knows.covers((self.inforce.policy or Policy()).needs())
 
     def _connected(self, report: Connected) -> None:
         self._hear(report)
@@ -387,7 +384,7 @@ class Daemon:
             return
 
         def write() -> None:
-            self.session.state.remember(inventory)
+            self.session.store.remember(inventory)
             self.session.reconciler.keep_seal(seal, facts)
 
         self.worker.submit(write, self._remembered)

@@ -143,7 +143,7 @@ class Voice:
         if state != self._told:
             self._told = state
             with suppress(DockerfwError):  # a full disk must not end the watch
-                self.session.state.write_daemon(state)
+                self.session.store.write_daemon(state)
 
     def _status_line(self, policy: Policy | None, inventory: Inventory) -> str:
         if self.notes:

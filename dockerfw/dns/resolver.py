@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dockerfw.model.net import Address
-from dockerfw.model.policy import MOST_ADDRESSES, Names, Origin
+from dockerfw.model.policy import MOST_ADDRESSES, HostAddresses, Origin
 from dockerfw.text import listed
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def in_hosts(path: Path, name: str) -> set[Address]:
 class Resolved:
     """``names``: what counts. ``remarks``: what people should know of a name."""
 
-    names: Names = field(default_factory=dict)
+    names: HostAddresses = field(default_factory=dict)
     remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def warnings(self, origins: Mapping[str, Origin | None]) -> tuple[str, ...]:
@@ -232,7 +232,10 @@ class Resolved:
 
 
 def resolve(
-    names: Iterable[str], last_good: Names, seconds: float = IN_ALL, system: System | None = None
+    names: Iterable[str],
+    last_good: HostAddresses,
+    seconds: float = IN_ALL,
+    system: System | None = None,
 ) -> Resolved:
     """All names at once; one that does not answer within ``seconds`` has failed."""
     wanted = sorted(set(names))
@@ -293,7 +296,7 @@ def _in_parallel(names: list[str], seconds: float, system: System) -> dict[str, 
 class Moved:
     """``names``: what all names stand for now. ``said``: a line for the log each."""
 
-    names: Names
+    names: HostAddresses
     said: tuple[str, ...]
 
 
@@ -322,7 +325,7 @@ class Resolver:
     def fileno(self) -> int:
         return self._reader.fileno()
 
-    def follow(self, names: Iterable[str], last_good: Names) -> None:
+    def follow(self, names: Iterable[str], last_good: HostAddresses) -> None:
         """These names from now on, and no others; all are asked for at once.
 
         ``last_good`` is what they stand for until there is an answer.

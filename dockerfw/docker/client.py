@@ -32,7 +32,6 @@ from docker.utils import kwargs_from_env, parse_host
 from requests.exceptions import Timeout
 
 from dockerfw.docker.decode import (
-    GATEWAY_BRIDGE,
     SERVICE_NAME,
     Json,
     Known,
@@ -53,8 +52,9 @@ from dockerfw.docker.decode import (
 )
 from dockerfw.docker.events import FILTERS, Event, Misread, read_event
 from dockerfw.errors import Failed
+from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
-from dockerfw.model.policy import Protocol
+from dockerfw.model.policy import Needs, Protocol
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 TIMEOUT = 60
@@ -101,7 +101,7 @@ class Docker:
         self._version = version
         self._known = Known()
         self._foreign_ports: Mapping[str, tuple[str, ...]] = {}
-        self._need_images = self._need_labels = False
+        self._needs = Needs()
         self._image_names: dict[str, str] = {}
         self._image_labels: dict[str, Mapping[str, str]] = {}
         self._mesh_ports: dict[str, tuple[PublishedPort, ...]] = {}
@@ -148,23 +148,21 @@ class Docker:
     def read_inventory(
         self,
         foreign_ports: Mapping[str, tuple[str, ...]],
+        needs: Needs,
         *,
-        need_images: bool,
-        need_labels: bool,
         left: Left | None = None,
     ) -> Inventory:
         """All running containers and all networks, as of now.
 
         ``foreign_ports`` are, by bridge, the interfaces in it that Docker did not make.
-        ``need_images`` and ``need_labels`` say whether the policy asks for the name that a
-        container was created from, or for labels: without ``need_labels`` there are none.
-        ``left`` is what events told that lists may not know yet. What vanishes between two calls
-        is not in the answer; a container that makes no sense, or that Docker gives an error for,
-        is left out with a sentence in ``warnings``. What did not change since the last reading
-        is the same object. Raises `Failed`.
+        ``needs`` is what the policy asks for: without it there are no labels, and images are
+        named as the list names them. ``left`` is what events told that lists may not know yet.
+        What vanishes between two calls is not in the answer; a container that makes no sense, or
+        that Docker gives an error for, is left out with a sentence in ``warnings``. What did not
+        change since the last reading is the same object. Raises `Failed`.
         """
         self._foreign_ports = foreign_ports
-        self._need_images, self._need_labels = need_images, need_labels
+        self._needs = needs
         reading = Reading(foreign_ports, left)
         with _plain_errors(self._where):
             self._look_at_engine(this_host=False)
@@ -217,9 +215,9 @@ class Docker:
             self._add_mesh_ports(reading)
         self._add_routed_ports(reading)
         self._add_ports_to_come(reading)
-        if self._need_images:
+        if self._needs.images:
             self._add_image_names(reading)
-        if self._need_labels:
+        if self._needs.labels:
             self._add_labels(reading)
 
     def _finish(self, reading: Reading) -> Inventory:

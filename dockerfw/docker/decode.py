@@ -28,7 +28,6 @@ from dockerfw.model.policy import Protocol
 
 Json: TypeAlias = dict[str, Any]
 
-GATEWAY_BRIDGE = "docker_gwbridge"
 SERVICE_NAME = "com.docker.swarm.service.name"
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
@@ -286,15 +285,15 @@ class Known:
         return self._inventory
 
     def _shown(self, container: Container) -> Container:
-        """With its donor's id, where Docker names the donor in another way."""
-        if container.donor is None or container.donor in self.containers:
+        """With the id of its network owner, where Docker gives a name or a short id."""
+        if container.network_owner is None or container.network_owner in self.containers:
             return container
-        shown = replace(container, donor=self._donor(container.donor))
+        shown = replace(container, network_owner=self._network_owner_id(container.network_owner))
         if self._resolved.get(container.id) != shown:
             self._resolved[container.id] = shown
         return self._resolved[container.id]
 
-    def _donor(self, reference: str) -> str:
+    def _network_owner_id(self, reference: str) -> str:
         """A reference is an id, a name or the beginning of an id, in Docker's own order."""
         at = bisect_left(self._order, (reference, ""))
         if at < len(self._order) and self._order[at][0] == reference:
@@ -333,7 +332,7 @@ def _container(entry: Json, networks: Mapping[str, Network]) -> Container:
         endpoints=endpoints,
         ports=_ports(as_list(entry.get("Ports"))),
         host_network=mode == "host" or "host" in drivers,
-        donor=mode.removeprefix("container:") if mode.startswith("container:") else None,
+        network_owner=mode.removeprefix("container:") if mode.startswith("container:") else None,
     )
 
 

@@ -31,6 +31,7 @@ from dockerfw.docker.decode import Parts, one_line
 from dockerfw.docker.events import Event, Misread
 from dockerfw.errors import Failed
 from dockerfw.model.inventory import Container, Inventory, Network
+from dockerfw.model.policy import NOTHING, Needs
 
 __all__ = ["Changed", "Connected", "Event", "Lost", "Refusal", "Report", "Watcher"]
 
@@ -62,8 +63,7 @@ class Connected:
     inventory: Inventory
     engine: EngineInfo
     warnings: tuple[str, ...] = ()
-    images: bool = False
-    labels: bool = False
+    knows: Needs = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class Changed:
 
     ``events`` are those that led here: none where a second look, a whole reading or `need` did.
     ``whole``: everything was read after `Watcher.resync`, and events had told the truth but for
-    ``missed``, names of what no event told. ``images`` and ``labels``: whether the inventory
-    knows these. Reports that wait together are one.
+    ``missed``, names of what no event told. ``knows``: what the inventory tells of containers.
+    Reports that wait together are one.
     """
 
     inventory: Inventory
@@ -81,8 +81,7 @@ class Changed:
     warnings: tuple[str, ...] = ()
     whole: bool = False
     missed: tuple[str, ...] = ()
-    images: bool = False
-    labels: bool = False
+    knows: Needs = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +172,6 @@ def _few(warnings: Iterable[str]) -> tuple[str, ...]:
     return (*different[: _MOST_WARNINGS - 1], f"and {more} more warnings of this kind")
 
 
-@dataclass(frozen=True, slots=True)
-class _Needs:
-    images: bool
-    labels: bool
-
-    def covers(self, other: _Needs) -> bool:
-        return (self.images or not other.images) and (self.labels or not other.labels)
-
-
 @dataclass(slots=True)
 class _Todo:
     """What the thread was woken for."""
@@ -199,11 +189,9 @@ class Watcher:
     use); its answers must have a time limit.
     """
 
-    def __init__(
-        self, connect: Callable[[], Docker], *, need_images: bool, need_labels: bool
-    ) -> None:
+    def __init__(self, connect: Callable[[], Docker], needs: Needs) -> None:
         self._connect = connect
-        self._needs = _Needs(need_images, need_labels)
+        self._needs = needs
         self._outbox = _Outbox()
         self._condition = threading.Condition()
         self._todo = _Todo()
@@ -240,12 +228,12 @@ class Watcher:
             self._todo.resync = True
             self._condition.notify()
 
-    def need(self, *, images: bool, labels: bool) -> None:
+    def need(self, needs: Needs) -> None:
         """A policy asks for other things now. Where they were not read so far a `Changed`
-        follows, with ``images`` and ``labels`` as asked for.
+        follows, with ``knows`` as asked for.
         """
         with self._condition:
-            self._needs = _Needs(images, labels)
+            self._needs = needs
             self._condition.notify()
 
     # --- the thread ------------------------------------------------------------------------------
@@ -335,7 +323,7 @@ class Watcher:
             if todo.ended is not None:
                 raise Failed(todo.ended)
 
-    def _wait(self, view: _View) -> tuple[_Todo | None, _Needs]:
+    def _wait(self, view: _View) -> tuple[_Todo | None, Needs]:
         """What is to be done, as soon as there is something; None at the end."""
 
         def something() -> bool:
@@ -369,7 +357,7 @@ class _Doubt:
 class _View:
     """What one connection has told so far."""
 
-    def __init__(self, docker: Docker, needs: _Needs) -> None:
+    def __init__(self, docker: Docker, needs: Needs) -> None:
         self._docker = docker
         self._doubts: dict[str, _Doubt] = {}
         self._owed: dict[str, str] = {}
@@ -384,9 +372,7 @@ class _View:
 
     def connected(self) -> Connected:
         docker, needs = self._docker, self.needs
-        return Connected(
-            self._inventory, docker.engine, docker.warnings, needs.images, needs.labels
-        )
+        return Connected(self._inventory, docker.engine, docker.warnings, needs)
 
     def patience(self) -> float | None:
         """Seconds until there is something to do without being told."""
@@ -397,7 +383,7 @@ class _View:
             times.append(self._owed_until)
         return max(0.0, min(times) - time.monotonic()) if times else None
 
-    def work(self, todo: _Todo, needs: _Needs) -> Iterable[Report]:
+    def work(self, todo: _Todo, needs: Needs) -> Iterable[Report]:
         """Each report as soon as it is known."""
         if todo.events:
             yield from self._happened(todo.events)
@@ -488,8 +474,7 @@ class _View:
             self._inventory,
             events,
             warnings,
-            images=self.needs.images,
-            labels=self.needs.labels,
+            knows=self.needs,
         )
 
     def _look_again(self) -> Iterable[Report]:
@@ -525,14 +510,13 @@ class _View:
     def _read_all(self) -> Inventory:
         inventory = self._docker.read_inventory(
             {},
-            need_images=self.needs.images,
-            need_labels=self.needs.labels,
+            self.needs,
             left=self._parts(()).left,
         )
         self._read_at, self._whole_at = time.monotonic(), None
         return inventory
 
-    def _look_at_all(self, needs: _Needs, *, trust: bool) -> Iterable[Report]:
+    def _look_at_all(self, needs: Needs, *, trust: bool) -> Iterable[Report]:
         """``trust``: differences say nothing about the events."""
         before, left_out = self._inventory, self._docker.left_out
         had, in_doubt = self.needs, set(self._doubts)

@@ -19,6 +19,7 @@ from dockerfw.kernel import dockerd
 from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.nft import driver as seal
 from dockerfw.kernel.runner import NotInstalled, Runner, fail, require
+from dockerfw.model.docker_names import DOCKER_USER, is_docker_chain, is_docker_veth
 from dockerfw.model.host import Bridge, Flavour, HostFacts, Proxy
 from dockerfw.model.net import Address
 from dockerfw.plan.state import ChainState, TablesState
@@ -29,9 +30,7 @@ _ON_NFTABLES = "docker-bridges"
 _NFT_TABLE = re.compile(r"^table ip (\S+) \{", re.MULTILINE)
 
 # Docker names the host's half of a container's interface pair ``veth`` and seven hex digits.
-_DOCKER_VETH = re.compile(r"veth[0-9a-f]{7}")
 _INTERFACE = re.compile(r"(?:^| )-[io] (\S+)")
-_USER_CHAIN = "DOCKER-USER"
 _BR_NETFILTER = (
     "/proc/sys/net/bridge/bridge-nf-call-iptables",
     "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
@@ -131,7 +130,7 @@ def _kind(link: Mapping[str, Any]) -> str:
 
 
 def _is_dockers(link: Mapping[str, Any]) -> bool:
-    return _kind(link) == "veth" and _DOCKER_VETH.fullmatch(link["ifname"]) is not None
+    return _kind(link) == "veth" and is_docker_veth(link["ifname"])
 
 
 def _states(runner: Runner, prefer: Flavour | None) -> dict[Flavour, TablesState]:
@@ -176,7 +175,7 @@ def _trace(state: TablesState, bridges: set[str], *, default: bool) -> _Trace:
         rule
         for chains in state.tables.values()
         for name, chain in chains.items()
-        if name in ("FORWARD", "POSTROUTING") or _is_dockers_chain(name)
+        if name in ("FORWARD", "POSTROUTING") or is_docker_chain(name)
         for rule in chain.rules
     ]
     interfaces = {name for rule in rules for name in _INTERFACE.findall(rule)}
@@ -188,11 +187,6 @@ def _trace(state: TablesState, bridges: set[str], *, default: bool) -> _Trace:
         bridges=len(named & bridges) - len(named - bridges),
         default=default,
     )
-
-
-def _is_dockers_chain(name: str) -> bool:
-    """DOCKER-USER says little: dockerfw makes it before Docker's first start."""
-    return (name == "DOCKER" or name.startswith("DOCKER-")) and name != _USER_CHAIN
 
 
 def _docker_chains(state: TablesState) -> set[str]:
@@ -213,7 +207,7 @@ def _docker_rules(state: TablesState) -> bool:
 def _links_to_docker(chains: Mapping[str, ChainState]) -> bool:
     """Whether a base chain sends packets to one of Docker's own chains."""
     return any(
-        _is_dockers_chain(word)
+        is_docker_chain(word)
         for chain in chains.values()
         if chain.policy != "-"
         for rule in chain.rules
@@ -223,7 +217,7 @@ def _links_to_docker(chains: Mapping[str, ChainState]) -> bool:
 
 def _jumped_to(state: TablesState) -> bool:
     forward = state.chain("filter", "FORWARD")
-    return forward is not None and f"-j {_USER_CHAIN}" in forward.rules
+    return forward is not None and f"-j {DOCKER_USER}" in forward.rules
 
 
 def _nft_tables(runner: Runner) -> set[str] | None:

@@ -19,6 +19,7 @@ from dockerfw.plan.state import SetState
 from dockerfw.rules.ruleset import (
     AddressType,
     Chain,
+    ConnState,
     Count,
     Destination,
     DestPorts,
@@ -36,7 +37,6 @@ from dockerfw.rules.ruleset import (
     Return,
     Rule,
     SetMark,
-    State,
     Stray,
     Target,
     end_of,
@@ -97,7 +97,7 @@ def _match_text(match: Match, family: Family) -> str:  # noqa: C901 - one case a
         case Stray():
             begins = "--tcp-flags FIN,SYN,RST,ACK SYN"
             return f"-p tcp -m tcp --sport 1:32767 ! {begins} -m conntrack --ctstate NEW"
-        case State(name=state, negated=negated):
+        case ConnState(name=state, negated=negated):
             return f"-m conntrack {_not(negated)}--ctstate {state}"
         case AddressType(side=side, type=kind, negated=negated):
             return f"-m addrtype {_not(negated)}--{side}-type {kind}"

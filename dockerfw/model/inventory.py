@@ -60,7 +60,7 @@ class Container:
 
     ``name`` is the entry of ``Names`` with one slash, without it. ``labels`` are those given to
     the container: what its image brings along is not in here. ``image`` is the name that it was
-    created from. ``donor`` is the id of the container whose network it shares
+    created from. ``network_owner`` is the id of the container whose network it shares
     (``--network container:ID``), else None. ``routed`` are container ports that are published
     on a network in routed mode: at the container's own address, by no host port.
     """
@@ -72,7 +72,7 @@ class Container:
     endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
     host_network: bool = False
-    donor: str | None = None
+    network_owner: str | None = None
     routed: tuple[tuple[Protocol, int], ...] = ()
 
     def label(self, key: str) -> str | None:
@@ -144,32 +144,32 @@ class Inventory:
         """Networks whose packets this host's kernel filters."""
         return self._index.bridges
 
-    def donor(self, container: Container) -> Container:
+    def network_owner(self, container: Container) -> Container:
         """The container whose network namespace this one lives in: itself, mostly.
 
-        A donor may share another's network in turn. Where one is not running, this is the last
-        one that is.
+        An owner may share another's network in turn. Where one is not running, this is the
+        last one that is.
         """
         seen = {container.id}
-        while container.donor is not None and container.donor not in seen:
-            seen.add(container.donor)
-            donor = self._index.containers.get(container.donor)
-            if donor is None:
+        while container.network_owner is not None and container.network_owner not in seen:
+            seen.add(container.network_owner)
+            network_owner = self._index.containers.get(container.network_owner)
+            if network_owner is None:
                 return container
-            container = donor
+            container = network_owner
         return container
 
     def endpoints(self, container: Container) -> tuple[Endpoint, ...]:
         """Its places on bridge networks (its donor's, if it shares a network)."""
         bridges = self._index.bridge_ids
-        return tuple(e for e in self.donor(container).endpoints if e.network_id in bridges)
+        return tuple(e for e in self.network_owner(container).endpoints if e.network_id in bridges)
 
     def published(self, container: Container) -> tuple[PublishedPort, ...]:
-        """The host ports that lead to it (to its donor, if it shares a network)."""
-        return self.donor(container).ports
+        """The host ports that lead to it (to the owner, if it shares a network)."""
+        return self.network_owner(container).ports
 
     def on_host_network(self, container: Container) -> bool:
-        return self.donor(container).host_network
+        return self.network_owner(container).host_network
 
     def matches(self, container: Container, selector: Selector) -> bool:
         """Whether this selector, its ``!`` aside, names this container."""
@@ -190,7 +190,9 @@ class Inventory:
             case "image":
                 return _matches(selector.name, container.image)
             case "network":
-                return any(e.network == selector.name for e in self.donor(container).endpoints)
+                return any(
+                    e.network == selector.name for e in self.network_owner(container).endpoints
+                )
             case "service":
                 return container.label("com.docker.swarm.service.name") == selector.name
 

@@ -6,7 +6,7 @@ Takes and gives nothing but frozen values; never reads a file, the clock or Dock
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -202,7 +202,7 @@ Source: TypeAlias = (
     | SelectorSource
 )
 
-Names: TypeAlias = Mapping[str, tuple[Address, ...]]
+HostAddresses: TypeAlias = Mapping[str, tuple[Address, ...]]
 """What each name of a ``host:`` source stands for."""
 
 
@@ -267,6 +267,24 @@ Committer: TypeAlias = Literal["iptables-restore", "python-iptables"]
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What a policy must know of each container beyond what Docker's list calls say.
+
+    ``images``: the name that it was created from. ``labels``: those given to the container.
+    """
+
+    images: bool = False
+    labels: bool = False
+
+    def covers(self, other: Needs) -> bool:
+        """Return True if who knows this much knows all that ``other`` asks for."""
+        return (self.images or not other.images) and (self.labels or not other.labels)
+
+
+NOTHING = Needs()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """All that one policy file and its ``conf.d`` say."""
 
@@ -298,6 +316,20 @@ class Policy:
         """When the next allow ends, of those that have not; None: none ever will."""
         return min((a.until for a in self.allows if a.until and not a.ended(now)), default=None)
 
+    def needs(self) -> Needs:
+        """Return what the selectors of this policy must know of each container."""
+        kinds = {selector.kind for selector in self._selectors()}
+        return Needs("image" in kinds, bool(kinds & {"label", "compose", "service"}))
+
+    def _selectors(self) -> Iterator[Selector]:
+        statements: tuple[Allow | Deny, ...] = (*self.allows, *self.denies)
+        for statement in statements:
+            yield from statement.to
+        sources = [source for statement in statements for source in statement.sources]
+        for source in (*sources, *self.baseline):
+            if isinstance(source, SelectorSource):
+                yield source.selector
+
     def host_names(self) -> Mapping[str, Origin | None]:
         """The names of all ``host:`` sources, each with the first rule that has it.
 
@@ -308,7 +340,7 @@ class Policy:
             found |= {n: allow.origin for n in _host_names(allow.sources) if n not in found}
         return {**dict.fromkeys(_host_names(self.baseline)), **found}
 
-    def with_names(self, names: Names) -> Policy:
+    def with_names(self, names: HostAddresses) -> Policy:
         """The policy with these addresses for its ``host:`` sources; the other names have none."""
         if not self.host_names():
             return self
@@ -323,7 +355,7 @@ def _host_names(sources: tuple[Source, ...]) -> tuple[str, ...]:
     return tuple(s.name for s in sources if isinstance(s, HostSource))
 
 
-def _named(sources: tuple[Source, ...], names: Names) -> tuple[Source, ...]:
+def _named(sources: tuple[Source, ...], names: HostAddresses) -> tuple[Source, ...]:
     return tuple(
         HostSource(s.name, tuple(ip_network(a) for a in names.get(s.name, ())))
         if isinstance(s, HostSource)

@@ -17,16 +17,17 @@ from dockerfw.kernel.ipset import driver as ipset
 from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.nft import driver as seal
 from dockerfw.kernel.runner import Runner
+from dockerfw.model.docker_names import DOCKER_USER
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer, Policy
-from dockerfw.plan import jumps, planner as planning
+from dockerfw.plan import planner as planning
 from dockerfw.plan.planner import Created, Plan, SealUpdate, Step
 from dockerfw.plan.state import KernelState
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import INPUT, MAIN, PRE, IPSet, Ruleset, Seal, Table
-from dockerfw.state.store import State
+from dockerfw.state.store import Store
 
 ATTEMPTS = 5
 """Docker and other tools write the same tables: look again after each commit, this often."""
@@ -55,9 +56,9 @@ class Result:
 class Reconciler:
     """The kernel edge of one host."""
 
-    def __init__(self, runner: Runner, state: State) -> None:
+    def __init__(self, runner: Runner, store: Store) -> None:
         self.runner = runner
-        self.state = state
+        self.store = store
 
     def observe(
         self, policy: Policy, inventory: Inventory, facts: HostFacts | None = None
@@ -126,13 +127,13 @@ class Reconciler:
         need not be there yet when that is loaded, and would take the host's own rules with it.
         """
         if facts.nf_tables:
-            self.state.keep_seal(seal.render(replace(wanted, proxies=None)))
+            self.store.keep_seal(seal.render(replace(wanted, proxies=None)))
 
     def carry_out(self, look: Observation, committer: Committer) -> None:
         """Write the steps of a plan, once. Raises `Failed` at the first that cannot be written."""
         unwritten = None
         try:
-            self.state.remember_created((*look.plan.creates, *self._base_chains_to_come(look)))
+            self.store.remember_created((*look.plan.creates, *self._base_chains_to_come(look)))
         except Failed as error:  # a full disk is no reason to leave anything open
             unwritten = error
         for step in look.plan.steps:
@@ -177,7 +178,7 @@ class Reconciler:
         live = self.read(facts)
         if live.seal is not None:
             seal.commit(self.runner, seal.REMOVE)
-        created = self.state.created()
+        created = self.store.created()
         for family in live.tables:
             mine: set[str] = {c.what for c in created if c.family == family}
             text = removal_text(live, family, mine)
@@ -238,7 +239,7 @@ def with_foreign_ports(inventory: Inventory, facts: HostFacts) -> Inventory:
 _JUMPS: tuple[tuple[Table, str, str], ...] = (
     ("mangle", "PREROUTING", PRE),
     ("filter", "FORWARD", MAIN),
-    ("filter", jumps.DOCKER_USER, MAIN),
+    ("filter", DOCKER_USER, MAIN),
     ("filter", "INPUT", INPUT),
 )
 
@@ -268,19 +269,19 @@ def removal_text(live: KernelState, family: Family, created: set[str]) -> str:
 
 def _created_lines(live: KernelState, family: Family, created: set[str]) -> list[str]:
     state = live.tables[family]
-    user = state.chain("filter", jumps.DOCKER_USER)
+    user = state.chain("filter", DOCKER_USER)
     if user is None or not created:
         return []
     used = [r for r in user.rules if r.split()[-1] != MAIN and r != "-j RETURN"]
     docker = any(
-        name.startswith("DOCKER") and name != jumps.DOCKER_USER and not name.startswith(MAIN)
+        name.startswith("DOCKER") and name != DOCKER_USER and not name.startswith(MAIN)
         for name in state.tables.get("filter", {})
     )
     if used or docker:
         return []
     lines = []
     if "FORWARD jump" in created:
-        lines.append(f"-D FORWARD -j {jumps.DOCKER_USER}")
+        lines.append(f"-D FORWARD -j {DOCKER_USER}")
     if "DOCKER-USER" in created:
-        lines += [f"-F {jumps.DOCKER_USER}", f"-X {jumps.DOCKER_USER}"]
+        lines += [f"-F {DOCKER_USER}", f"-X {DOCKER_USER}"]
     return lines

@@ -22,7 +22,7 @@ from dockerfw.kernel.nft import driver as seal
 from dockerfw.kernel.runner import Runner
 from dockerfw.model.host import Flavour, HostFacts
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.policy import Allow, Deny, Policy, Selector, SelectorSource
+from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Observation, Reconciler, Result, with_foreign_ports
 from dockerfw.plan import jumps, planner as planning
 from dockerfw.plan.state import KernelState, TablesState
@@ -30,7 +30,7 @@ from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import explain, status, warnings as advice
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import MAIN
-from dockerfw.state.store import Applied, Pending, State
+from dockerfw.state.store import Applied, Pending, Store
 from dockerfw.text import counted
 
 CLOSED = Policy(baseline=())
@@ -51,13 +51,13 @@ class Session:
     """The edges of one host. ``say`` prints a remark for people."""
 
     runner: Runner
-    state: State
+    store: Store
     docker_host: str | None
     say: Callable[[str], None]
 
     @property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.runner, self.state)
+        return Reconciler(self.runner, self.store)
 
     def require_root(self) -> None:
         if os.geteuid() != 0:
@@ -68,9 +68,8 @@ class Session:
 
         ``timeout`` is in seconds, for each answer of Docker.
         """
-        needs = needs_of(policy)
         docker = Docker.connect(self.docker_host, timeout=timeout)
-        found = docker.read_inventory({}, need_images=needs.images, need_labels=needs.labels)
+        found = docker.read_inventory({}, policy.needs())
         docker.close()
         for warning in docker.warnings:
             self.say(f"warning: {warning}")
@@ -91,29 +90,7 @@ class Judged:
     hints: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a policy asks of each container beyond what Docker's lists say."""
-
-    images: bool
-    labels: bool
-
-
-def needs_of(policy: Policy) -> Needs:
-    kinds = {s.kind for s in _selectors(policy)}
-    return Needs("image" in kinds, bool(kinds & {"label", "compose", "service"}))
-
-
-def _selectors(policy: Policy) -> list[Selector]:
-    statements: tuple[Allow | Deny, ...] = (*policy.allows, *policy.denies)
-    sources = [source for statement in statements for source in statement.sources]
-    return [
-        *(selector for statement in statements for selector in statement.to),
-        *(s.selector for s in (*sources, *policy.baseline) if isinstance(s, SelectorSource)),
-    ]
-
-
-def with_names(state: State, text: PolicyText) -> PolicyText:
+def with_names(state: Store, text: PolicyText) -> PolicyText:
     """A policy with what its names stand for now; takes `resolve.IN_ALL` seconds at the most.
 
     A name that fails stands for what it did in the policy in force.
@@ -151,12 +128,12 @@ def judge(text: PolicyText, inventory: Inventory, facts: HostFacts) -> Judged:
 def look(session: Session, text: PolicyText) -> Judged:
     """Everything that ``plan`` and ``apply`` show, with nothing written."""
     session.require_root()
-    text = with_names(session.state, text)
+    text = with_names(session.store, text)
     policy = text.parse()
     facts = kernel_facts.read(session.runner)
     judged = judge(text, session.inventory(policy), facts)
     observation = session.reconciler.observe(policy, judged.inventory, facts)
-    if session.state.daemon_alive() and planning.only_lets_go(observation.plan):
+    if session.store.daemon_alive() and planning.only_lets_go(observation.plan):
         observation = replace(observation, plan=planning.Plan())
     warnings = (*judged.warnings, *_bypasses(session, observation), *_mark_writers(observation))
     if facts.stale_flavour:
@@ -166,7 +143,7 @@ def look(session: Session, text: PolicyText) -> Judged:
         )
         warnings += (stale,)
     hints = advice.hints(judged.inventory, facts)
-    if not session.state.daemon_alive():
+    if not session.store.daemon_alive():
         hints += advice.ended_early(policy, time.time())
     return replace(judged, observation=observation, warnings=warnings, hints=hints)
 
@@ -208,21 +185,21 @@ def _mark_writers(seen: Observation) -> Iterator[str]:
 
 def apply(session: Session, judged: Judged, config: Path) -> Result:
     """Put a policy in force: the copy first, then the kernel. The lock is the caller's."""
-    session.state.replace_policy(
+    session.store.replace_policy(
         judged.text, Applied(str(config), time.time(), judged.facts.flavour)
     )
-    session.state.set_lockdown(False)
+    session.store.set_lockdown(False)
     result = session.reconciler.commit(judged.policy, judged.inventory, judged.facts)
-    session.state.remember(judged.inventory)
+    session.store.remember(judged.inventory)
     return result
 
 
 def policy_in_force(session: Session) -> tuple[Policy, PolicyText | None, str | None]:
     """What should hold now: (policy, its text, why it is not the policy that was applied)."""
-    if session.state.locked_down():
+    if session.store.locked_down():
         return CLOSED, None, "locked down until the next apply"
     try:
-        text = session.state.policy_in_force()
+        text = session.store.policy_in_force()
         if text is not None:
             return text.parse(), text, None
     except DockerfwError as error:
@@ -232,9 +209,9 @@ def policy_in_force(session: Session) -> tuple[Policy, PolicyText | None, str | 
 
 def roll_back(session: Session) -> None:
     """Undo an apply that was not confirmed: the policy before it, or nothing of ours at all."""
-    if not session.state.restore_previous():
+    if not session.store.restore_previous():
         session.reconciler.remove()
-        session.state.forget()
+        session.store.forget()
         return
     policy, _, _ = policy_in_force(session)
     facts = kernel_facts.read(session.runner)
@@ -244,32 +221,32 @@ def roll_back(session: Session) -> None:
 def roll_back_when_due(session: Session, token: str) -> None:
     """Wait until the deadline of this confirm and roll back, unless it has been confirmed."""
     while True:
-        pending = session.state.pending()
+        pending = session.store.pending()
         if pending is None or pending.token != token:
             return
         remaining = pending.deadline - time.time()
         if remaining <= 0:
             break
         time.sleep(min(remaining, 0.2))
-    with session.state.lock(session.say):
-        if session.state.pending() == pending:
+    with session.store.lock(session.say):
+        if session.store.pending() == pending:
             roll_back(session)
 
 
 def await_confirm(session: Session, pending: Pending, ask: Callable[[float], bool | None]) -> bool:
     """True when it is kept. ``ask`` polls for an answer at the terminal (None: not yet)."""
     while True:
-        now = session.state.pending()
+        now = session.store.pending()
         if now is None or now.token != pending.token:
-            with session.state.lock(lambda _: None):  # until a roll-back is through
-                return session.state.was_kept(pending.token)
+            with session.store.lock(lambda _: None):  # until a roll-back is through
+                return session.store.was_kept(pending.token)
         answer = ask(pending.deadline - time.time())
         if answer is True:
-            session.state.keep()
+            session.store.keep()
             return True
         if answer is False:
-            with session.state.lock(session.say):
-                if session.state.pending() == now:
+            with session.store.lock(session.say):
+                if session.store.pending() == now:
                     roll_back(session)
             return False
 
@@ -277,14 +254,14 @@ def await_confirm(session: Session, pending: Pending, ask: Callable[[float], boo
 def boot(session: Session) -> str:
     """Install all that needs no container. Says what was done."""
     session.require_root()
-    with session.state.lock(session.say):
+    with session.store.lock(session.say):
         return _boot(session)
 
 
 def _boot(session: Session) -> str:
-    if session.state.pending():
-        session.state.restore_previous()
-    if not session.state.governs() and not session.state.locked_down():
+    if session.store.pending():
+        session.store.restore_previous()
+    if not session.store.governs() and not session.store.locked_down():
         return "no policy was ever applied: nothing to install"
     policy, _, why = policy_in_force(session)
     facts = kernel_facts.read(session.runner, prefer=_last_flavour(session))
@@ -302,7 +279,7 @@ def whole(live: KernelState, facts: HostFacts) -> bool:
 
 def install_closed(session: Session, policy: Policy, facts: HostFacts) -> Result:
     """The policy for what was last seen of Docker, less what need not be true any more."""
-    return session.reconciler.commit(policy, without_addresses(session.state.last_seen()), facts)
+    return session.reconciler.commit(policy, without_addresses(session.store.last_seen()), facts)
 
 
 def without_addresses(inventory: Inventory) -> Inventory:
@@ -315,32 +292,32 @@ def without_addresses(inventory: Inventory) -> Inventory:
 
 
 def _last_flavour(session: Session) -> Flavour | None:
-    applied = session.state.applied()
+    applied = session.store.applied()
     return applied.flavour if applied else None
 
 
 def lock_down(session: Session) -> None:
     """Close every container port at once; with or without Docker's answer."""
     session.require_root()
-    with session.state.lock(session.say):
-        session.state.set_lockdown(True)
+    with session.store.lock(session.say):
+        session.store.set_lockdown(True)
         facts = kernel_facts.read(session.runner)
         try:
             inventory = session.inventory(CLOSED, PANIC_PATIENCE)
         except DockerfwError as error:
             session.say(f"Docker does not answer, going by what was last seen ({error})")
-            inventory = session.state.last_seen()
+            inventory = session.store.last_seen()
         session.reconciler.commit(CLOSED, inventory, facts)
 
 
 def remove(session: Session) -> None:
     """Take out all of dockerfw and forget the policy in force."""
     session.require_root()
-    if session.state.daemon_alive():
+    if session.store.daemon_alive():
         raise Failed("the daemon is running: systemctl stop dockerfw, then remove again")
-    with session.state.lock(session.say):
+    with session.store.lock(session.say):
         session.reconciler.remove()
-        session.state.forget()
+        session.store.forget()
 
 
 def opens(inventory: Inventory) -> tuple[str, ...]:
@@ -362,10 +339,10 @@ def opens(inventory: Inventory) -> tuple[str, ...]:
 def confirm(session: Session) -> None:
     """Keep what the pending apply did."""
     session.require_root()
-    with session.state.lock(session.say):
-        if session.state.pending() is None:
+    with session.store.lock(session.say):
+        if session.store.pending() is None:
             raise Failed("nothing waits for a confirmation")
-        session.state.keep()
+        session.store.keep()
 
 
 def against_nothing(judged: Judged) -> Judged:
@@ -392,7 +369,7 @@ def explain_now(
     else:
         facts = RECORDED
     if config is not None:
-        policy = with_names(session.state, collect(config, for_kernel=False)).parse()
+        policy = with_names(session.store, collect(config, for_kernel=False)).parse()
     else:
         policy, _, why = policy_in_force(session)
         if why:
@@ -409,23 +386,23 @@ def read_status(session: Session) -> status.Status:
     session.require_root()
     policy, text, why = policy_in_force(session)
     notes = [] if why is None else [why]
-    daemon_alive = session.state.daemon_alive()
+    daemon_alive = session.store.daemon_alive()
     inventory, seen, silent = _look_patiently(session, policy, DAEMON_PATIENCE * daemon_alive)
     facts = seen.facts
     if silent:
         notes.append(f"Docker does not answer, so this goes by what was last seen: {silent}")
     notes += seen.plan.notes
     notes += [f"to be written: {step.why}" for step in seen.plan.steps]
-    daemon = session.state.read_daemon() if daemon_alive else None
+    daemon = session.store.read_daemon() if daemon_alive else None
     if daemon is not None:
         notes += [note for note in daemon.notes if note not in notes]
-    if session.state.pending():
+    if session.store.pending():
         notes.append("an apply waits for dockerfw confirm")
-    applied = session.state.applied()
+    applied = session.store.applied()
     health = status.Health(
         enforcing=stands(seen.live) and policy.mode == "enforce",
         observing=policy.mode == "observe",
-        in_sync=seen.plan.in_sync and not (why and not session.state.locked_down()),
+        in_sync=seen.plan.in_sync and not (why and not session.store.locked_down()),
         notes=tuple(notes),
         daemon_alive=daemon_alive,
         reconciled_at=daemon.reconciled_at if daemon else None,
@@ -444,7 +421,7 @@ def read_status(session: Session) -> status.Status:
         ),
         first_packet=_first_packet(seen),
         first_packet_step=advice.proxy_next_step(facts),
-        lockdown=session.state.locked_down(),
+        lockdown=session.store.locked_down(),
     )
     counters = ipset.counters(session.runner, status.counted_sets(seen.ruleset))
     return status.build(health, counters, seen.ruleset, inventory)
@@ -465,7 +442,7 @@ def _look_patiently(
         try:
             inventory = session.inventory(policy)
         except DockerfwError as error:
-            silent, inventory = str(error), session.state.last_seen()
+            silent, inventory = str(error), session.store.last_seen()
         inventory = with_foreign_ports(inventory, facts)
         seen = session.reconciler.observe(policy, inventory, facts)
         if seconds and planning.only_lets_go(seen.plan):

@@ -24,10 +24,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
+from dockerfw.model.docker_names import DOCKER_USER
 from dockerfw.plan.state import ChainState, TablesState
 from dockerfw.rules.ruleset import INPUT, MAIN, PRE, Table
-
-DOCKER_USER = "DOCKER-USER"
 
 # Targets after which the packet goes on to the next rule, or nowhere at all.
 _HARMLESS = frozenset(

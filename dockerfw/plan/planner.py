@@ -28,6 +28,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal, TypeAlias
 
 from dockerfw.kernel.render import chain_texts, digest_of, set_state
+from dockerfw.model.docker_names import DOCKER_USER
 from dockerfw.model.host import HostFacts
 from dockerfw.model.net import Family
 from dockerfw.plan import jumps
@@ -390,7 +391,7 @@ def _host_network_last(turns: Turns) -> Turns:
 def _stale_phase(live: SetState) -> Phase | None:
     """Of a bucket's set that is no longer wanted, whose rule stands until the last step.
 
-    None: a list or geography, which opens nothing by itself.
+    None: a list or topology, which opens nothing by itself.
     """
     bucket = read_bucket(live.name, live.type, None)
     if bucket is None:
@@ -529,7 +530,7 @@ def _creates(state: TablesState, family: Family, facts: HostFacts) -> Iterable[C
         yield Created(family, "mangle table")
     if "filter" not in state.tables:
         yield Created(family, "filter table")
-    if facts.docker_user and state.chain("filter", jumps.DOCKER_USER) is None:
+    if facts.docker_user and state.chain("filter", DOCKER_USER) is None:
         yield Created(family, "DOCKER-USER")
     if facts.docker_user and not jumps.has_forward_jump(state):
         yield Created(family, "FORWARD jump")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dockerfw.errors import Failed, PolicyError, UsageError
-from dockerfw.model.policy import Names, Policy
+from dockerfw.model.policy import HostAddresses, Policy
 from dockerfw.policy.address_list import LARGEST
 from dockerfw.policy.parser import Document, list_name, parse
 
@@ -43,7 +43,7 @@ class PolicyText:
     documents: tuple[Document, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=(), compare=False)
-    names: Names = field(default_factory=dict, compare=False)
+    names: HostAddresses = field(default_factory=dict, compare=False)
     _policy: Policy | None = field(default=None, compare=False, repr=False)
 
     def parse(self) -> Policy:
@@ -265,13 +265,13 @@ def load(folder: Path) -> PolicyText:
     return PolicyText(documents, files, names=_load_names(folder))
 
 
-def save_names(folder: Path, names: Names) -> None:
+def save_names(folder: Path, names: HostAddresses) -> None:
     """Keep what the names of this copy stand for now. Raises OSError."""
     text = {name: [str(address) for address in found] for name, found in sorted(names.items())}
     replace_file(folder / _NAMES, json.dumps(text, indent=1).encode() + b"\n")
 
 
-def _load_names(folder: Path) -> Names:
+def _load_names(folder: Path) -> HostAddresses:
     """Nothing where they cannot be read: they are looked up again anyway."""
     try:
         found = json.loads((folder / _NAMES).read_text("utf-8"))

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from dockerfw.kernel.render import chain_texts, set_state
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family, IPNetwork, Port
-from dockerfw.model.policy import Names as HostNames
+from dockerfw.model.policy import HostAddresses
 from dockerfw.plan.planner import Plan
 from dockerfw.plan.state import SetState, TablesState
 from dockerfw.report.reach import (
@@ -42,7 +42,7 @@ from dockerfw.rules.buckets import (
 )
 from dockerfw.rules.ruleset import INSIDE, MAIN, PRE, PRE_INSIDE, IPSet, Ruleset
 from dockerfw.text import (
-    Names,
+    Labels,
     behind_text,
     counted,
     host_port_text,
@@ -176,7 +176,7 @@ def diff(
     *,
     before_installed: bool,
     live_tables: Mapping[Family, TablesState] | None = None,
-    host_names: HostNames | None = None,
+    host_names: HostAddresses | None = None,
 ) -> Diff:
     """What changes for people between what stands and what should.
 
@@ -188,7 +188,7 @@ def diff(
     before = live_sets if before_installed else {}
     old, new, found = compare(before, ruleset, (live_tables or {}) if before_installed else {})
     words = _Wording(
-        Names(inventory),
+        Labels(inventory),
         frozenset(c.family for c in ruleset.chains),
         {address: name for name, found in (host_names or {}).items() for address in found},
     )
@@ -286,7 +286,7 @@ class _Item:
 
 @dataclass(slots=True)
 class _Wording:
-    names: Names
+    names: Labels
     families: frozenset[Family]
     hosts: Mapping[Address, str]
     _said: dict[tuple[Sources, frozenset[int]], tuple[str, ...]] = field(default_factory=dict)
@@ -413,7 +413,7 @@ class _Wording:
         at = self.names.at(network.network_address)
         return f"container:{at[0]}" if at else f"container address {network_text(network)}"
 
-    # geography
+    # topology
 
     def guarded(self, old: Side, new: Side) -> Iterator[Change]:
         """Networks and docker-proxy's ports that come under guard, or leave it."""
@@ -489,7 +489,7 @@ def _joined(run: list[_Item]) -> _Item:
     return replace(run[0], last=run[-1].last, behind=behind)
 
 
-def _all_alike(items: Iterable[_Item], names: Names) -> Iterator[_Item]:
+def _all_alike(items: Iterable[_Item], names: Labels) -> Iterator[_Item]:
     """What holds for all containers, or on all Docker networks, is said once."""
     groups: dict[_Item, list[_Item]] = defaultdict(list)
     for item in items:

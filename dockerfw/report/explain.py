@@ -19,6 +19,7 @@ from re import compile as compile_regex
 from typing import Literal, TypeAlias
 
 from dockerfw.errors import UsageError
+from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
 from dockerfw.model.net import Address, Family
@@ -31,7 +32,6 @@ _OUTSIDE = "/"
 """The interface that a packet comes in on when nobody says: a name that no interface can have."""
 _ANY_HOST: dict[Family, Address] = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::1")}
 """Stands for an address of this host where none is known (RFC 7600 dummy, RFC 6666 discard)."""
-_GATEWAY_BRIDGE = "docker_gwbridge"
 _HOST_ITSELF = "this host's own port"
 _ECHO_REQUEST: dict[Family, int] = {4: 8, 6: 128}
 _UNFILTERED = ("macvlan", "ipvlan")
@@ -530,7 +530,7 @@ class _Explainer:
     def _together(self, one: Container | None, other: Container | None) -> bool:
         if one is None or other is None:
             return False
-        return self.inventory.donor(one).id == self.inventory.donor(other).id
+        return self.inventory.network_owner(one).id == self.inventory.network_owner(other).id
 
     def _from_host(self, target: _Target) -> Iterator[Row]:
         """P6: nothing of ours stands in OUTPUT."""
@@ -550,9 +550,9 @@ class _Explainer:
             return
         ours: set[str] = set()
         if source.container is not None:
-            ours = {e.network_id for e in self.inventory.donor(source.container).endpoints}
+            ours = {e.network_id for e in self.inventory.network_owner(source.container).endpoints}
         families = {s.family for s in source.senders}
-        for endpoint in self.inventory.donor(target.container).endpoints:
+        for endpoint in self.inventory.network_owner(target.container).endpoints:
             network = self.inventory.network(endpoint.network_id)
             if network is None or network.driver in ("bridge", "host", "none", "null"):
                 continue
@@ -728,7 +728,7 @@ class _Explainer:
 
     def _unpublished(self, sender: _Sender, target: _Target) -> Iterator[Row]:
         """P8 and P10: host ports that no binding leads to; else the port is the host's own."""
-        gateway = next((n for n in self.inventory.bridges() if n.name == _GATEWAY_BRIDGE), None)
+        gateway = next((n for n in self.inventory.bridges() if n.name == GATEWAY_BRIDGE), None)
         subnets = [s for s in gateway.subnets if s.version == sender.family] if gateway else []
         if self.judge.guards(sender.family, target.protocol, target.port):
             yield from self._to_host_itself(_host_network_label(target), sender, target)
@@ -795,9 +795,9 @@ class _Explainer:
                 f"{container.name} publishes {target.port} on {loopback[0].host_address} alone: "
                 "that host port is for this host itself"
             )
-        donor = self.inventory.donor(container)
-        if donor.id != container.id:
-            yield f"{container.name} is at the addresses of {donor.name}"
+        network_owner = self.inventory.network_owner(container)
+        if network_owner.id != container.id:
+            yield f"{container.name} is at the addresses of {network_owner.name}"
 
 
 def _host_network_label(target: _Target) -> str:

@@ -26,7 +26,7 @@ from dockerfw.rules.buckets import (
 )
 from dockerfw.rules.ruleset import IPSet, Ruleset
 from dockerfw.text import (
-    Names,
+    Labels,
     counted,
     host_port_text,
     human_bytes,
@@ -283,7 +283,7 @@ def build(health: Health, counters: Counters, ruleset: Ruleset, inventory: Inven
     Sets that ``counters`` does not hold count nothing. Entries that stand no longer for what
     runs (a container moved) are told by their address.
     """
-    names = Names(inventory)
+    names = Labels(inventory)
     return Status(health, _allowed(counters, ruleset, names), _denied(counters, ruleset, names))
 
 
@@ -311,7 +311,7 @@ class _Sums:
         return max(ends) if len(ends) == len(self._ends[key]) else None
 
 
-def _allowed(counters: Counters, ruleset: Ruleset, names: Names) -> tuple[Traffic, ...]:
+def _allowed(counters: Counters, ruleset: Ruleset, names: Labels) -> tuple[Traffic, ...]:
     rules = rules_by_set(text for chain in ruleset.chains for text in chain_texts(chain))
     sums = _Sums()
     for ipset in ruleset.sets:
@@ -333,7 +333,7 @@ def _counts(
             yield meaning[0], count
 
 
-def _allowed_key(target: Target, names: Names) -> tuple[str, str, str]:
+def _allowed_key(target: Target, names: Labels) -> tuple[str, str, str]:
     if target.place == "container" and target.where is not None:
         return names.label(target.where), target.ports, ""
     if target.protocol is None or target.first != target.last:
@@ -363,7 +363,7 @@ def _is_denied_set(ipset: IPSet) -> Literal["target", "pub"] | None:
     return "pub" if ipset.name.startswith("dockerfw-pub") else None
 
 
-def _denied(counters: Counters, ruleset: Ruleset, names: Names) -> tuple[Traffic, ...]:
+def _denied(counters: Counters, ruleset: Ruleset, names: Labels) -> tuple[Traffic, ...]:
     sums = _Sums()
     for ipset in ruleset.sets:
         kind = _is_denied_set(ipset)
@@ -375,7 +375,7 @@ def _denied(counters: Counters, ruleset: Ruleset, names: Names) -> tuple[Traffic
 
 
 def _denied_key(
-    kind: Literal["target", "pub"] | None, entry: str, family: Family, names: Names
+    kind: Literal["target", "pub"] | None, entry: str, family: Family, names: Labels
 ) -> tuple[str, str, str] | None:
     if kind == "target":
         address = read_network(entry)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.host import FirstPacket, HostFacts
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
 from dockerfw.model.policy import (
@@ -33,8 +34,6 @@ from dockerfw.rules.ruleset import LONGEST_TIMEOUT
 from dockerfw.text import listed, moment, printable
 
 Statement = Allow | Deny
-
-_GATEWAY_BRIDGE = "docker_gwbridge"
 
 
 def advise(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
@@ -302,14 +301,14 @@ class _Advisor:
     # containers that are somewhere else
 
     def _sidecar(self, statement: Statement, one: _Named) -> Iterator[str]:
-        donor = self.inventory.donor(one.container)
-        if not one.exactly or donor.id == one.container.id:
+        network_owner = self.inventory.network_owner(one.container)
+        if not one.exactly or network_owner.id == one.container.id:
             return
-        if any(c.id == donor.id for c, _ in self.inventory.select(statement.to)):
+        if any(c.id == network_owner.id for c, _ in self.inventory.select(statement.to)):
             return
         yield (
-            f"{one.container.name} is at the addresses of {donor.name}: the rule is for both; "
-            f"name {donor.name} in to as well"
+            f"{one.container.name} is at the addresses of {network_owner.name}: the rule is for "
+            f"both; name {network_owner.name} in to as well"
         )
 
     def _host_network(self, statement: Statement, one: _Named) -> Iterator[str]:
@@ -327,7 +326,7 @@ class _Advisor:
 
     def _elsewhere(self, statement: Statement, one: _Named) -> Iterator[str]:
         """P9: on no network that this host's kernel filters."""
-        container = self.inventory.donor(one.container)
+        container = self.inventory.network_owner(one.container)
         if container.host_network or self.inventory.endpoints(container):
             return
         networks = [self.inventory.network(e.network_id) for e in container.endpoints]
@@ -350,7 +349,11 @@ class _Advisor:
             helped = [b for b in bindings if _covers(ranges, b.protocol, b.container_port)]
             if PortKeyword.PUBLISHED in allow.ports:
                 helped = list(bindings)
-                if not bindings and one.exactly and not self.inventory.donor(one.container).routed:
+                if (
+                    not bindings
+                    and one.exactly
+                    and not self.inventory.network_owner(one.container).routed
+                ):
                     yield (
                         f'{one.container.name} publishes no port, so ports = ["published"] opens '
                         "nothing there: write the numbers of its ports"
@@ -404,7 +407,7 @@ class _Advisor:
                 yield _loopback_text(container, binding)
 
     def _published(self, statement: Statement, named: list[_Named]) -> Iterator[str]:
-        if any(n.name == _GATEWAY_BRIDGE for n in self.inventory.networks):
+        if any(n.name == GATEWAY_BRIDGE for n in self.inventory.networks):
             return  # a swarm's published ports are in no inventory
         containers = (
             [one.container for one in named] if statement.to else (list(self.inventory.containers))

@@ -25,6 +25,7 @@ from dockerfw.rules.ruleset import (
     VERDICT,
     AddressType,
     Chain,
+    ConnState,
     Count,
     Destination,
     DestPorts,
@@ -40,7 +41,6 @@ from dockerfw.rules.ruleset import (
     Return,
     Rule,
     SetMark,
-    State,
     Stray,
     Target,
 )
@@ -109,11 +109,11 @@ class Skeleton:
             Chain(family, "filter", DENY, self._deny(family)),
         ]
 
-    def _forged(self, matches: tuple[Match, ...], comment: str) -> Rule:
-        return Rule(matches, Count() if self.observe else Drop(), comment)
+    def _spoofed(self, matches: tuple[Match, ...], comment: str) -> Rule:
+        return Rule(matches, Count() if self.observe else Drop(), comment, "spoofed")
 
-    def _forged_container(self, family: Family) -> Rule:
-        return self._forged(
+    def _spoofed_container(self, family: Family) -> Rule:
+        return self._spoofed(
             (
                 InSet(f"dockerfw-claimed{family}", ("src",)),
                 InSet(f"dockerfw-own{family}", ("src", "src"), negated=True),
@@ -149,18 +149,18 @@ class Skeleton:
             return ()
         not_host_network = InSet(f"dockerfw-hostnet{family}", ("dst", "dst"), negated=True)
         mark = SetMark(self.host_bit, self.host_bit)
-        return (Rule((not_host_network,), mark, "baseline bridge"),)
+        return (Rule((not_host_network,), mark, "baseline bridge", "baseline"),)
 
     def _main_head(self, family: Family) -> tuple[Rule, ...]:
         return (
             # The seal knows answers by itself: those of other people's connections get no bit.
             Rule((Reply(),), Return(), "answers"),
             *_icmp_that_always_passes(family),
-            self._forged_container(family),
-            self._forged((AddressType("src", "LOCAL"),), "forged: an address of this host"),
+            self._spoofed_container(family),
+            self._spoofed((AddressType("src", "LOCAL"),), "forged: an address of this host"),
             # A connection that lost its entry (a reset from a source that is no longer allowed
             # does that) must not be taken up from the server's end: the client would answer it.
-            self._forged(
+            self._spoofed(
                 (Stray(), InSet(f"dockerfw-claimed{family}", ("src",))), "of no connection"
             ),
             Rule(
@@ -172,8 +172,8 @@ class Skeleton:
 
     def _by_host_port(self) -> tuple[Rule, ...]:
         return (
-            Rule((self._marked(), State("DNAT")), Goto(OK), "by host port"),
-            Rule((State("DNAT"),), Goto(VERDICT), "not by this host port"),
+            Rule((self._marked(), ConnState("DNAT")), Goto(OK), "by host port"),
+            Rule((ConnState("DNAT"),), Goto(VERDICT), "not by this host port"),
         )
 
     def _marked(self) -> Marked:
@@ -187,7 +187,7 @@ class Skeleton:
 
     def _inside_tail(self) -> tuple[Rule, ...]:
         if self.bridge_baseline:
-            return (Rule((), Goto(OK), "baseline bridge"),)
+            return (Rule((), Goto(OK), "baseline bridge", "baseline"),)
         return (Rule((), Goto(VERDICT), "everything else"),)
 
     def _verdict(self, family: Family) -> tuple[Rule, ...]:
@@ -206,8 +206,8 @@ class Skeleton:
             # taken up again the other way round. A host-network container does ask from its port.
             Rule((InSet(published, ("dst", "dst"), negated=True), Reply()), Goto(OK), "answers"),
             self._answers_to_host_network(family),
-            self._forged_container(family),
-            self._forged(
+            self._spoofed_container(family),
+            self._spoofed(
                 (AddressType("src", "LOCAL"), self._heard_by_this_host_alone(family)),
                 "forged: an address of this host",
             ),
@@ -246,7 +246,7 @@ def _set_ok(bit: int) -> Rule:
 
 
 def _icmp_that_always_passes(family: Family) -> tuple[Rule, ...]:
-    errors = Rule((IcmpTypes(), State("RELATED")), Goto(OK), "ICMP errors")
+    errors = Rule((IcmpTypes(), ConnState("RELATED")), Goto(OK), "ICMP errors")
     if family == 4:
         return (errors,)
     # Bridged neighbour discovery meets FORWARD where br_netfilter is on.
@@ -259,8 +259,8 @@ def _rules(
 ) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
     """The deny rules and the allow rules of one place and class."""
     both = tuple(buckets)
-    denies = tuple(Rule(b.matches, deny, b.comment) for b in both if b.verdict == "deny")
-    allows = tuple(Rule(b.matches, allow, b.comment) for b in both if b.verdict == "allow")
+    denies = tuple(Rule(b.matches, deny, b.comment, "deny") for b in both if b.verdict == "deny")
+    allows = tuple(Rule(b.matches, allow, b.comment, "allow") for b in both if b.verdict == "allow")
     return denies, allows
 
 

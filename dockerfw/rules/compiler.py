@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_network
-from re import compile as compile_regex
 from typing import TypeAlias, get_args
 
+from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Endpoint, Inventory, PublishedPort
 from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork, Port
@@ -51,8 +51,6 @@ from dockerfw.rules.ruleset import (
     ending,
 )
 
-DOCKERS_NAME = compile_regex(r"br-[0-9a-f]{12}|docker\d+|docker_gwbridge")
-"""How Docker names bridges. One that the inventory does not know was made after it was read."""
 LIST_OVER = 64
 """A source list with more networks than this gets a set of its own."""
 PRODUCT_OVER = 4096
@@ -251,9 +249,9 @@ class Compiler:
         sets: list[IPSet] = []
         for family in self.facts.families:
             built = self._buckets(family, range(len(self.statements)))
-            geography = self.geography(family)
+            topology = self.topology(family)
             chains += self._skeleton().chains(family, built.by_place())
-            sets += geography + _ipsets(built)
+            sets += topology + _ipsets(built)
         return Ruleset(
             chains=tuple(chains),
             sets=tuple(sorted(sets, key=lambda s: s.name)),
@@ -351,7 +349,7 @@ class Compiler:
             for address in addresses:
                 exact |= {(address, port) for port in _ports(ports, published)}
                 if PortKeyword.PUBLISHED in ports:
-                    routed = self.inventory.donor(container).routed
+                    routed = self.inventory.network_owner(container).routed
                     exact |= {(address, Port(*port)) for port in routed}
                 spans |= {(address, span) for span in meant}
         named = {
@@ -433,7 +431,7 @@ class Compiler:
             return self.named_host_ports.get(container.id, frozenset())
         return _named_ports(statement)
 
-    # geography: what the inventory alone decides
+    # topology: what the inventory alone decides
 
     def _subnets(self, family: Family) -> Iterator[tuple[str, IPNetwork]]:
         for network in self.inventory.bridges():
@@ -441,7 +439,7 @@ class Compiler:
                 if subnet.version == family and network.bridge:
                     yield network.bridge, subnet
 
-    def geography(self, family: Family) -> list[IPSet]:
+    def topology(self, family: Family) -> list[IPSet]:
         own = {(subnet, bridge) for bridge, subnet in self._subnets(family)}
         guarded = {(subnet,) for _, subnet in self._subnets(family)}
         targets = {
@@ -457,7 +455,7 @@ class Compiler:
                 published |= {(net, port) for net in where}
         inside = frozenset(self._inside(family))
         subnets = frozenset(guarded)
-        geography: list[tuple[str, SetType, Phase, frozenset[Element]]] = [
+        topology: list[tuple[str, SetType, Phase, frozenset[Element]]] = [
             ("own", "hash:net,iface", "own", frozenset(own)),
             ("claimed", "hash:net", "claimed", subnets),
             ("inside", "hash:net,iface", "inside", inside),
@@ -468,7 +466,7 @@ class Compiler:
         ]
         return [
             IPSet(f"dockerfw-{name}{family}", kind, family, phase, elements)
-            for name, kind, phase, elements in geography
+            for name, kind, phase, elements in topology
         ]
 
     def _host_network(self, family: Family) -> Iterator[Element]:
@@ -536,7 +534,7 @@ class Compiler:
             foreign_bridges=frozenset(
                 b.name
                 for b in self.facts.bridges
-                if b.name not in docker and not DOCKERS_NAME.fullmatch(b.name)
+                if b.name not in docker and not is_docker_bridge(b.name)
             ),
             mixed_bridges=frozenset(
                 n.bridge for n in self.inventory.bridges() if n.foreign_ports and n.bridge

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeAlias, TypeVar
 
 from dockerfw.kernel.render import DEFAULT_MAXELEM, element_text
+from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Inventory, Network
 from dockerfw.model.net import Address, Family, IPNetwork, Port
@@ -29,7 +30,6 @@ from dockerfw.model.policy import Policy, Selector, SelectorSource
 from dockerfw.plan.planner import Turns, moves
 from dockerfw.plan.state import SetState
 from dockerfw.rules.compiler import (
-    DOCKERS_NAME,
     Compiler,
     Sources,
     addresses_named,
@@ -360,8 +360,8 @@ class Ledger:
             return
         for endpoint in now.endpoints:
             self._on_network.setdefault(endpoint.network_id, set()).add(container_id)
-        if now.donor is not None:
-            self._sharers.setdefault(now.donor, set()).add(container_id)
+        if now.network_owner is not None:
+            self._sharers.setdefault(now.network_owner, set()).add(container_id)
 
     def _unlink(self, before: Container | None, now: Container | None) -> None:
         if before is None:
@@ -369,21 +369,25 @@ class Ledger:
         kept = {e.network_id for e in now.endpoints} if now else set()
         for network_id in {e.network_id for e in before.endpoints} - kept:
             _discard(self._on_network, network_id, before.id)
-        if before.donor is not None and (now is None or now.donor != before.donor):
-            _discard(self._sharers, before.donor, before.id)
+        if before.network_owner is not None and (
+            now is None or now.network_owner != before.network_owner
+        ):
+            _discard(self._sharers, before.network_owner, before.id)
 
     def _joined(self, ids: set[str], before: Mapping[str, Container]) -> set[str]:
         """These and all that share a network with them, directly or not, now or before.
 
-        With the ids of donors that do not run: two that wait for the same one are together.
+        With the ids of network_owners that do not run: two that wait for the same one are together.
         """
         found, pending = set(ids), list(ids)
         while pending:
             one = pending.pop()
-            donors = {
-                c.donor for c in (self._containers.get(one), before.get(one)) if c and c.donor
+            network_owners = {
+                c.network_owner
+                for c in (self._containers.get(one), before.get(one))
+                if c and c.network_owner
             }
-            fresh = (donors | self._sharers.get(one, set())) - found
+            fresh = (network_owners | self._sharers.get(one, set())) - found
             found |= fresh
             pending += fresh
         return found
@@ -431,14 +435,14 @@ class Ledger:
         families = self.facts.families
         scope.guarded = frozenset(g for g in scope.compiler.guarded_ports() if g[1] in families)
         self._guarded.add(scope.guarded)
-        geography = {
+        topology = {
             (ipset.name, element)
             for family in families
-            for ipset in scope.compiler.geography(family)
+            for ipset in scope.compiler.topology(family)
             if ipset.name != _hostnet(family)
             for element in ipset.elements
         }
-        scope.parts[None] = frozenset((*geography, *self._added(scope, scope.own)))
+        scope.parts[None] = frozenset((*topology, *self._added(scope, scope.own)))
         for index in scope.following:
             scope.parts[index] = frozenset(self._added(scope, (index,)))
         for part in scope.parts.values():
@@ -551,5 +555,5 @@ def _hostnet(family: Family) -> str:
 
 def _seal_rules(seal: Seal) -> Seal:
     """What the seal's rules and small sets are made of: bridges count that Docker did not name."""
-    named = frozenset(b for b in seal.bridges if not DOCKERS_NAME.fullmatch(b))
+    named = frozenset(b for b in seal.bridges if not is_docker_bridge(b))
     return replace(seal, bridges=named, guarded=frozenset())

@@ -73,7 +73,7 @@ class IPSet:
     """An ipset and all its elements.
 
     ``phase`` says what the set is for, and so when it may change: the policy's ``deny``,
-    ``allow`` and ``inside allow``; geography: what is ``own`` to a bridge and so not forged,
+    ``allow`` and ``inside allow``; topology: what is ``own`` to a bridge and so not forged,
     which sources are ``claimed`` by Docker's networks, what is ``inside``, what is a ``guard``.
     A ``frozen`` set never changes under its name.
     """
@@ -132,7 +132,7 @@ class Stray:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ConnState:
     """Connection state: ``RELATED`` or ``DNAT``."""
 
     name: Literal["RELATED", "DNAT"]
@@ -171,7 +171,7 @@ Match: TypeAlias = (
     | InSet
     | Reply
     | Stray
-    | State
+    | ConnState
     | AddressType
     | Destination
     | Marked
@@ -221,13 +221,23 @@ class Count:
 Target: TypeAlias = Goto | Return | Drop | Reject | SetMark | Count
 
 
+Role: TypeAlias = Literal["fixed", "spoofed", "baseline", "allow", "deny"]
+"""What a rule is for: ``allow`` and ``deny`` are the buckets' rules, ``baseline`` lets Docker's
+bridges in, ``spoofed`` drops packets that claim an address which is not theirs; ``fixed``: rest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Every match has to hold; ``comment`` is ours alone (never text from outside)."""
+    """Every match has to hold; ``comment`` is ours alone (never text from outside).
+
+    ``role`` says what the rule is for, to who reads a walk or plans a change; it is not written
+    to the kernel.
+    """
 
     matches: tuple[Match, ...]
     target: Target
     comment: str = ""
+    role: Role = field(default="fixed", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,7 +434,7 @@ class _Walk:
                 return packet.reply
             case Stray():
                 return False  # a `Packet` begins a connection or answers one
-            case State(name=state, negated=negated):
+            case ConnState(name=state, negated=negated):
                 return (packet.dnat if state == "DNAT" else packet.related) != negated
             case AddressType(side=side, type=wanted_type, negated=negated):
                 address = packet.source if side == "src" else packet.destination

@@ -89,7 +89,7 @@ def _dump_container(container: Container) -> _Json:
         ],
         "routed": [{"container_port": port, "protocol": name} for name, port in container.routed],
         "host_network": container.host_network,
-        "donor": container.donor,
+        "donor": container.network_owner,
     }
 
 
@@ -116,7 +116,7 @@ def _load_container(value: object, where: str) -> Container:
         endpoints=fields.items("endpoints", _load_endpoint),
         ports=fields.items("ports", _load_port),
         host_network=fields.flag("host_network"),
-        donor=fields.text_or_none("donor"),
+        network_owner=fields.text_or_none("donor"),
         routed=fields.items("routed", _load_routed),
     )
 

@@ -1,6 +1,6 @@
 """What dockerfw remembers on disk: the policy in force, what was last seen, locks.
 
-Takes and gives values; reads and writes only below the two folders of `State`
+Takes and gives values; reads and writes only below the two folders of `Store`
 (``/var/lib/dockerfw`` and ``/run/dockerfw``; systemd's ``STATE_DIRECTORY`` and
 ``RUNTIME_DIRECTORY`` where it sets them). Never touches the kernel or Docker.
 """
@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from dockerfw.errors import DockerfwError, Failed
 from dockerfw.model.host import Flavour
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.policy import Names
+from dockerfw.model.policy import HostAddresses
 from dockerfw.plan.planner import Created
 from dockerfw.policy import files as policyfiles
 from dockerfw.policy.files import PolicyText
@@ -60,7 +60,7 @@ class DaemonState:
     notes: tuple[str, ...] = ()
 
 
-class State:
+class Store:
     """The two folders. Every write replaces a file whole."""
 
     def __init__(self, folder: Path | None = None, run: Path | None = None) -> None:
@@ -87,7 +87,7 @@ class State:
         text.save(self._policy)
         self._write_json(self.folder / "applied.json", asdict(applied))
 
-    def remember_names(self, names: Names) -> None:
+    def remember_names(self, names: HostAddresses) -> None:
         """What the names of the policy in force stand for now; it stays the same policy."""
         try:
             policyfiles.save_names(self._policy, names)

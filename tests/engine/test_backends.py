@@ -309,7 +309,7 @@ class WithoutIPv6(HostRunner):
 def test_without_ipv6_in_the_kernel_half_the_rules_are_all_of_them() -> None:
     with KernelScene() as scene:
         six = scene.saved(6)
-        reconciler = Reconciler(WithoutIPv6(scene.host), scene.state)
+        reconciler = Reconciler(WithoutIPv6(scene.host), scene.store)
         policy = parse(
             [Document(CONFIG, (SOURCES + POLICY).encode())], lambda _document, _path: b""
         )

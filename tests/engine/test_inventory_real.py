@@ -14,6 +14,7 @@ import pytest
 from dockerfw.docker.client import Docker
 from dockerfw.errors import Failed
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
+from dockerfw.model.policy import Needs
 from dockerfw.state.inventory_file import dump, load
 from tests.lab.engine import IMAGE, VERSIONS, Engine, image
 from tests.lab.host import Host
@@ -97,7 +98,7 @@ class Scene:
 
     def read(self) -> Inventory:
         with closing(self.connect()) as docker:
-            inventory = docker.read_inventory({}, need_images=True, need_labels=True)
+            inventory = docker.read_inventory({}, Needs(images=True, labels=True))
             assert docker.warnings == ()
             return inventory
 
@@ -172,7 +173,7 @@ def test_a_link_does_not_change_a_name(inventory: Inventory) -> None:
 
 def test_a_sidecar_is_where_its_donor_is(inventory: Inventory) -> None:
     side, web = one(inventory, "side"), one(inventory, "web")
-    assert side.donor == web.id
+    assert side.network_owner == web.id
     assert inventory.endpoints(side) == inventory.endpoints(web)
 
 
@@ -209,7 +210,7 @@ def test_an_image_is_the_name_that_the_container_was_created_from(
     assert one(inventory, "moved").image == MOVING
     assert one(inventory, "web").image == IMAGE
     with closing(scene.connect()) as docker:
-        bare = docker.read_inventory({}, need_images=False, need_labels=False)
+        bare = docker.read_inventory({}, Needs())
     assert one(bare, "moved").image.startswith("sha256:")
 
 
@@ -228,7 +229,7 @@ def empty(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 def read(engine: Engine) -> Inventory:
     with closing(Docker.connect(f"unix://{engine.socket}")) as docker:
-        inventory = docker.read_inventory({}, need_images=True, need_labels=True)
+        inventory = docker.read_inventory({}, Needs(images=True, labels=True))
         assert docker.warnings == ()
         return inventory
 
@@ -285,7 +286,7 @@ def test_an_inventory_follows_what_happens(empty: Engine) -> None:
     with closing(Docker.connect(f"unix://{empty.socket}")) as docker:
 
         def look() -> Inventory:
-            return docker.read_inventory({}, need_images=True, need_labels=True)
+            return docker.read_inventory({}, Needs(images=True, labels=True))
 
         assert one(look(), "web").id == web.id
         empty.docker("network", "connect", "--ip", "172.30.0.9", "front", "web")

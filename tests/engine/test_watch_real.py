@@ -14,6 +14,7 @@ import pytest
 from dockerfw.docker.client import Docker
 from dockerfw.docker.watcher import Changed, Connected, Lost, Report, Watcher
 from dockerfw.model.inventory import Inventory
+from dockerfw.model.policy import Needs
 from tests.lab.engine import IMAGE, Engine, Version
 from tests.lab.host import Host
 
@@ -29,7 +30,7 @@ class Beside:
         self.docker = engine.docker
         self.inventory = Inventory()
         self.reports: list[Report] = []
-        self.watcher = Watcher(self.connect, need_images=True, need_labels=True)
+        self.watcher = Watcher(self.connect, Needs(images=True, labels=True))
         self.watcher.start()
         self.until(lambda: self.has(Connected), "a connection")
 
@@ -56,7 +57,7 @@ class Beside:
 
     def fresh(self) -> Inventory:
         with closing(self.connect()) as docker:
-            inventory = docker.read_inventory({}, need_images=True, need_labels=True)
+            inventory = docker.read_inventory({}, Needs(images=True, labels=True))
             assert docker.warnings == ()
             return inventory
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.operations.reconcile import Reconciler
-from dockerfw.state.store import State
+from dockerfw.state.store import Store
 
 
 def main() -> None:
     policy, inventory = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301 - the test wrote it
-    reconciler = Reconciler(SystemRunner(), State())
+    reconciler = Reconciler(SystemRunner(), Store())
     sys.stdout.write("begin\n")
     sys.stdout.flush()
     reconciler.commit(policy, inventory)

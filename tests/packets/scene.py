@@ -38,7 +38,7 @@ from dockerfw.model.policy import (
     Source,
 )
 from dockerfw.operations.reconcile import Reconciler, Result
-from dockerfw.state.store import State
+from dockerfw.state.store import Store
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Place
 from tests.lab.wait import Closable
@@ -150,8 +150,8 @@ class Scene(Closable):
         self.outside = self.host.outside
         self.inventory = inventory()
         host = self.host
-        self.state = State(host.path("/var/lib/dockerfw"), host.path("/run/dockerfw"))
-        self.reconciler = Reconciler(HostRunner(host), self.state)
+        self.store = Store(host.path("/var/lib/dockerfw"), host.path("/run/dockerfw"))
+        self.reconciler = Reconciler(HostRunner(host), self.store)
 
     def close(self) -> None:
         self.host.close()

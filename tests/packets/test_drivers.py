@@ -22,6 +22,7 @@ from dockerfw.plan import jumps
 from dockerfw.plan.planner import SealUpdate
 from dockerfw.rules.ruleset import (
     AddressType,
+    ConnState,
     Count,
     Destination,
     DestPorts,
@@ -38,7 +39,6 @@ from dockerfw.rules.ruleset import (
     Rule,
     Seal,
     SetMark,
-    State,
     Table,
     Target,
 )
@@ -187,15 +187,15 @@ def test_rules_that_only_nft_can_show_are_refused(host: Host, runner: HostRunner
 
 RULES: list[tuple[tuple[Match, ...], Target]] = [
     ((Reply(),), Goto("DOCKERFW-OK")),
-    ((IcmpTypes(), State("RELATED")), Goto("DOCKERFW-OK")),
+    ((IcmpTypes(), ConnState("RELATED")), Goto("DOCKERFW-OK")),
     ((IcmpTypes(135),), Goto("DOCKERFW-OK")),
     (
         (InSet("dockerfw-a", ("src", "dst")), AddressType("dst", "UNICAST", negated=True)),
         SetMark(OK_BIT, OK_BIT),
     ),
     ((InSet("dockerfw-b", ("dst", "dst", "src"), negated=True),), Count()),
-    ((Marked(OK_BIT, OK_BIT), State("DNAT")), Return()),
-    ((State("DNAT", negated=True), InInterface("eth*")), Return()),
+    ((Marked(OK_BIT, OK_BIT), ConnState("DNAT")), Return()),
+    ((ConnState("DNAT", negated=True), InInterface("eth*")), Return()),
     ((InInterface("eth0", negated=True), DestPorts("tcp", 80, 80)), Drop()),
     ((DestPorts("udp", 8000, 8100),), Drop()),
     ((DestPorts("sctp", 9, 9),), Drop()),

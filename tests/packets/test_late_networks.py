@@ -11,7 +11,7 @@ import pytest
 from dockerfw.model.inventory import Inventory, Network
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Reconciler
-from dockerfw.state.store import State
+from dockerfw.state.store import Store
 from tests.lab.host import Host
 from tests.lab.packet import Packet
 from tests.lab.place import Place
@@ -32,7 +32,7 @@ def late(host: Host) -> Place:
 
 
 def commit(host: Host, tmp_path: Path, inventory: Inventory) -> None:
-    state = State(tmp_path / "state", tmp_path / "run")
+    state = Store(tmp_path / "state", tmp_path / "run")
     Reconciler(HostRunner(host), state).commit(Policy(), inventory)
 
 

@@ -35,6 +35,7 @@ from dockerfw.kernel.render import chain_texts, set_state
 from dockerfw.kernel.runner import Completed
 from dockerfw.model.host import Bridge, Cgroup, HostFacts
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.model.policy import Needs
 from dockerfw.operations import use_cases as operations
 from dockerfw.operations.reconcile import Observation, Reconciler
 from dockerfw.operations.use_cases import Session
@@ -43,7 +44,7 @@ from dockerfw.policy.files import PolicyText
 from dockerfw.policy.parser import Document
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
-from dockerfw.state.store import Applied, State
+from dockerfw.state.store import Applied, Store
 
 FRONT = Network("id-front", "front", "bridge", "br-0123456789ab", (ip_network("172.18.0.0/24"),))
 OWN = Network("id-own", "own", "bridge", "lan0", (ip_network("172.20.0.0/24"),))
@@ -168,11 +169,11 @@ class Docker:
 
     def __init__(self) -> None:
         self.asked = 0
-        self.needs = (False, False)
+        self.needs = Needs()
         self.reports: list[Report] = []
 
-    def need(self, *, images: bool, labels: bool) -> None:
-        self.needs = (images, labels)
+    def need(self, needs: Needs) -> None:
+        self.needs = needs
 
     def resync(self) -> None:
         self.asked += 1
@@ -216,7 +217,7 @@ class Bench:
     """A daemon that is stepped by hand; `pass_time` moves its timers."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.state = State(folder / "lib", folder / "run")
+        self.state = Store(folder / "lib", folder / "run")
         self.kernel, self.docker, self.notices, self.log = Kernel(), Docker(), Notices(), Sayings()
         self.worker = Worker()
         self.ready = 0
@@ -265,11 +266,11 @@ class Bench:
 
     def connected(self, inventory: Inventory, *, labels: bool = False) -> None:
         engine = EngineInfo("26.1.5", "1.45", None, live_restore=False, swarm=None)
-        self.turn(Connected(inventory, engine, labels=labels))
+        self.turn(Connected(inventory, engine, knows=Needs(labels=labels)))
 
     def answer(self, inventory: Inventory, *, labels: bool = False) -> None:
         """Docker's answer to a whole look."""
-        self.turn(Changed(inventory, whole=True, labels=labels))
+        self.turn(Changed(inventory, whole=True, knows=Needs(labels=labels)))
 
     def follow(self, policy: str, inventory: Inventory, *, labels: bool = False) -> None:
         """Up and in sync."""
@@ -379,7 +380,7 @@ def test_a_list_that_cannot_be_kept_on_the_disk_counts_all_the_same(
     def full(*_: object) -> None:
         raise Failed("cannot write: No space left on device")
 
-    monkeypatch.setattr(State, "remember_lists", full)
+    monkeypatch.setattr(Store, "remember_lists", full)
     bench.daemon.todo.add("lists")
     bench.turn()
     sets = bench.kernel.live.sets.values()
@@ -393,12 +394,12 @@ def test_a_full_disk_keeps_nothing_from_being_put_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
-    reconciler = Reconciler(Programs(), State(tmp_path / "lib", tmp_path / "run"))
+    reconciler = Reconciler(Programs(), Store(tmp_path / "lib", tmp_path / "run"))
 
     def full(*_: object) -> None:
         raise Failed("cannot write: No space left on device")
 
-    monkeypatch.setattr(State, "remember_created", full)
+    monkeypatch.setattr(Store, "remember_created", full)
     monkeypatch.setattr(Reconciler, "write", lambda _, step, *__: written.append(step.tool))
     judged = operations.CLOSED
     ruleset = compile_ruleset(judged, here(), FACTS)
@@ -417,7 +418,7 @@ def test_the_end_says_so_with_a_full_disk_as_well(
     def full(*_: object) -> None:
         raise Failed("cannot write: No space left on device")
 
-    monkeypatch.setattr(State, "remember", full)
+    monkeypatch.setattr(Store, "remember", full)
     bench.daemon._end()
     assert "stopped; the rules stay" in bench.log
 
@@ -544,10 +545,10 @@ def test_until_labels_are_known_nobody_is_let_in_whom_they_would_keep_out(bench:
     bench.apply(LABELLED)
     secret = container("secret", 3)
     bench.turn(Changed(here(container("web", 2), secret)))
-    assert bench.docker.needs == (False, True)
+    assert bench.docker.needs == Needs(labels=True)
     assert not any("172.18.0.3" in line for line in bench.kernel.lines), bench.kernel.lines
     labelled = here(container("web", 2), container("secret", 3, tier="secret"))
-    bench.turn(Changed(labelled, labels=True))
+    bench.turn(Changed(labelled, knows=Needs(labels=True)))
     bench.settle(labelled, labels=True)
     assert bench.keeps_out("172.18.0.3")
 

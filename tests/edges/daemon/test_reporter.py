@@ -19,7 +19,7 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.use_cases import Session
 from dockerfw.rules.compiler import compile_ruleset
-from dockerfw.state.store import State
+from dockerfw.state.store import Store
 from tests.edges.daemon.test_metrics import eventually, parsed
 
 
@@ -33,7 +33,7 @@ class NoRunner(Runner):
 
 @pytest.fixture
 def voice(tmp_path: Path) -> Iterator[Voice]:
-    session = Session(NoRunner(), State(tmp_path / "state", tmp_path / "run"), None, print)
+    session = Session(NoRunner(), Store(tmp_path / "state", tmp_path / "run"), None, print)
     found = Voice(session, Log(io.StringIO()), Worker())
     yield found
     found.close()

@@ -24,6 +24,7 @@ import pytest
 from dockerfw.docker.client import Docker
 from dockerfw.errors import Failed
 from dockerfw.model.inventory import Container, Endpoint, Inventory, PublishedPort
+from dockerfw.model.policy import Needs
 from tests.paths import FIXTURES
 
 RECORDED = ("engine-29-iptables", "engine-29-nftables")
@@ -132,7 +133,7 @@ def read(
     engine: FakeEngine, *, images: bool = False, labels: bool = False, warned: bool = False
 ) -> Inventory:
     with connected(engine) as docker:
-        inventory = docker.read_inventory({}, need_images=images, need_labels=labels)
+        inventory = docker.read_inventory({}, Needs(images=images, labels=labels))
         assert bool(docker.warnings) == warned, docker.warnings
         return inventory
 
@@ -243,9 +244,9 @@ class TestEngine29:
         }
         assert front.subnets == (ip_network("172.30.0.0/24"), ip_network("fd00:30::/64"))
 
-    def test_a_sidecar_is_at_the_addresses_of_its_donor(self, inventory: Inventory) -> None:
+    def test_a_sidecar_is_at_the_addresses_of_the_owner(self, inventory: Inventory) -> None:
         sidecar, web = one(inventory, "sidecar"), one(inventory, "shop-web-1")
-        assert sidecar.donor == web.id
+        assert sidecar.network_owner == web.id
         assert inventory.endpoints(sidecar) == inventory.endpoints(web) != ()
         assert inventory.published(sidecar) == web.ports
 
@@ -347,7 +348,7 @@ def test_a_port_published_in_routed_mode_is_asked_for_once(engine: FakeEngine) -
     }
     with connected(engine) as docker:
         for _ in range(2):
-            inventory = docker.read_inventory({}, need_images=False, need_labels=False)
+            inventory = docker.read_inventory({}, Needs())
             assert one(inventory).routed == (("tcp", 80), ("udp", 53))
     assert engine.asked[f"/containers/{WEB}/json"] == 1
 
@@ -374,7 +375,7 @@ def test_a_container_that_waits_for_its_next_start_has_the_ports_that_it_will_ha
     )
 
 
-# --- names, networks, donors ---------------------------------------------------------------------
+# --- names, networks, owners of networks ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -401,7 +402,7 @@ def test_a_donor_is_found(engine: FakeEngine, reference: str) -> None:
     engine.answers["/containers/json"] = [sidecar, container()]
     engine.answers["/networks"] = [network()]
     inventory = read(engine)
-    assert one(inventory, "side").donor == WEB
+    assert one(inventory, "side").network_owner == WEB
     assert inventory.endpoints(one(inventory, "side")) == one(inventory).endpoints
 
 
@@ -410,7 +411,7 @@ def test_a_donor_that_does_not_run_leaves_no_address(engine: FakeEngine) -> None
     engine.answers["/containers/json"] = [sidecar]
     engine.answers["/networks"] = [network()]
     inventory = read(engine)
-    assert one(inventory, "side").donor == DB
+    assert one(inventory, "side").network_owner == DB
     assert inventory.endpoints(one(inventory, "side")) == ()
 
 
@@ -464,7 +465,7 @@ def test_a_network_knows_the_ports_of_its_bridge_that_are_not_dockers(
     engine.answers["/networks"] = [network(), network(BACK, "back")]
     with connected(engine) as docker:
         foreign = {"br-" + NET[:12]: ("tap0", "eth1")}
-        networks = docker.read_inventory(foreign, need_images=False, need_labels=False).networks
+        networks = docker.read_inventory(foreign, Needs()).networks
     assert {n.name: n.foreign_ports for n in networks} == {
         "shop": ("eth1", "tap0"),
         "back": (),
@@ -545,7 +546,7 @@ def test_a_manager_knows_the_ports_that_the_routing_mesh_publishes(engine: FakeE
     in_a_swarm(engine, manager=True)
     with connected(engine) as docker:
         assert docker.engine.swarm == "manager"
-        inventory = docker.read_inventory({}, need_images=False, need_labels=False)
+        inventory = docker.read_inventory({}, Needs())
     assert one(inventory).ports == MESH
 
 
@@ -553,7 +554,7 @@ def test_a_worker_does_not_and_asks_nothing(engine: FakeEngine) -> None:
     in_a_swarm(engine)
     with connected(engine) as docker:
         assert docker.engine.swarm == "worker"
-        inventory = docker.read_inventory({}, need_images=False, need_labels=False)
+        inventory = docker.read_inventory({}, Needs())
     assert one(inventory).ports == ()
     assert engine.asked["/services"] == 0
 
@@ -570,9 +571,9 @@ def test_a_container_that_claims_to_be_a_task_gets_no_port_of_the_mesh(
 def test_in_a_swarm_without_a_leader_the_last_ports_known_count(engine: FakeEngine) -> None:
     in_a_swarm(engine, manager=True)
     with connected(engine) as docker:
-        docker.read_inventory({}, need_images=False, need_labels=False)
+        docker.read_inventory({}, Needs())
         del engine.answers["/services"]
-        inventory = docker.read_inventory({}, need_images=False, need_labels=False)
+        inventory = docker.read_inventory({}, Needs())
         assert "the last ones known count" in docker.warnings[0]
     assert one(inventory).ports == MESH
 
@@ -620,7 +621,7 @@ def test_an_image_whose_tag_moved_is_known_by_the_name_it_was_created_from(
     engine.answers[f"/containers/{WEB}/json"] = {"Config": {"Image": "registry:5000/nginx:1"}}
     with connected(engine) as docker:
         for _ in range(3):
-            inventory = docker.read_inventory({}, need_images=True, need_labels=False)
+            inventory = docker.read_inventory({}, Needs(images=True))
             assert one(inventory).image == "registry:5000/nginx:1"
     assert engine.asked[f"/containers/{WEB}/json"] == 1
 
@@ -682,11 +683,11 @@ def test_three_calls_serve_five_hundred_containers(engine: FakeEngine) -> None:
     engine.answers[f"/images/{IMAGE}/json"] = {"Config": {}}
     with connected(engine) as docker:
         engine.asked.clear()
-        docker.read_inventory({}, need_images=True, need_labels=True)
+        docker.read_inventory({}, Needs(images=True, labels=True))
         lists = {"/info": 1, "/containers/json": 1, "/networks": 1}
         assert engine.asked == {**lists, f"/images/{IMAGE}/json": 1}
         engine.asked.clear()
-        inventory = docker.read_inventory({}, need_images=True, need_labels=True)
+        inventory = docker.read_inventory({}, Needs(images=True, labels=True))
         assert engine.asked == lists
     assert len(inventory.containers) == 500
 
@@ -698,11 +699,11 @@ def test_what_is_kept_of_a_container_is_forgotten_with_it(engine: FakeEngine) ->
     engine.answers[f"/images/{IMAGE}/json"] = {}
     engine.answers[f"/containers/{WEB}/json"] = {"Config": {"Image": "nginx:1"}}
     with connected(engine) as docker:
-        docker.read_inventory({}, need_images=True, need_labels=True)
+        docker.read_inventory({}, Needs(images=True, labels=True))
         assert [len(kept) for kept in (docker._image_names, docker._image_labels)] == [1, 1]
         assert len(docker._routed) == 1
         engine.answers["/containers/json"] = []
-        docker.read_inventory({}, need_images=True, need_labels=True)
+        docker.read_inventory({}, Needs(images=True, labels=True))
         assert [docker._image_names, docker._image_labels, docker._routed] == [{}, {}, {}]
 
 
@@ -762,10 +763,10 @@ def test_a_broken_container_is_left_out_and_named_and_the_others_are_served(
 ) -> None:
     engine.answers["/containers/json"] = [BROKEN_CONTAINERS[case], container(DB, "db")]
     with connected(engine) as docker:
-        inventory = docker.read_inventory({}, need_images=True, need_labels=False)
+        inventory = docker.read_inventory({}, Needs(images=True))
         (warning,) = docker.warnings
         engine.answers["/containers/json"] = [container(DB, "db")]
-        docker.read_inventory({}, need_images=True, need_labels=False)
+        docker.read_inventory({}, Needs(images=True))
         assert docker.warnings == ()
     assert [c.name for c in inventory.containers] == ["db"]
     assert warning.startswith("left out container ")
@@ -838,7 +839,7 @@ def test_an_engine_that_goes_away_in_between_is_one_sentence(engine: FakeEngine)
 
     engine.before = vanish
     with connected(engine) as docker, pytest.raises(Failed, match="does not answer as it should"):
-        docker.read_inventory({}, need_images=False, need_labels=False)
+        docker.read_inventory({}, Needs())
 
 
 def test_an_engine_that_never_answers_is_one_sentence(tmp_path: Path) -> None:
@@ -861,7 +862,7 @@ def test_every_engine_is_spoken_to_in_a_version_that_it_knows(
     engine.answers["/version"].update(ApiVersion=api, MinAPIVersion=minimum)
     with connected(engine) as docker:
         assert docker.engine.api_version == api
-        docker.read_inventory({}, need_images=False, need_labels=False)
+        docker.read_inventory({}, Needs())
     assert engine.asked["/networks"] == 1
 
 
@@ -1027,7 +1028,7 @@ def test_an_engine_that_came_back_as_another_kind_is_refused_too(engine: FakeEng
     with connected(engine) as docker:
         engine.answers["/info"]["SecurityOptions"] = ["name=rootless"]
         with pytest.raises(Failed, match="rootless"):
-            docker.read_inventory({}, need_images=False, need_labels=False)
+            docker.read_inventory({}, Needs())
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from dockerfw.docker.client import Docker
 from dockerfw.docker.events import Event, Misread, read_event
 from dockerfw.docker.watcher import Changed, Connected, Lost, Refusal, Report, Watcher
 from dockerfw.model.inventory import Container, Inventory
+from dockerfw.model.policy import Needs
 from tests.fakeengine import FakeEngine, id_for
 
 PATIENCE = 10.0
@@ -42,7 +43,7 @@ class Following:
     def __init__(self, engine: FakeEngine, *, timeout: float = 10, labels: bool = False) -> None:
         self.engine = engine
         self.timeout = timeout
-        self.watcher = Watcher(self.connect, need_images=False, need_labels=labels)
+        self.watcher = Watcher(self.connect, Needs(labels=labels))
         self.reports: list[Report] = []
         self.inventory = Inventory()
 
@@ -105,7 +106,7 @@ def followed(engine: FakeEngine, **options: Any) -> Iterator[Following]:
 
 def fresh(engine: FakeEngine, *, labels: bool = False) -> Inventory:
     with closing(Docker.connect(engine.url, timeout=10)) as docker:
-        return docker.read_inventory({}, need_images=False, need_labels=labels)
+        return docker.read_inventory({}, Needs(labels=labels))
 
 
 # --- one event -----------------------------------------------------------------------------------
@@ -233,10 +234,10 @@ def test_a_rename_moves_it_in_the_stable_order(engine: FakeEngine) -> None:
 def test_a_sidecar_named_after_its_donor_follows_it(engine: FakeEngine) -> None:
     engine.run("side", mode="container:web")
     with followed(engine) as following:
-        assert following.one("side").donor == "web"
+        assert following.one("side").network_owner == "web"
         engine.run("web")
         following.shows(side="", web="172.17.0.2")
-        assert following.one("side").donor == id_for("web")
+        assert following.one("side").network_owner == id_for("web")
         side = following.one("side")
         engine.run("other", "bridge", "172.17.0.9")
         following.shows(side="", web="172.17.0.2", other="172.17.0.9")
@@ -540,8 +541,8 @@ def test_a_policy_that_asks_for_labels_gets_them(engine: FakeEngine) -> None:
     engine.run("web", labels={"tier": "front"})
     with followed(engine) as following:
         assert following.one("web").labels == ()
-        following.watcher.need(images=False, labels=True)
-        assert following.report(Changed).labels
+        following.watcher.need(Needs(labels=True))
+        assert following.report(Changed).knows.labels
         assert following.one("web").labels == (("tier", "front"),)
         engine.run("more", "bridge", "172.17.0.9", labels={"tier": "back"})
         following.shows(web="172.17.0.2", more="172.17.0.9")
@@ -610,7 +611,7 @@ def test_a_fault_of_our_own_is_raised_in_the_main_loop() -> None:
     def connect() -> Docker:
         raise ZeroDivisionError
 
-    watcher = Watcher(connect, need_images=False, need_labels=False)
+    watcher = Watcher(connect, Needs())
     watcher.start()
     select.select([watcher.fileno()], [], [], PATIENCE)
     with pytest.raises(ZeroDivisionError):

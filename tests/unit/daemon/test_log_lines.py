@@ -299,7 +299,7 @@ def test_both_families() -> None:
 
 
 def test_one_that_shares_a_network() -> None:
-    side = Container("s", "side", donor="d")
+    side = Container("s", "side", network_owner="d")
     assert up(side, allow('"side"', "9000"), DB) == (
         "side up on the network of shop-db-1: 9000/tcp open to any; "
         "closed: 5432/tcp published as 5432"
@@ -401,7 +401,7 @@ HOSTILE = "web\n2026-01-01 db up\x1b[2J\ud800"
 def test_hostile_names_are_one_printable_line() -> None:
     network = replace(SHOP, name=HOSTILE)
     container = replace(WEB, name=HOSTILE, endpoints=(at("172.18.0.4", network),))
-    side = Container("s", "side", donor="w")
+    side = Container("s", "side", network_owner="w")
     other = replace(
         container, name="x", endpoints=(at("172.18.0.5", network), at("192.0.2.9", LAN))
     )

@@ -63,7 +63,7 @@ TASK = Container(
     (Endpoint("back", "b", IPv4Address("172.19.0.4")),),
 )
 HOSTNET = Container("4", "dns", endpoints=(Endpoint("host", "h"),), host_network=True)
-SIDE = Container("5", "side", "tool", donor="1")
+SIDE = Container("5", "side", "tool", network_owner="1")
 ODD = Container("6", "a[b]?c", "x/y", compose("lonely"))
 ALL = Inventory((WEB, DB, TASK, HOSTNET, SIDE, ODD), (FRONT, BACK, LAN, HOST))
 
@@ -154,14 +154,14 @@ def test_a_container_in_anothers_network_is_at_the_donors_addresses_and_ports() 
 
 
 def test_a_donor_may_share_a_network_in_turn() -> None:
-    third = Container("7", "third", donor="5")
+    third = Container("7", "third", network_owner="5")
     inventory = replace(ALL, containers=(*ALL.containers, third))
-    assert inventory.donor(third) is WEB
+    assert inventory.network_owner(third) is WEB
     assert inventory.endpoints(third) == inventory.endpoints(WEB)
 
 
 def test_a_donor_on_the_host_network_shares_that() -> None:
-    side = Container("7", "side", donor=HOSTNET.id)
+    side = Container("7", "side", network_owner=HOSTNET.id)
     inventory = replace(ALL, containers=(*ALL.containers, side))
     assert inventory.on_host_network(side)
     assert inventory.on_host_network(HOSTNET)
@@ -169,9 +169,12 @@ def test_a_donor_on_the_host_network_shares_that() -> None:
     assert inventory.endpoints(side) == ()
 
 
-@pytest.mark.parametrize("donor", ["nobody", "8", "9"])
-def test_without_a_donor_that_runs_there_is_no_address(donor: str) -> None:
-    ring = (Container("8", "x", donor=donor), Container("9", "y", donor="8"))
+@pytest.mark.parametrize("network_owner", ["nobody", "8", "9"])
+def test_without_a_donor_that_runs_there_is_no_address(network_owner: str) -> None:
+    ring = (
+        Container("8", "x", network_owner=network_owner),
+        Container("9", "y", network_owner="8"),
+    )
     inventory = Inventory(ring, (FRONT,))
     assert [inventory.endpoints(c) for c in ring] == [(), ()]
 

@@ -24,8 +24,8 @@ from dockerfw.model.policy import (
     Allow,
     BridgeSource,
     Expect,
+    HostAddresses,
     HostSource,
-    Names,
     Origin,
     Policy,
     PortRange,
@@ -40,7 +40,7 @@ from dockerfw.report.diff import diff
 from dockerfw.report.explain import broken_expectations, explain
 from dockerfw.rules.compiler import LIST_OVER, compile_ruleset
 from dockerfw.state import inventory_file as inventoryfile
-from dockerfw.state.store import Applied, State
+from dockerfw.state.store import Applied, Store
 
 VPN, GW = "vpn.example.org", "gw.example.org"
 SHOP = Network("n1", "shop", "bridge", "br-shop", (ip_network("172.18.0.0/16"),))
@@ -110,20 +110,20 @@ def test_a_name_without_an_address_opens_nothing() -> None:
 # --- the copy on disk ----------------------------------------------------------------------------
 
 TEXT = f'[[allow]]\nto = "db"\nports = 5432\nfrom = "host:{VPN}"\n'
-NAMES: Names = {VPN: addresses("203.0.113.7", "2001:db8::7")}
+NAMES: HostAddresses = {VPN: addresses("203.0.113.7", "2001:db8::7")}
 
 
-def text(names: Names) -> PolicyText:
+def text(names: HostAddresses) -> PolicyText:
     return PolicyText((Document("/etc/dockerfw/config.toml", TEXT.encode()),), names=names)
 
 
-def state_with(folder: Path, names: Names) -> State:
-    state = State(folder / "lib", folder / "run")
+def state_with(folder: Path, names: HostAddresses) -> Store:
+    state = Store(folder / "lib", folder / "run")
     state.replace_policy(text(names), Applied("/etc/dockerfw/config.toml", 1.0, "nft"))
     return state
 
 
-def in_force(state: State) -> PolicyText:
+def in_force(state: Store) -> PolicyText:
     found = state.policy_in_force()
     assert found is not None
     return found
@@ -172,7 +172,7 @@ def test_a_policy_without_names_keeps_none(tmp_path: Path) -> None:
 
 def test_names_without_a_policy_cannot_be_kept(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="cannot write"):
-        State(tmp_path / "lib", tmp_path / "run").remember_names(NAMES)
+        Store(tmp_path / "lib", tmp_path / "run").remember_names(NAMES)
 
 
 # --- what commands do ----------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_a_policy_without_names_asks_nobody(
 ) -> None:
     asked = answering(monkeypatch)
     plain = PolicyText((Document("config.toml", b'[sources]\nx = "host:vpn.example.org"\n'),))
-    assert operations.with_names(State(tmp_path, tmp_path), plain) is plain
+    assert operations.with_names(Store(tmp_path, tmp_path), plain) is plain
     assert asked == []
 
 

@@ -338,7 +338,7 @@ def test_one_of_two_addresses_is_named() -> None:
 
 
 def test_containers_that_share_a_network_are_both_named() -> None:
-    sidecar = Container("sidecar", "sidecar", donor="db")
+    sidecar = Container("sidecar", "sidecar", network_owner="db")
     inventory = Inventory((DB, sidecar), (SHOP,))
     assert said(between(NOTHING, allow("db", ANY, *tcp(80)), inventory)) == [
         "+ db + sidecar 80/tcp opens to any"

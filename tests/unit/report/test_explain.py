@@ -79,7 +79,7 @@ PROXY = Container(
     "3", "proxy", endpoints=(endpoint("back", "172.19.0.3"), endpoint("front", "172.18.0.3"))
 )
 EXPORTER = Container("4", "exporter", host_network=True)
-SIDECAR = Container("5", "sidecar", donor="1")
+SIDECAR = Container("5", "sidecar", network_owner="1")
 CAMERA = Container("6", "camera", endpoints=(endpoint("lan", "192.0.2.130"),))
 NETWORKS = (
     bridge("front", "172.18.0.0/24"),
@@ -327,7 +327,7 @@ def test_containers_that_share_a_network_meet_nobody() -> None:
     assert len(found.rows) == 1
 
 
-def test_a_sidecar_is_judged_at_the_addresses_of_its_donor() -> None:
+def test_a_sidecar_is_judged_at_the_addresses_of_its_network_owner_id() -> None:
     found = explain(Policy(allows=(OPEN_WEB,)), SHOP, BRIDGED, "198.51.100.7", "sidecar:80")
     assert "P2 directly to 172.18.0.2" in paths(found)
     assert "sidecar is at the addresses of web" in found.warnings

@@ -67,7 +67,7 @@ DNS = container("dns", published(53, 5353, "udp"), last=4)
 ADMIN = container("admin", published(9090, 90, on=("127.0.0.1",)), last=5)
 WORKER = container("worker", last=6)
 EXPORTER = Container("id-exporter", "exporter", host_network=True)
-SIDECAR = Container("id-sidecar", "sidecar", donor="id-web")
+SIDECAR = Container("id-sidecar", "sidecar", network_owner="id-web")
 CAMERA = container("camera", network="lan", last=7)
 HERE = Inventory(
     (WEB, DB, DNS, ADMIN, WORKER, EXPORTER, SIDECAR, CAMERA), (FRONT, LAN), engine="26.1.5"

@@ -92,8 +92,8 @@ def _one_changed(draw: st.DrawFn, inventory: Inventory) -> Inventory:
             name = draw(st.sampled_from(("web", "db", "other")))
             return _put(inventory, replace(container, name=name, labels=neighbour.labels))
         case "donor":
-            donor = draw(st.sampled_from((neighbour.id, "not running", None)))
-            return _put(inventory, replace(container, donor=donor))
+            network_owner = draw(st.sampled_from((neighbour.id, "not running", None)))
+            return _put(inventory, replace(container, network_owner=network_owner))
         case "place":
             return _put(gone, replace(neighbour, name=container.name, endpoints=()))
         case "ports":
@@ -512,7 +512,7 @@ def test_a_list_of_containers_as_sources_is_named_after_its_content_and_needs_th
 
 
 def test_who_shares_a_network_is_judged_by_the_donors_coming_and_going() -> None:
-    sharer = Container("id-web", "web", donor="id-vpn-2")
+    sharer = Container("id-web", "web", network_owner="id-vpn-2")
     ledger = _ledger(sharer)
     up = ledger.update(_here(sharer, _container("vpn", 2)), 1.0)
     assert "add dockerfw-allow4 172.18.0.2,tcp:80,198.51.100.0/24\n" in up.elements
@@ -524,10 +524,13 @@ def test_who_shares_a_network_is_judged_by_the_donors_coming_and_going() -> None
 
 
 def test_a_donor_is_forgotten_after_it_has_shared_its_network() -> None:
-    donor, sharer = _container("vpn", 2), Container("id-web", "web", donor="id-vpn-2")
-    ledger = _ledger(donor)
-    ledger.update(_here(donor, sharer), 1.0)
-    ledger.update(_here(donor), 2.0)
+    network_owner, sharer = (
+        _container("vpn", 2),
+        Container("id-web", "web", network_owner="id-vpn-2"),
+    )
+    ledger = _ledger(network_owner)
+    ledger.update(_here(network_owner, sharer), 1.0)
+    ledger.update(_here(network_owner), 2.0)
     down = ledger.update(_here(), 3.0)
     assert down.elements == "del dockerfw-target4 172.18.0.2\n"
 

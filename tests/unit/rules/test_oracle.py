@@ -66,7 +66,7 @@ INVENTORY = Inventory(
             labels=DB_LABELS,
             ports=(binding("192.0.2.10", 5432, 5432), binding("127.0.0.1", 9090, 80)),
         ),
-        container("sidecar", donor="id-web"),
+        container("sidecar", network_owner="id-web"),
         container("agent", host_network=True),
     ),
     (

@@ -41,7 +41,7 @@ containers = st.builds(
     endpoints=st.lists(endpoints, max_size=3).map(tuple),
     ports=st.lists(bindings, max_size=3).map(tuple),
     host_network=st.booleans(),
-    donor=st.none() | texts,
+    network_owner=st.none() | texts,
     routed=st.lists(st.tuples(protocols, ports), max_size=2).map(tuple),
 )
 networks = st.builds(
@@ -158,7 +158,10 @@ WRONG: dict[str, tuple[Edit, str]] = {
         container("host_network", "yes"),
         f"{FIRST}.host_network must be true or false",
     ),
-    "a donor that is a number": (container("donor", 1), f"{FIRST}.donor must be text"),
+    "a donor that is a number": (
+        container("donor", 1),
+        f"{FIRST}.donor must be text",
+    ),
     "routed ports without a protocol": (
         container("routed", [{"container_port": 80}]),
         f"{FIRST}.routed[0].protocol must be tcp, udp or sctp",

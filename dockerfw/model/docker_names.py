@@ -1,0 +1,36 @@
+"""The names that Docker gives to what it makes on a host, in one place. Pure.
+
+Source: moby, ``daemon/libnetwork/drivers/bridge`` and ``docker-facts``; the same from 20.10 to 29.
+"""
+
+from __future__ import annotations
+
+from re import compile as compile_regex
+
+DOCKER_USER = "DOCKER-USER"
+"""The chain of table ``filter`` that Docker leaves to the admin."""
+GATEWAY_BRIDGE = "docker_gwbridge"
+"""The network, and its bridge, by which swarm tasks reach the outside."""
+
+_BRIDGE = compile_regex(r"br-[0-9a-f]{12}|docker\d+|docker_gwbridge")
+_VETH = compile_regex(r"veth[0-9a-f]{7}")
+BRIDGE_PREFIXES = (*(f"br-{digit}" for digit in "0123456789abcdef"), "docker")
+"""What the names of Docker's bridges begin with, those to come included."""
+
+
+def is_docker_bridge(interface: str) -> bool:
+    """Return True if Docker names bridges like this; the admin may name one otherwise."""
+    return _BRIDGE.fullmatch(interface) is not None
+
+
+def is_docker_veth(interface: str) -> bool:
+    """Return True if Docker names the host's half of a container's interface pair like this."""
+    return _VETH.fullmatch(interface) is not None
+
+
+def is_docker_chain(chain: str) -> bool:
+    """Return True for chains that Docker itself fills.
+
+    DOCKER-USER is not one: dockerfw makes it before Docker's first start.
+    """
+    return chain != DOCKER_USER and (chain == "DOCKER" or chain.startswith("DOCKER-"))
