@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from dockerfw.model.net import Address
 from dockerfw.model.policy import MOST_ADDRESSES, HostAddresses, Origin
 from dockerfw.text import listed
+from dockerfw.wakeup import Wakeup
 
 if TYPE_CHECKING:
     import dns.resolver
@@ -316,14 +316,12 @@ class Resolver:
         self._said: list[str] = []
         self._moved = False
         self._stopped = False
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
+        self._wakeup = Wakeup()
         self._thread = threading.Thread(target=self._work, name="dockerfw-resolver", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:
-        return self._reader.fileno()
+        return self._wakeup.fileno()
 
     def follow(self, names: Iterable[str], last_good: HostAddresses) -> None:
         """These names from now on, and no others; all are asked for at once.
@@ -340,11 +338,7 @@ class Resolver:
 
     def take(self) -> Moved | None:
         """What has changed since the last time; None: nothing has."""
-        try:
-            while self._reader.recv(4096):
-                pass
-        except BlockingIOError:
-            pass
+        self._wakeup.clear()
         with self._changed:
             if not self._said and not self._moved:
                 return None
@@ -357,8 +351,7 @@ class Resolver:
         with self._changed:
             self._stopped = True
             self._changed.notify()
-            self._reader.close()
-            self._writer.close()
+            self._wakeup.close()
 
     def _work(self) -> None:
         while (name := self._next()) is not None:
@@ -393,8 +386,4 @@ class Resolver:
                 self._said.append(f"host:{name} can be looked up again")
             self._remarks[name] = remarks
         if self._said or self._moved:
-            self._wake()
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError):  # it is readable already
-            self._writer.send(b"!")
+            self._wakeup.wake()
