@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dockerfw.exit_status import ExitStatus
+
 
 class DockerfwError(Exception):
     """The base of all errors that are meant for the reader of the terminal."""
 
-    exit_status = 1
+    exit_status = ExitStatus.FAILED
 
 
 class Failed(DockerfwError):
@@ -27,13 +29,13 @@ class Failed(DockerfwError):
 class UsageError(DockerfwError):
     """The command line asks for something that does not exist (exit status 2)."""
 
-    exit_status = 2
+    exit_status = ExitStatus.REFUSED
 
 
 class PolicyError(DockerfwError):
     """The policy is refused; ``findings`` holds every ``FILE:LINE: what is wrong``."""
 
-    exit_status = 2
+    exit_status = ExitStatus.REFUSED
 
     def __init__(self, findings: Sequence[str]) -> None:
         super().__init__("\n".join(findings))

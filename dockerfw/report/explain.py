@@ -19,6 +19,7 @@ from re import compile as compile_regex
 from typing import Literal, TypeAlias
 
 from dockerfw.errors import UsageError
+from dockerfw.exit_status import ExitStatus
 from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
@@ -79,9 +80,14 @@ class Explanation:
         return "allowed" if True in allowed else "denied"
 
     @property
-    def exit_status(self) -> int:
-        """0 allowed on all paths, 3 denied on all, 4 mixed."""
-        return {"allowed": 0, "denied": 3, "mixed": 4}[self.verdict]
+    def exit_status(self) -> ExitStatus:
+        """OK: allowed on all paths; NO: denied on all; MIXED: allowed on some."""
+        by_verdict = {
+            "allowed": ExitStatus.OK,
+            "denied": ExitStatus.NO,
+            "mixed": ExitStatus.MIXED,
+        }
+        return by_verdict[self.verdict]
 
     def to_json(self) -> dict[str, object]:
         """``paths`` has ``path``, ``family`` (4 or 6), ``allowed`` and ``reason`` a row."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal, TypeAlias
 
+from dockerfw.exit_status import ExitStatus
 from dockerfw.kernel.render import chain_texts
 from dockerfw.model.host import Flavour
 from dockerfw.model.inventory import Inventory
@@ -141,11 +142,11 @@ class Status:
     denied: tuple[Traffic, ...] = ()
 
     @property
-    def exit_status(self) -> int:
-        """0: enforcing the policy and in sync; 3 otherwise, also in lockdown."""
+    def exit_status(self) -> ExitStatus:
+        """OK: enforcing the policy and in sync; NO otherwise, also in lockdown."""
         health = self.health
         held = health.enforcing and health.in_sync and not health.observing
-        return 0 if held and not health.lockdown else 3
+        return ExitStatus.OK if held and not health.lockdown else ExitStatus.NO
 
     def headline(self) -> str:
         """One line that says whether all is well, in capitals where it is not."""
