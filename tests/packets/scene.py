@@ -19,31 +19,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address
 from typing import Literal
 
 from dockerfw.kernel.runner import Completed
-from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
-from dockerfw.model.net import Address, Family, IPNetwork
-from dockerfw.model.policy import (
-    AddressSource,
-    Allow,
-    AnySource,
-    BridgeSource,
-    Origin,
-    Policy,
-    PortRange,
-    Protocol,
-    Selector,
-    Source,
-)
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Address, Family
+from dockerfw.model.policy import Policy, Protocol
 from dockerfw.operations.reconcile import Reconciler, Result
 from dockerfw.state.store import Store
+from tests import build
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Place
 from tests.lab.wait import Closable
 
-ORIGIN = Origin("config.toml", 1)
 HOST: dict[Family, str] = {4: HOST_V4, 6: HOST_V6}
 BROADCAST = "203.0.113.255"
 
@@ -81,6 +70,12 @@ class Published:
     container_port: int
     protocol: Protocol = "tcp"
     host: Address | None = None
+
+    @property
+    def binding(self) -> str:
+        """As after ``docker run -p``."""
+        host = "" if self.host is None else f"{self.host}:"
+        return f"{host}{self.host_port}:{self.container_port}/{self.protocol}"
 
 
 PUBLISHED = (
@@ -242,55 +237,22 @@ def gateway(bridge: str, family: Family) -> str:
 
 def inventory() -> Inventory:
     """The containers above, and ``agent`` on the host's network."""
-    networks = tuple(
-        Network(f"id-{bridge}", bridge.removeprefix("br-"), "bridge", bridge, _networks(bridge))
-        for bridge in BRIDGES
-    )
     containers = [
-        Container(
-            id=f"{n:x}" * 12,
-            name=name,
+        build.container(
+            name,
+            *(f"{bridge.removeprefix('br-')} {' '.join(own)}" for bridge, own in homes.items()),
+            published=tuple(one.binding for one in PUBLISHED if one.container == name),
             image="postgres:16" if name == "db" else "nginx:1",
-            labels=_LABELS.get(name, ()),
-            endpoints=tuple(_endpoint(bridge, own) for bridge, own in homes.items()),
-            ports=tuple(port for one in PUBLISHED if one.container == name for port in _ports(one)),
+            compose=f"shop/{name}" if name in ("web", "db") else "",
+            labels={"tier": "store"} if name in ("db", "cache") else {},
+            id=f"{n:x}" * 12,
         )
         for n, (name, homes) in enumerate(ADDRESSES.items(), 1)
     ]
-    agent = Container(id="f" * 12, name="agent", host_network=True)
-    return Inventory((*containers, agent), networks)
-
-
-_LABELS: dict[str, tuple[tuple[str, str], ...]] = {
-    "web": (
-        ("com.docker.compose.project", "shop"),
-        ("com.docker.compose.service", "web"),
-    ),
-    "db": (
-        ("com.docker.compose.project", "shop"),
-        ("com.docker.compose.service", "db"),
-        ("tier", "store"),
-    ),
-    "cache": (("tier", "store"),),
-}
-
-
-def _networks(bridge: str) -> tuple[IPNetwork, ...]:
-    return tuple(ip_network(subnet) for subnet in SUBNETS[bridge])
-
-
-def _endpoint(bridge: str, own: tuple[str, str]) -> Endpoint:
-    return Endpoint(
-        bridge.removeprefix("br-"), f"id-{bridge}", IPv4Address(own[0]), IPv6Address(own[1])
-    )
-
-
-def _ports(one: Published) -> tuple[PublishedPort, ...]:
-    addresses: tuple[Address, ...] = (ip_address("0.0.0.0"), ip_address("::"))
-    if one.host is not None:
-        addresses = (one.host,)
-    return tuple(
-        PublishedPort(a, one.host_port, one.container_port, one.protocol) for a in addresses
+    return build.inventory(
+        *containers,
+        build.container("agent", host_network=True, id="f" * 12),
+        *(build.network(bridge.removeprefix("br-"), *SUBNETS[bridge]) for bridge in BRIDGES),
     )
 
 
@@ -347,29 +309,3 @@ def _filter_rules(forward_policy: str) -> str:
             f"-A FORWARD -o {bridge} -j ACCEPT",
         ]
     return "\n".join([*lines, "COMMIT\n"])
-
-
-# --- policies in few words -----------------------------------------------------------------------
-
-
-def source(text: str) -> Source:
-    """``any``, ``bridge``, an address or a network."""
-    match text:
-        case "any":
-            return AnySource()
-        case "bridge":
-            return BridgeSource()
-    return AddressSource(ip_network(text))
-
-
-def allow(to: str, port: str, *sources: str) -> Allow:
-    """``allow("db", "5432/tcp", "198.51.100.0/24")``."""
-    number, _, protocol = port.partition("/")
-    ports = PortRange("udp" if protocol == "udp" else "tcp", int(number), int(number))
-    return Allow(
-        ORIGIN, tuple(map(source, sources)), to=(Selector("container", to),), ports=(ports,)
-    )
-
-
-def policy(*allows: Allow, baseline: Sequence[str] = ("bridge",)) -> Policy:
-    return Policy(baseline=tuple(map(source, baseline)), allows=allows)

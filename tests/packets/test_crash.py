@@ -15,29 +15,19 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
 from random import Random
 from typing import Literal, TypeAlias
 
 import pytest
 
-from dockerfw.model.policy import (
-    Allow,
-    Deny,
-    FileSource,
-    InterfaceSource,
-    Policy,
-    PortKeyword,
-    PortRange,
-    PublishedSpec,
-    Selector,
-)
+from dockerfw.model.policy import FileSource, Policy
+from tests.build import address_list, allow, deny, long_list, policy
 from tests.lab import process
 from tests.lab.guard import LabError
 from tests.lab.place import Probe, disagreements
 from tests.lab.wait import Closable, until
-from tests.packets.scene import HOST, ORIGIN, Scene, at
+from tests.packets.scene import HOST, Scene, at
 
 FULL = os.environ.get("DOCKERFW_PROFILE") == "full"
 SEED = os.environ.get("DOCKERFW_SEED") or str(time.time_ns() % 2**32)
@@ -51,41 +41,28 @@ STEADY = ("198.51.100.7", "2001:db8:10::7")
 TWO = ("192.0.2.7", "2001:db8:20::7")
 STRANGER = ("203.0.113.9", "2001:db8:1::9")
 
-WEB = (Selector("container", "web"),)
-PORTS = (PortRange("tcp", 80, 80), PortRange("udp", 53, 53))
+PORTS = (80, "53/udp")
 
 
-def _addresses(*texts: str) -> tuple[FileSource, ...]:
-    return (FileSource("few.netset", tuple(ip_network(text) for text in texts)),)
+def _few(*networks: str) -> FileSource:
+    return address_list("few.netset", *networks)
 
 
-def _many(*texts: str) -> tuple[FileSource, ...]:
-    """A list that gets a set of its own."""
-    filler = tuple(ip_network(f"100.64.{n}.0/25") for n in range(100))
-    filler += tuple(ip_network(f"2001:db8:f{n:x}::/48") for n in range(100))
-    return (FileSource("many.netset", filler + tuple(ip_network(text) for text in texts)),)
+def _many(*networks: str) -> FileSource:
+    return long_list("many.netset", *networks)
 
 
-FIRST = Policy(
-    allows=(Allow(ORIGIN, _addresses(*ONE, *STEADY), to=WEB, ports=PORTS),),
-    denies=(Deny(ORIGIN, _addresses("10.0.0.0/8"), to=WEB, ports=(PortKeyword.ICMP,)),),
+FIRST = policy(
+    allow(_few(*ONE, *STEADY), to="web", ports=PORTS),
+    deny(_few("10.0.0.0/8"), to="web", ports="icmp"),
 )
-SECOND = Policy(
+SECOND = policy(
+    allow(_many(*STEADY), to="web", ports="all"),
+    allow(_few(*TWO), to="web", ports=PORTS),
+    allow("iface:wg0", to="web", ports=PORTS),
+    allow(_few(*STEADY), published=("1-10000", "5353/udp")),
+    deny(_many(*STRANGER)),
     baseline=(),
-    allows=(
-        Allow(ORIGIN, _many(*STEADY), to=WEB, ports=(PortKeyword.ALL,)),
-        Allow(ORIGIN, _addresses(*TWO), to=WEB, ports=PORTS),
-        Allow(ORIGIN, (InterfaceSource("wg0"),), to=WEB, ports=PORTS),
-        Allow(
-            ORIGIN,
-            _addresses(*STEADY),
-            published=(
-                PublishedSpec(PortRange("tcp", 1, 10000)),
-                PublishedSpec(PortRange("udp", 5353, 5353)),
-            ),
-        ),
-    ),
-    denies=(Deny(ORIGIN, _many("203.0.113.9/32", "2001:db8:1::9/128")),),
 )
 
 

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 import pytest
 
 from dockerfw.model.net import FAMILIES, Family
-from dockerfw.model.policy import Allow, Policy, PortKeyword, PortRange, Selector
+from tests.build import allow, policy
 from tests.lab.packet import Packet
 from tests.lab.place import Place, Probe, disagreements
 from tests.lab.wait import becomes_true, until
@@ -26,13 +26,11 @@ from tests.packets.scene import (
     BRIDGES,
     BROADCAST,
     HOST,
-    ORIGIN,
     PUBLISHED,
     SUBNETS,
     Scene,
     at,
     gateway,
-    source,
 )
 
 Transport: TypeAlias = Literal["udp", "tcp"]
@@ -293,17 +291,15 @@ def naive() -> Iterator[Scene]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Scene]:
-    friends = tuple(source(address) for address in FRIEND.values())
-    agent = (PortRange("udp", AGENT_PORT, AGENT_PORT), PortRange("udp", 9200, 9200))
-    policy = Policy(
-        baseline=(),
-        allows=(
-            Allow(ORIGIN, friends, to=(Selector("container", "*"),), ports=(PortKeyword.ALL,)),
-            Allow(ORIGIN, friends, to=(Selector("container", "agent"),), ports=agent),
-        ),
-    )
+    friends = FRIEND.values()
     with _scene() as scene:
-        scene.commit(policy)
+        scene.commit(
+            policy(
+                allow(*friends, to="*", ports="all"),
+                allow(*friends, to="agent", ports=(f"{AGENT_PORT}/udp", "9200/udp")),
+                baseline=(),
+            )
+        )
         yield scene
 
 
@@ -422,7 +418,7 @@ def test_a_forger_does_not_get_in_by_nat_either() -> None:
             return len(heard) >= len(forged)
 
         assert becomes_true(leaks, 3)
-        scene.commit(Policy(allows=(_anyone_to_web(),)))
+        scene.commit(policy(allow("any", to="web", ports="all")))
         web.received()
         shoot()
         assert (
@@ -432,12 +428,6 @@ def test_a_forger_does_not_get_in_by_nat_either() -> None:
             == []
         )
         assert "forged" not in [one.text for one in web.received()]
-
-
-def _anyone_to_web() -> Allow:
-    return Allow(
-        ORIGIN, (source("any"),), to=(Selector("container", "web"),), ports=(PortKeyword.ALL,)
-    )
 
 
 # --- what has to live on -------------------------------------------------------------------------

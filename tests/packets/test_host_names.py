@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
-from dockerfw.model.policy import HostSource
 from dockerfw.state import inventory_file as inventoryfile
+from tests.build import allow, policy
 from tests.lab.host import Host
 from tests.lab.place import Probe, disagreements
-from tests.packets.scene import Scene, allow, at, inventory, policy
+from tests.packets.scene import Scene, at, inventory
 
 POLICY = """\
 [[allow]]
@@ -37,7 +36,7 @@ def test_the_hosts_file_is_known_whatever_dns_is_worth(host: Host, resolv_conf: 
 
 
 def test_an_address_that_a_name_has_no_more_is_not_heard_from_its_next_packet_on() -> None:
-    named = policy(replace(allow("web", "80/tcp"), sources=(HostSource("vpn.example.org"),)))
+    named = policy(allow("host:vpn.example.org", to="web", ports=80))
     web = at("web", 4)
     with Scene() as scene:
         first, second = "198.51.100.7", "203.0.113.9"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from dockerfw.model.inventory import Inventory, Network
+from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Reconciler
 from dockerfw.state.store import Store
+from tests.build import inventory, network
 from tests.lab.host import Host
 from tests.lab.packet import Packet
 from tests.lab.place import Place
@@ -31,9 +31,9 @@ def late(host: Host) -> Place:
     return container
 
 
-def commit(host: Host, tmp_path: Path, inventory: Inventory) -> None:
+def commit(host: Host, tmp_path: Path, running: Inventory) -> None:
     state = Store(tmp_path / "state", tmp_path / "run")
-    Reconciler(HostRunner(host), state).commit(Policy(), inventory)
+    Reconciler(HostRunner(host), state).commit(Policy(), running)
 
 
 def plant(host: Host, address: str, port: int) -> None:
@@ -62,7 +62,7 @@ def test_a_forger_plants_no_entry_for_a_network_made_after_the_apply(
         return bool(late.received())
 
     assert host.outside.udp(address, 5432).reached, "open without dockerfw"
-    commit(host, tmp_path, Inventory())
+    commit(host, tmp_path, inventory())
     assert not host.outside.udp(address, 5432).reached, "the seal"
     assert not knocks(40001)
     drop_the_rule_against_forgers(host)
@@ -74,13 +74,7 @@ def test_a_server_takes_up_no_connection_that_has_lost_its_entry(
     host: Host, late: Place, tmp_path: Path, family: int
 ) -> None:
     address = "172.28.0.2" if family == 4 else "fd00:28::2"
-    network = Network(
-        "n1",
-        "late",
-        "bridge",
-        LATE,
-        (ip_network("172.28.0.0/16"), ip_network("fd00:28::/64")),
-    )
+    known = inventory(network("late", "172.28.0.0/16", "fd00:28::/64", bridge=LATE))
 
     def heard(port: int) -> bool:
         gateway = host.mac(LATE)
@@ -91,5 +85,5 @@ def test_a_server_takes_up_no_connection_that_has_lost_its_entry(
             )
 
     assert heard(40001), "without dockerfw conntrack takes it up"
-    commit(host, tmp_path, Inventory(networks=(network,)))
+    commit(host, tmp_path, known)
     assert not heard(40002)

@@ -21,24 +21,29 @@ import pytest
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import (
-    AddressSource,
     Allow,
     AnySource,
     BridgeSource,
     Deny,
-    FileSource,
-    HostSource,
     InterfaceSource,
     Policy,
-    PortKeyword,
-    PortRange,
-    PortSpec,
-    PublishedSpec,
     Selector,
     SelectorSource,
     Source,
 )
 from dockerfw.operations.reconcile import with_foreign_ports
+from tests.build import (
+    address_list,
+    allow,
+    deny,
+    host_name,
+    host_port,
+    long_list,
+    policy,
+    port_spec,
+    selector,
+    source,
+)
 from tests.lab.place import Probe, Question as Asked, disagreements
 from tests.oracle import Question, allowed_sources
 from tests.packets.scene import (
@@ -48,7 +53,6 @@ from tests.packets.scene import (
     GATEWAYS,
     HOST,
     HOST_PORTS,
-    ORIGIN,
     PUBLISHED,
     SUBNETS,
     TUNNEL,
@@ -100,7 +104,7 @@ def _kind_id(kind: dict[str, Any]) -> str:
 # --- policies ------------------------------------------------------------------------------------
 
 _ADDRESSES = [
-    AddressSource(ip_network(text))
+    source(text)
     for text in (
         "198.51.100.0/24", "198.51.100.7/32", "203.0.113.2/31", "203.0.113.9/32", "192.0.2.0/24",
         "10.0.0.0/8", "172.16.0.0/12", "172.18.0.2/32", "172.20.0.100/32", "0.0.0.0/0",
@@ -108,48 +112,32 @@ _ADDRESSES = [
         "::/0",
     )
 ]  # fmt: skip
-_LONG = FileSource(
-    "long.netset",
-    tuple(ip_network(f"100.64.{n}.0/25") for n in range(100))
-    + tuple(ip_network(f"2001:db8:f{n:x}::/48") for n in range(100))
-    + (ip_network("198.51.100.0/24"), ip_network("203.0.113.9/32"), ip_network("2001:db8:20::/48")),
-)
-_SHORT = FileSource("short.netset", (ip_network("192.0.2.7/32"), ip_network("2001:db8:1::9/128")))
-_NAMED = HostSource("vpn.example.org", _SHORT.networks)
+_LONG = long_list("long.netset", "198.51.100.0/24", "203.0.113.9", "2001:db8:20::/48")
+_SHORT = address_list("short.netset", "192.0.2.7", "2001:db8:1::9")
+_NAMED = host_name("vpn.example.org", "192.0.2.7", "2001:db8:1::9")
 _ENDS = [None, None, *(datetime(year, 1, 1, tzinfo=timezone.utc) for year in (2001, 2090))]
 _SELECTORS = [
-    *(Selector("container", name) for name in ("web", "db", "cache", "api", "mix", "agent", "*b*")),
-    Selector("container", "*"),
-    Selector("compose", "shop"),
-    Selector("compose", "sh*", "db"),
-    Selector("label", "tier"),
-    Selector("label", "tier", "store"),
-    Selector("image", "nginx:*"),
-    Selector("network", "a"),
-    Selector("network", "b"),
-]
+    selector(text)
+    for text in (
+        "web", "db", "cache", "api", "mix", "agent", "*b*", "*", "compose:shop", "compose:sh*/db",
+        "label:tier", "label:tier=store", "image:nginx:*", "network:a", "network:b",
+    )
+]  # fmt: skip
 _INTERFACES = [InterfaceSource(name) for name in ("wg0", "wg*", "eth0", "br-b", "br-*")]
-_PORTS: list[PortSpec] = [
-    *(PortRange("tcp", port, port) for port in (80, 443, 5432, 6379, 8050, 9100)),
-    PortRange("udp", 53, 53),
-    PortRange("udp", 50, 70),
-    PortRange("tcp", 8000, 8100),
-    PortRange("tcp", 1, 65535),
-    PortRange("tcp", 443, 6000),
-    PortRange("udp", 1, 5000),
-    PortRange("udp", 9100, 9100),
-    *PortKeyword,
-]
+_PORTS = [
+    port_spec(text)
+    for text in (
+        80, 443, 5432, 6379, 8050, 9100, "53/udp", "50-70/udp", "8000-8100", "1-65535", "443-6000",
+        "1-5000/udp", "9100/udp", "icmp", "published", "all",
+    )
+]  # fmt: skip
 _HOST_SPECS = [
-    *(PublishedSpec(PortRange("tcp", port, port)) for port in (8080, 8443, 5432, 7000, 7001)),
-    PublishedSpec(PortRange("udp", 5353, 5353)),
-    PublishedSpec(PortRange("tcp", 7000, 7100)),
-    PublishedSpec(PortRange("tcp", 1000, 9999)),
-    PublishedSpec(PortRange("tcp", 8443, 8443), ip_address(HOST[4])),
-    PublishedSpec(PortRange("tcp", 8080, 8080), ip_address(HOST[4])),
-    PublishedSpec(PortRange("tcp", 8080, 8080), ip_address(HOST[6])),
-    PublishedSpec(PortRange("udp", 1, 65535), ip_address(HOST[6])),
-]
+    host_port(text)
+    for text in (
+        8080, 8443, 5432, 7000, 7001, "5353/udp", "7000-7100", "1000-9999",
+        f"{HOST[4]}:8443", f"{HOST[4]}:8080", f"[{HOST[6]}]:8080", f"[{HOST[6]}]:1-65535/udp",
+    )
+]  # fmt: skip
 
 
 def random_policy(random: Random) -> Policy:
@@ -194,10 +182,10 @@ def _allow(random: Random) -> Allow:
     if random.random() < 0.35:
         specs = tuple(random.sample(_HOST_SPECS, random.randint(1, 3)))
         to = _to(random) if random.random() < 0.3 else ()
-        return Allow(ORIGIN, _sources(random), to=to, published=specs, until=random.choice(_ENDS))
+        return allow(*_sources(random), to=to, published=specs, until=random.choice(_ENDS))
     ports = tuple(random.sample(_PORTS, random.randint(1, 3)))
     until = random.choice(_ENDS)
-    return Allow(ORIGIN, _sources(random), to=_to(random), ports=ports, until=until)
+    return allow(*_sources(random), to=_to(random), ports=ports, until=until)
 
 
 def _deny(random: Random) -> Deny:
@@ -206,12 +194,12 @@ def _deny(random: Random) -> Deny:
     match kind:
         case "ports":
             ports = tuple(random.sample(_PORTS, random.randint(1, 2)))
-            return Deny(ORIGIN, sources, to=_to(random), ports=ports)
+            return deny(*sources, to=_to(random), ports=ports)
         case "published":
-            return Deny(ORIGIN, sources, published=tuple(random.sample(_HOST_SPECS, 2)))
+            return deny(*sources, published=tuple(random.sample(_HOST_SPECS, 2)))
         case "to":
-            return Deny(ORIGIN, sources, to=_to(random))
-    return Deny(ORIGIN, sources)
+            return deny(*sources, to=_to(random))
+    return deny(*sources)
 
 
 def random_inventory(random: Random, inventory: Inventory) -> Inventory:
@@ -395,7 +383,7 @@ def test_packets_of_random_policies_fare_as_the_oracle_says(kind: dict[str, Any]
 def test_no_policy_stands_between_this_host_and_its_containers() -> None:
     table = []
     with Scene() as scene:
-        scene.commit(Policy(baseline=(), denies=(Deny(ORIGIN, (AnySource(), BridgeSource())),)))
+        scene.commit(policy(deny("any", "bridge"), baseline=()))
         for target in TARGETS:
             if target.address != BROADCAST and target.protocol != "icmp":
                 probe = Probe(
@@ -410,7 +398,7 @@ def test_no_policy_stands_between_this_host_and_its_containers() -> None:
 
 def test_no_policy_stands_between_containers_and_the_outside() -> None:
     with Scene() as scene:
-        scene.commit(Policy(baseline=(), denies=(Deny(ORIGIN, (AnySource(), BridgeSource())),)))
+        scene.commit(policy(deny("any", "bridge"), baseline=()))
         scene.outside.listen("7/tcp", "7/udp")
         table = [
             (Probe(scene.places[name], protocol, address, 7), True)

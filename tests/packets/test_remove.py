@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
 import pytest
 
 from dockerfw.model.net import FAMILIES
-from dockerfw.model.policy import (
-    Allow,
-    AnySource,
-    BridgeSource,
-    Deny,
-    FileSource,
-    InterfaceSource,
-    Policy,
-    PortKeyword,
-    PortRange,
-    PublishedSpec,
-    Selector,
-)
+from dockerfw.model.policy import Policy
+from tests.build import allow, deny, long_list, policy
 from tests.lab.place import Probe, disagreements
-from tests.packets.scene import ORIGIN, Scene, allow, docker_rules, policy
+from tests.packets.scene import Scene, docker_rules
 
 Flavour: TypeAlias = Literal["nft", "legacy"]
 
@@ -88,24 +76,15 @@ _SETTINGS: list[Callable[[Scene], None]] = [_bare, _docker, _docker_in_both_fami
 
 def _policies() -> tuple[Policy, Policy]:
     """Two that between them use all kinds of sets and rules."""
-    networks = tuple(ip_network(f"100.64.{n}.0/25") for n in range(100))
-    networks += tuple(ip_network(f"2001:db8:f{n:x}::/48") for n in range(100))
-    web = (Selector("container", "web"),)
-    many = Policy(
+    few = policy(allow("198.51.100.0/24", "2001:db8:10::/48", to="db", ports=5432))
+    many = policy(
+        allow(long_list("long.netset"), to="web", ports="all"),
+        allow("iface:wg0", "bridge", to="web", ports="all"),
+        allow("any", published="1024-60000"),
+        deny(long_list("long.netset")),
         baseline=(),
-        allows=(
-            Allow(ORIGIN, (FileSource("long.netset", networks),), to=web, ports=_ALL),
-            Allow(ORIGIN, (InterfaceSource("wg0"), BridgeSource()), to=web, ports=_ALL),
-            Allow(
-                ORIGIN, (AnySource(),), published=(PublishedSpec(PortRange("tcp", 1024, 60000)),)
-            ),
-        ),
-        denies=(Deny(ORIGIN, (FileSource("long.netset", networks),)),),
     )
-    return policy(allow("db", "5432/tcp", "198.51.100.0/24", "2001:db8:10::/48")), many
-
-
-_ALL = (PortKeyword.ALL,)
+    return few, many
 
 
 def standing(scene: Scene) -> dict[str, str]:

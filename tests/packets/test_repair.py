@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from ipaddress import ip_address, ip_network
+from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal, TypeAlias
 
 import pytest
 
 from dockerfw.model.net import FAMILIES
-from dockerfw.model.policy import Allow, FileSource, InterfaceSource, Policy, PortRange, Selector
+from tests.build import address_list, allow, policy
 from tests.lab.place import Probe, disagreements
-from tests.packets.scene import HOST, ORIGIN, Scene, allow, at, policy
+from tests.packets.scene import HOST, Scene, at
 
 Flavour: TypeAlias = Literal["nft", "legacy"]
 
 FRIEND = ("198.51.100.7", "2001:db8:10::7")
-POLICY = replace(
-    policy(
-        allow("web", "80/tcp", "198.51.100.0/24", "2001:db8:10::/48"),
-        Allow(
-            ORIGIN,
-            (InterfaceSource("wg0"),),
-            to=(Selector("container", "db"),),
-            ports=(PortRange("tcp", 1, 65535),),
-        ),
-    ),
+POLICY = policy(
+    allow("198.51.100.0/24", "2001:db8:10::/48", to="web", ports=80),
+    allow("iface:wg0", to="db", ports="1-65535"),
 )
 _FOREIGN = """\
 *filter
@@ -260,16 +253,14 @@ def test_damage_is_put_right_and_said_and_the_rest_stays(scene: Scene, damage: D
 @pytest.mark.parametrize("size", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_a_long_list_takes_one_set_and_one_pair_of_rules(size: int) -> None:
     """For two containers and three ports: sizes add up, they do not multiply."""
-    first = int(ip_address("100.64.0.0"))
-    addresses = tuple(ip_network(first + 2 * n) for n in range(size))
+    first = ip_address("100.64.0.0")
+    addresses = [str(first + 2 * n) for n in range(size)]
     inside, outside_of_it = "100.64.8.2", "100.64.8.3"
-    assert ip_network(inside) in addresses
-    sources = (FileSource("long.netset", addresses),)
-    ports = tuple(PortRange("tcp", port, port) for port in (80, 443, 5432))
-    to = (Selector("container", "web"), Selector("container", "db"))
+    assert inside in addresses
+    source = address_list("long.netset", *addresses)
     with Scene() as scene:
         scene.commit(policy())
-        listed = Policy(allows=(Allow(ORIGIN, sources, to=to, ports=ports),))
+        listed = policy(allow(source, to=("web", "db"), ports=(80, 443, 5432)))
         result = scene.commit(listed)
         scene.outside.add(f"{inside}/32", f"{outside_of_it}/32")
         entries = [len(ipset.elements) for ipset in result.last.ruleset.sets]
@@ -297,7 +288,7 @@ def test_a_set_that_is_too_small_by_now_is_replaced_by_a_larger_one() -> None:
             "add dockerfw-allow4 172.18.0.2,tcp:80,198.51.100.0/24\n",
         )
         addresses = [f"192.0.2.{2 * n + 1}" for n in range(60)]
-        allowed = policy(allow("web", "80/tcp", "198.51.100.0/24", *addresses))
+        allowed = policy(allow("198.51.100.0/24", *addresses, to="web", ports=80))
         scene.commit(allowed)
         assert scene.commit(allowed).steps == 0
         table = [
@@ -333,7 +324,7 @@ def test_what_an_apply_left_that_was_killed_while_it_enlarged_a_set_is_taken_awa
             f"create dockerfw-swap {left}\n",
         )
         addresses = [f"192.0.2.{2 * n}" for n in range(60)]
-        scene.commit(policy(allow("web", "80/tcp", *addresses)))
+        scene.commit(policy(allow(*addresses, to="web", ports=80)))
         assert "dockerfw-swap" not in scene.host.run(["ipset", "list", "-n"]).stdout.split()
 
 
@@ -357,7 +348,7 @@ def test_a_network_that_is_made_while_an_apply_is_at_work_stays_closed() -> None
         scene.commit(policy())
         closed = _late_network(scene)
         assert disagreements(closed) == []
-        scene.commit(policy(allow("web", "80/tcp", "any")))
+        scene.commit(policy(allow("any", to="web", ports=80)))
         assert disagreements(closed) == []
 
 

@@ -5,26 +5,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from dockerfw.model.policy import Allow, InterfaceSource, Policy, PortRange, Selector
+from dockerfw.model.policy import Policy
+from tests.build import allow, policy
 from tests.lab.host import HOST_V4
 from tests.lab.place import Probe, disagreements
 from tests.lab.wait import until as wait_until
-from tests.packets.scene import ORIGIN, Scene, allow, at, policy
+from tests.packets.scene import Scene, at
 
 FRIEND, OTHER = "198.51.100.7", "203.0.113.9"
 LATER = datetime(2090, 1, 1, tzinfo=timezone.utc)
-ON_TUNNEL = Allow(
-    ORIGIN,
-    (InterfaceSource("wg0"),),
-    to=(Selector("container", "web"),),
-    ports=(PortRange("tcp", 1, 65535),),
-)
-FOR_EVER = allow("web", "80/tcp", OTHER)
 
 
 @pytest.fixture
@@ -35,8 +28,11 @@ def scene() -> Iterator[Scene]:
 
 def ending(moment: datetime) -> Policy:
     """A friend and a tunnel until then, somebody else for ever."""
-    friend = allow("web", "80/tcp", FRIEND)
-    return policy(replace(friend, until=moment), replace(ON_TUNNEL, until=moment), FOR_EVER)
+    return policy(
+        allow(FRIEND, to="web", ports=80, until=moment),
+        allow("iface:wg0", to="web", ports="1-65535", until=moment),
+        allow(OTHER, to="web", ports=80),
+    )
 
 
 def timed(scene: Scene) -> dict[str, int]:
