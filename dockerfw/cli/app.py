@@ -25,7 +25,8 @@ from dockerfw.policy import json_schema as schema
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import diff, warnings as advice
 from dockerfw.state import inventory_file as inventoryfile
-from dockerfw.state.store import Pending, Store
+from dockerfw.state.confirm import Pending
+from dockerfw.state.store import Store
 from dockerfw.text import paragraph
 
 DEFAULT_CONFIG = "/etc/dockerfw/config.toml"
@@ -308,11 +309,11 @@ def apply(
         _refuse(judged, strict=strict, allow_unenforced=allow_unenforced)
         changes = _changes(judged)
         seconds = confirm_seconds or _first_time_seconds(session, yes=yes)
-        pending = session.store.begin_confirm(seconds) if seconds else None
+        pending = session.store.confirm.begin(time.time() + seconds) if seconds else None
         if pending:
             _start_rollback(pending, docker_host)
         else:
-            session.store.keep()
+            session.store.confirm.keep()
         result = operations.apply(session, judged, config)
     if not as_json and not quiet:
         _print_applied(judged, changes, result.steps)
@@ -333,7 +334,7 @@ def _start_rollback(pending: Pending, docker_host: str | None) -> None:
 
 
 def _first_time_seconds(session: Session, *, yes: bool) -> int | None:
-    first = session.store.applied() is None
+    first = session.store.policy.applied() is None
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     return FIRST_APPLY_SECONDS if first and at_terminal and not yes else None
 
@@ -507,4 +508,4 @@ def _what_opens(session: Session) -> tuple[str, ...]:
     try:
         return operations.opens(session.inventory(operations.CLOSED))
     except DockerfwError:
-        return operations.opens(session.store.last_seen())
+        return operations.opens(session.store.last_seen.inventory())

@@ -81,7 +81,7 @@ class Keeper:
         self.timers = timers
         self.policy: Policy | None = None
         self.facts = HostFacts()
-        self.inventory = session.store.last_seen()
+        self.inventory = session.store.last_seen.inventory()
         self.followed = False
         self.unsettled = True
         self.knows_enough = True

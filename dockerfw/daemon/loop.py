@@ -72,7 +72,7 @@ def run(docker_host: str | None, form: Form) -> int:
         return Docker.connect(docker_host, timeout=DOCKER_PATIENCE)
 
     watcher = Watcher(connect, Needs())
-    with session.store.claim_daemon():
+    with session.store.daemon.claim():
         return Daemon(session, watcher, KernelNotices(), log).run()
 
 
@@ -157,7 +157,7 @@ class Daemon:
         self.inforce.close()
         self.voice.close()
         if self.keeper.followed and self.inforce.policy is not None:
-            self._attempt(lambda: self.session.store.remember(self.keeper.inventory))
+            self._attempt(lambda: self.session.store.last_seen.remember(self.keeper.inventory))
         self.voice.info("stopped; the rules stay as they are")
 
     def _turn(self) -> None:
@@ -384,7 +384,7 @@ class Daemon:
             return
 
         def write() -> None:
-            self.session.store.remember(inventory)
+            self.session.store.last_seen.remember(inventory)
             self.session.reconciler.keep_seal(seal, facts)
 
         self.worker.submit(write, self._remembered)

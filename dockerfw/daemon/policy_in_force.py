@@ -48,12 +48,12 @@ class PolicyInForce:
 
     def replaced(self) -> bool:
         """Whether somebody has put another one in force."""
-        return self.store.stamp() != self._stamp
+        return self.store.policy.stamp() != self._stamp
 
     def read(self) -> None:
         """Take what is on the disk now."""
-        self._stamp = self.store.stamp()
-        if not self.store.governs() and not self.store.locked_down():
+        self._stamp = self.store.policy.stamp()
+        if not self.store.policy.exists() and not self.store.policy.locked_down():
             self.whole = self.text = self.problem = None
         else:
             self.whole, self.text, self.problem = operations.policy_in_force(self.session)
@@ -64,7 +64,7 @@ class PolicyInForce:
         text, whole = self.text, self.whole
         lists = [Path(name) for name in text.files] if text else []
         self._moved = None
-        self.unwatched = self.files.watch([*self.store.policy_files(), *lists])
+        self.unwatched = self.files.watch([*self.store.policy.files(), *lists])
         self.resolver.follow(whole.host_names() if whole else (), text.names if text else {})
 
     # what ends
@@ -85,7 +85,7 @@ class PolicyInForce:
 
     def concerns_lists(self) -> bool:
         """Whether what the files' notices tell is about lists; the rest shows by `replaced`."""
-        return not self.files.read() <= set(self.store.policy_files())
+        return not self.files.read() <= set(self.store.policy.files())
 
     def read_lists(self) -> tuple[str | None, tuple[str, ...]]:
         """What has changed in list files, for people, None for nothing; and what was wrong."""
@@ -96,10 +96,10 @@ class PolicyInForce:
             return None, wrong
         names = [name for name, held in text.files.items() if held != self.text.files[name]]
         try:
-            self.store.remember_lists(text)
+            self.store.policy.remember_lists(text)
         except Failed as error:  # it counts all the same
             wrong += (str(error),)
-        self._stamp = self.store.stamp()
+        self._stamp = self.store.policy.stamp()
         self._take(text)
         return f"{listed(names)} changed", wrong
 
@@ -120,7 +120,7 @@ class PolicyInForce:
             return False, moved.said
         said = moved.said
         try:
-            self.store.remember_names(moved.names)
+            self.store.policy.remember_names(moved.names)
         except Failed as error:  # they count all the same
             said += (str(error),)
         self._take(replace(self.text, names=moved.names))

@@ -28,7 +28,7 @@ from dockerfw.operations.reconcile import Observation
 from dockerfw.operations.use_cases import Session
 from dockerfw.report import status
 from dockerfw.rules.ruleset import MAIN, Ruleset
-from dockerfw.state.store import DaemonState
+from dockerfw.state.daemon_record import DaemonState
 from dockerfw.text import counted
 
 LONGEST_PAUSE = 30.0
@@ -143,7 +143,7 @@ class Voice:
         if state != self._told:
             self._told = state
             with suppress(DockerfwError):  # a full disk must not end the watch
-                self.session.store.write_daemon(state)
+                self.session.store.daemon.write(state)
 
     def _status_line(self, policy: Policy | None, inventory: Inventory) -> str:
         if self.notes:

@@ -127,13 +127,15 @@ class Reconciler:
         need not be there yet when that is loaded, and would take the host's own rules with it.
         """
         if facts.nf_tables:
-            self.store.keep_seal(seal.render(replace(wanted, proxies=None)))
+            self.store.kernel.keep_seal(seal.render(replace(wanted, proxies=None)))
 
     def carry_out(self, look: Observation, committer: Committer) -> None:
         """Write the steps of a plan, once. Raises `Failed` at the first that cannot be written."""
         unwritten = None
         try:
-            self.store.remember_created((*look.plan.creates, *self._base_chains_to_come(look)))
+            self.store.kernel.remember_created(
+                (*look.plan.creates, *self._base_chains_to_come(look))
+            )
         except Failed as error:  # a full disk is no reason to leave anything open
             unwritten = error
         for step in look.plan.steps:
@@ -178,7 +180,7 @@ class Reconciler:
         live = self.read(facts)
         if live.seal is not None:
             seal.commit(self.runner, seal.REMOVE)
-        created = self.store.created()
+        created = self.store.kernel.created()
         for family in live.tables:
             mine: set[str] = {c.what for c in created if c.family == family}
             text = removal_text(live, family, mine)

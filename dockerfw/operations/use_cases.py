@@ -30,7 +30,9 @@ from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import explain, status, warnings as advice
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import MAIN
-from dockerfw.state.store import Applied, Pending, Store
+from dockerfw.state.confirm import Pending
+from dockerfw.state.store import Store
+from dockerfw.state.stored_policy import Applied
 from dockerfw.text import counted
 
 CLOSED = Policy(baseline=())
@@ -99,7 +101,7 @@ def with_names(state: Store, text: PolicyText) -> PolicyText:
     if not origins:
         return text
     try:
-        in_force = state.policy_in_force()
+        in_force = state.policy.load()
     except (DockerfwError, OSError):
         in_force = None
     found = resolve.resolve(origins, in_force.names if in_force else {})
@@ -133,7 +135,7 @@ def look(session: Session, text: PolicyText) -> Judged:
     facts = kernel_facts.read(session.runner)
     judged = judge(text, session.inventory(policy), facts)
     observation = session.reconciler.observe(policy, judged.inventory, facts)
-    if session.store.daemon_alive() and planning.only_lets_go(observation.plan):
+    if session.store.daemon.alive() and planning.only_lets_go(observation.plan):
         observation = replace(observation, plan=planning.Plan())
     warnings = (*judged.warnings, *_bypasses(session, observation), *_mark_writers(observation))
     if facts.stale_flavour:
@@ -143,7 +145,7 @@ def look(session: Session, text: PolicyText) -> Judged:
         )
         warnings += (stale,)
     hints = advice.hints(judged.inventory, facts)
-    if not session.store.daemon_alive():
+    if not session.store.daemon.alive():
         hints += advice.ended_early(policy, time.time())
     return replace(judged, observation=observation, warnings=warnings, hints=hints)
 
@@ -185,21 +187,21 @@ def _mark_writers(seen: Observation) -> Iterator[str]:
 
 def apply(session: Session, judged: Judged, config: Path) -> Result:
     """Put a policy in force: the copy first, then the kernel. The lock is the caller's."""
-    session.store.replace_policy(
+    session.store.policy.replace(
         judged.text, Applied(str(config), time.time(), judged.facts.flavour)
     )
-    session.store.set_lockdown(False)
+    session.store.policy.set_lockdown(False)
     result = session.reconciler.commit(judged.policy, judged.inventory, judged.facts)
-    session.store.remember(judged.inventory)
+    session.store.last_seen.remember(judged.inventory)
     return result
 
 
 def policy_in_force(session: Session) -> tuple[Policy, PolicyText | None, str | None]:
     """What should hold now: (policy, its text, why it is not the policy that was applied)."""
-    if session.store.locked_down():
+    if session.store.policy.locked_down():
         return CLOSED, None, "locked down until the next apply"
     try:
-        text = session.store.policy_in_force()
+        text = session.store.policy.load()
         if text is not None:
             return text.parse(), text, None
     except DockerfwError as error:
@@ -209,7 +211,7 @@ def policy_in_force(session: Session) -> tuple[Policy, PolicyText | None, str | 
 
 def roll_back(session: Session) -> None:
     """Undo an apply that was not confirmed: the policy before it, or nothing of ours at all."""
-    if not session.store.restore_previous():
+    if not session.store.confirm.restore_previous():
         session.reconciler.remove()
         session.store.forget()
         return
@@ -221,7 +223,7 @@ def roll_back(session: Session) -> None:
 def roll_back_when_due(session: Session, token: str) -> None:
     """Wait until the deadline of this confirm and roll back, unless it has been confirmed."""
     while True:
-        pending = session.store.pending()
+        pending = session.store.confirm.pending()
         if pending is None or pending.token != token:
             return
         remaining = pending.deadline - time.time()
@@ -229,24 +231,24 @@ def roll_back_when_due(session: Session, token: str) -> None:
             break
         time.sleep(min(remaining, 0.2))
     with session.store.lock(session.say):
-        if session.store.pending() == pending:
+        if session.store.confirm.pending() == pending:
             roll_back(session)
 
 
 def await_confirm(session: Session, pending: Pending, ask: Callable[[float], bool | None]) -> bool:
     """True when it is kept. ``ask`` polls for an answer at the terminal (None: not yet)."""
     while True:
-        now = session.store.pending()
+        now = session.store.confirm.pending()
         if now is None or now.token != pending.token:
             with session.store.lock(lambda _: None):  # until a roll-back is through
-                return session.store.was_kept(pending.token)
+                return session.store.confirm.was_kept(pending.token)
         answer = ask(pending.deadline - time.time())
         if answer is True:
-            session.store.keep()
+            session.store.confirm.keep()
             return True
         if answer is False:
             with session.store.lock(session.say):
-                if session.store.pending() == now:
+                if session.store.confirm.pending() == now:
                     roll_back(session)
             return False
 
@@ -259,9 +261,9 @@ def boot(session: Session) -> str:
 
 
 def _boot(session: Session) -> str:
-    if session.store.pending():
-        session.store.restore_previous()
-    if not session.store.governs() and not session.store.locked_down():
+    if session.store.confirm.pending():
+        session.store.confirm.restore_previous()
+    if not session.store.policy.exists() and not session.store.policy.locked_down():
         return "no policy was ever applied: nothing to install"
     policy, _, why = policy_in_force(session)
     facts = kernel_facts.read(session.runner, prefer=_last_flavour(session))
@@ -279,7 +281,8 @@ def whole(live: KernelState, facts: HostFacts) -> bool:
 
 def install_closed(session: Session, policy: Policy, facts: HostFacts) -> Result:
     """The policy for what was last seen of Docker, less what need not be true any more."""
-    return session.reconciler.commit(policy, without_addresses(session.store.last_seen()), facts)
+    inventory = without_addresses(session.store.last_seen.inventory())
+    return session.reconciler.commit(policy, inventory, facts)
 
 
 def without_addresses(inventory: Inventory) -> Inventory:
@@ -292,7 +295,7 @@ def without_addresses(inventory: Inventory) -> Inventory:
 
 
 def _last_flavour(session: Session) -> Flavour | None:
-    applied = session.store.applied()
+    applied = session.store.policy.applied()
     return applied.flavour if applied else None
 
 
@@ -300,20 +303,20 @@ def lock_down(session: Session) -> None:
     """Close every container port at once; with or without Docker's answer."""
     session.require_root()
     with session.store.lock(session.say):
-        session.store.set_lockdown(True)
+        session.store.policy.set_lockdown(True)
         facts = kernel_facts.read(session.runner)
         try:
             inventory = session.inventory(CLOSED, PANIC_PATIENCE)
         except DockerfwError as error:
             session.say(f"Docker does not answer, going by what was last seen ({error})")
-            inventory = session.store.last_seen()
+            inventory = session.store.last_seen.inventory()
         session.reconciler.commit(CLOSED, inventory, facts)
 
 
 def remove(session: Session) -> None:
     """Take out all of dockerfw and forget the policy in force."""
     session.require_root()
-    if session.store.daemon_alive():
+    if session.store.daemon.alive():
         raise Failed("the daemon is running: systemctl stop dockerfw, then remove again")
     with session.store.lock(session.say):
         session.reconciler.remove()
@@ -340,9 +343,9 @@ def confirm(session: Session) -> None:
     """Keep what the pending apply did."""
     session.require_root()
     with session.store.lock(session.say):
-        if session.store.pending() is None:
+        if session.store.confirm.pending() is None:
             raise Failed("nothing waits for a confirmation")
-        session.store.keep()
+        session.store.confirm.keep()
 
 
 def against_nothing(judged: Judged) -> Judged:
@@ -386,23 +389,23 @@ def read_status(session: Session) -> status.Status:
     session.require_root()
     policy, text, why = policy_in_force(session)
     notes = [] if why is None else [why]
-    daemon_alive = session.store.daemon_alive()
+    daemon_alive = session.store.daemon.alive()
     inventory, seen, silent = _look_patiently(session, policy, DAEMON_PATIENCE * daemon_alive)
     facts = seen.facts
     if silent:
         notes.append(f"Docker does not answer, so this goes by what was last seen: {silent}")
     notes += seen.plan.notes
     notes += [f"to be written: {step.why}" for step in seen.plan.steps]
-    daemon = session.store.read_daemon() if daemon_alive else None
+    daemon = session.store.daemon.read() if daemon_alive else None
     if daemon is not None:
         notes += [note for note in daemon.notes if note not in notes]
-    if session.store.pending():
+    if session.store.confirm.pending():
         notes.append("an apply waits for dockerfw confirm")
-    applied = session.store.applied()
+    applied = session.store.policy.applied()
     health = status.Health(
         enforcing=stands(seen.live) and policy.mode == "enforce",
         observing=policy.mode == "observe",
-        in_sync=seen.plan.in_sync and not (why and not session.store.locked_down()),
+        in_sync=seen.plan.in_sync and not (why and not session.store.policy.locked_down()),
         notes=tuple(notes),
         daemon_alive=daemon_alive,
         reconciled_at=daemon.reconciled_at if daemon else None,
@@ -421,7 +424,7 @@ def read_status(session: Session) -> status.Status:
         ),
         first_packet=_first_packet(seen),
         first_packet_step=advice.proxy_next_step(facts),
-        lockdown=session.store.locked_down(),
+        lockdown=session.store.policy.locked_down(),
     )
     counters = ipset.counters(session.runner, status.counted_sets(seen.ruleset))
     return status.build(health, counters, seen.ruleset, inventory)
@@ -442,7 +445,7 @@ def _look_patiently(
         try:
             inventory = session.inventory(policy)
         except DockerfwError as error:
-            silent, inventory = str(error), session.store.last_seen()
+            silent, inventory = str(error), session.store.last_seen.inventory()
         inventory = with_foreign_ports(inventory, facts)
         seen = session.reconciler.observe(policy, inventory, facts)
         if seconds and planning.only_lets_go(seen.plan):

@@ -44,7 +44,10 @@ from dockerfw.policy.files import PolicyText
 from dockerfw.policy.parser import Document
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
-from dockerfw.state.store import Applied, Store
+from dockerfw.state.kernel_record import KernelRecord
+from dockerfw.state.last_seen import LastSeen
+from dockerfw.state.store import Store
+from dockerfw.state.stored_policy import Applied, StoredPolicy
 
 FRONT = Network("id-front", "front", "bridge", "br-0123456789ab", (ip_network("172.18.0.0/24"),))
 OWN = Network("id-own", "own", "bridge", "lan0", (ip_network("172.20.0.0/24"),))
@@ -243,7 +246,7 @@ class Bench:
 
     def apply(self, text: str, files: dict[str, bytes] | None = None) -> None:
         document = Document("/etc/dockerfw/config.toml", text.encode())
-        self.state.replace_policy(
+        self.state.policy.replace(
             PolicyText((document,), files or {}), Applied("/etc/dockerfw/config.toml", 1.0, "nft")
         )
 
@@ -380,7 +383,7 @@ def test_a_list_that_cannot_be_kept_on_the_disk_counts_all_the_same(
     def full(*_: object) -> None:
         raise Failed("cannot write: No space left on device")
 
-    monkeypatch.setattr(Store, "remember_lists", full)
+    monkeypatch.setattr(StoredPolicy, "remember_lists", full)
     bench.daemon.todo.add("lists")
     bench.turn()
     sets = bench.kernel.live.sets.values()
@@ -399,7 +402,7 @@ def test_a_full_disk_keeps_nothing_from_being_put_right(
     def full(*_: object) -> None:
         raise Failed("cannot write: No space left on device")
 
-    monkeypatch.setattr(Store, "remember_created", full)
+    monkeypatch.setattr(KernelRecord, "remember_created", full)
     monkeypatch.setattr(Reconciler, "write", lambda _, step, *__: written.append(step.tool))
     judged = operations.CLOSED
     ruleset = compile_ruleset(judged, here(), FACTS)
@@ -418,7 +421,7 @@ def test_the_end_says_so_with_a_full_disk_as_well(
     def full(*_: object) -> None:
         raise Failed("cannot write: No space left on device")
 
-    monkeypatch.setattr(Store, "remember", full)
+    monkeypatch.setattr(LastSeen, "remember", full)
     bench.daemon._end()
     assert "stopped; the rules stay" in bench.log
 
@@ -458,9 +461,9 @@ def test_without_docker_rules_are_put_right_though_it_never_answered(
     bench: Bench, *, locked: bool
 ) -> None:
     bench.apply(WEB)
-    bench.state.remember(here())
+    bench.state.last_seen.remember(here())
     if locked:
-        bench.state.set_lockdown(True)
+        bench.state.policy.set_lockdown(True)
     bench.kernel.stand(_ruleset(bench))
     bench.begin()
     bench.lose()
@@ -491,7 +494,7 @@ def test_a_lockdown_without_docker_is_not_undone_at_the_next_flush(bench: Bench)
     assert bench.daemon.keeper.sealed is not None
     assert bench.daemon.keeper.sealed.inside, "the baseline lets bridges in"
     bench.lose()
-    bench.state.set_lockdown(True)
+    bench.state.policy.set_lockdown(True)
     bench.kernel.stand(compile_ruleset(operations.CLOSED, web, FACTS))
     bench.turn()
     bench.kernel.live = replace(bench.kernel.live, seal=None)
@@ -685,10 +688,10 @@ def test_it_waits_for_a_rule_that_ends_in_years(bench: Bench) -> None:
 def test_an_apply_that_was_killed_before_its_record_can_be_applied_over(bench: Bench) -> None:
     bench.apply(WEB)
     (bench.state.folder / "applied.json").unlink()
-    bench.state.begin_confirm(60)
+    bench.state.confirm.begin(time.time() + 60)
     bench.apply(CLOSED)
-    assert bench.state.restore_previous()
-    text = bench.state.policy_in_force()
+    assert bench.state.confirm.restore_previous()
+    text = bench.state.policy.load()
     assert text is not None
     assert text.documents[0].text == WEB.encode()
 

@@ -40,7 +40,8 @@ from dockerfw.report.diff import diff
 from dockerfw.report.explain import broken_expectations, explain
 from dockerfw.rules.compiler import LIST_OVER, compile_ruleset
 from dockerfw.state import inventory_file as inventoryfile
-from dockerfw.state.store import Applied, Store
+from dockerfw.state.store import Store
+from dockerfw.state.stored_policy import Applied
 
 VPN, GW = "vpn.example.org", "gw.example.org"
 SHOP = Network("n1", "shop", "bridge", "br-shop", (ip_network("172.18.0.0/16"),))
@@ -119,12 +120,12 @@ def text(names: HostAddresses) -> PolicyText:
 
 def state_with(folder: Path, names: HostAddresses) -> Store:
     state = Store(folder / "lib", folder / "run")
-    state.replace_policy(text(names), Applied("/etc/dockerfw/config.toml", 1.0, "nft"))
+    state.policy.replace(text(names), Applied("/etc/dockerfw/config.toml", 1.0, "nft"))
     return state
 
 
 def in_force(state: Store) -> PolicyText:
-    found = state.policy_in_force()
+    found = state.policy.load()
     assert found is not None
     return found
 
@@ -138,18 +139,18 @@ def test_the_policy_in_force_knows_its_names_without_asking(tmp_path: Path) -> N
 
 def test_other_addresses_are_kept_and_make_no_other_policy(tmp_path: Path) -> None:
     state = state_with(tmp_path, NAMES)
-    before, stamp = in_force(state), state.stamp()
-    state.remember_names({VPN: addresses("203.0.113.8")})
+    before, stamp = in_force(state), state.policy.stamp()
+    state.policy.remember_names({VPN: addresses("203.0.113.8")})
     assert in_force(state).names == {VPN: addresses("203.0.113.8")}
     assert in_force(state) == before == text({})
-    assert state.stamp() == stamp
+    assert state.policy.stamp() == stamp
 
 
 def test_names_go_back_with_the_policy_that_is_rolled_back_to(tmp_path: Path) -> None:
     state = state_with(tmp_path, NAMES)
-    state.begin_confirm(60)
-    state.replace_policy(text({VPN: addresses("192.0.2.1")}), Applied("x", 2.0, "nft"))
-    assert state.restore_previous()
+    state.confirm.begin(deadline=60.0)
+    state.policy.replace(text({VPN: addresses("192.0.2.1")}), Applied("x", 2.0, "nft"))
+    assert state.confirm.restore_previous()
     assert in_force(state).names == NAMES
 
 
@@ -172,7 +173,7 @@ def test_a_policy_without_names_keeps_none(tmp_path: Path) -> None:
 
 def test_names_without_a_policy_cannot_be_kept(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="cannot write"):
-        Store(tmp_path / "lib", tmp_path / "run").remember_names(NAMES)
+        Store(tmp_path / "lib", tmp_path / "run").policy.remember_names(NAMES)
 
 
 # --- what commands do ----------------------------------------------------------------------------
