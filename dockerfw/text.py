@@ -1,29 +1,26 @@
-"""What people read: tables for a terminal, numbers, and what addresses and ports are called.
+"""Plain words for people: tables and paragraphs for a terminal, numbers, times, and how addresses
+and ports are written.
 
-Takes values and an `Inventory`, gives lines of text without a newline. Knows no command, prints
-nothing, and asks the terminal nothing: the width is passed in.
+Takes strings, numbers and ``ipaddress`` values, gives text without a newline. Prints nothing, and
+asks the terminal nothing: the width is passed in. What needs the inventory is `report.labels`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timezone
-from ipaddress import ip_network
+from difflib import get_close_matches
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from textwrap import wrap
-
-from dockerfw.model.inventory import Inventory, PublishedPort
-from dockerfw.model.net import Address, Family, IPNetwork, Port
 
 LEAST_LAST_COLUMN = 24
 """A last column narrower than this is no column: its text goes to lines of its own."""
-
-
 UNKNOWN_PROTOCOL = "?"
 """Where not even the protocol is known."""
 
 
 def printable(text: str) -> str:
-    """Text from outside, fit for a terminal: no escape sequence, no line break."""
+    """Return text from outside with a ``?`` for what is not printable, such as escape sequences."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -34,10 +31,10 @@ def table(
     indent: str = "  ",
     right: Collection[int] = (),
 ) -> list[str]:
-    """Rows of equally many cells, as lines of at most ``width`` where the words allow it.
+    """Return rows of equally many cells as lines of at most ``width``, where the words allow it.
 
-    A column is as wide as its longest cell, up to what leaves the last one room; the last one is
-    wrapped. ``right`` are the columns that are set flush right.
+    A column is as wide as its longest cell, as far as that leaves the last one room; the last one
+    is wrapped. ``right`` are the indexes of the columns that are aligned right.
 
     >>> table([["+", "web 80/tcp", "opens to any"], ["-", "db", "closes"]])
     ['  + web 80/tcp  opens to any', '  - db          closes']
@@ -77,12 +74,12 @@ def _wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
 
 
 def paragraph(text: str, *, width: int = 80, first: str = "", rest: str = "") -> list[str]:
-    """One sentence or more, wrapped; names and addresses are not torn."""
+    """Return one sentence or more, wrapped; names and addresses are not broken."""
     return _wrapped(text, first, rest, width)
 
 
 def listed(words: Sequence[str], limit: int = 4) -> str:
-    """The first ``limit`` words, and how many there are besides.
+    """Return the first ``limit`` words, and how many more there are.
 
     >>> listed(["a", "b", "c"], limit=2)
     'a, b and 1 more'
@@ -93,7 +90,7 @@ def listed(words: Sequence[str], limit: int = 4) -> str:
 
 
 def counted(number: int, singular: str, plural: str | None = None) -> str:
-    """A number with its noun.
+    """Return a number with its noun.
 
     >>> counted(1, "rule"), counted(1200, "entry", "entries")
     ('1 rule', '1,200 entries')
@@ -102,7 +99,7 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
 
 
 def moment(unix: float) -> str:
-    """A Unix time for people, with seconds where there are any.
+    """Return a Unix time for people, with seconds unless they are 0.
 
     >>> moment(1801353600), moment(1801353605)
     ('2027-01-31 00:00 UTC', '2027-01-31 00:00:05 UTC')
@@ -112,7 +109,7 @@ def moment(unix: float) -> str:
 
 
 def human_bytes(number: int) -> str:
-    """In units of 1,024.
+    """Return a number of bytes in units of 1,024.
 
     >>> human_bytes(999), human_bytes(1536), human_bytes(5 * 2**30)
     ('999 B', '1.5 KiB', '5.0 GiB')
@@ -127,14 +124,35 @@ def human_bytes(number: int) -> str:
     return f"{size / 1024:,.1f} TiB"
 
 
-def network_text(network: IPNetwork) -> str:
-    """A network, or the bare address of one host."""
+def similar_words(word: str, words: Iterable[str], limit: int = 3) -> tuple[str, ...]:
+    """Return the words that somebody who wrote ``word`` may have meant, best first.
+
+    >>> similar_words("wbe", ["web", "db"]), similar_words("db", ["web", "shop-db-1"])
+    (('web',), ('shop-db-1',))
+    """
+    known = sorted(set(words))
+    close = get_close_matches(word, known, limit, 0.6)
+    close += [w for w in known if len(word) > 1 and word.lower() in w.lower() and w not in close]
+    return tuple(close[:limit])
+
+
+def bracketed(address: IPv4Address | IPv6Address) -> str:
+    """Return an address as it stands before ``:PORT``: IPv6 in brackets.
+
+    >>> bracketed(IPv4Address("192.0.2.1")), bracketed(IPv6Address("2001:db8::1"))
+    ('192.0.2.1', '[2001:db8::1]')
+    """
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+def network_text(network: IPv4Network | IPv6Network) -> str:
+    """Return a network, or the bare address of one host."""
     whole = network.prefixlen == network.max_prefixlen
     return str(network.network_address) if whole else str(network)
 
 
 def port_text(protocol: str | None, first: int, last: int) -> str:
-    """``80/tcp``, ``8000-8100/tcp``, ``icmp``; no protocol: ``all ports``."""
+    """Return ``80/tcp``, ``8000-8100/tcp`` or ``icmp``; without a protocol ``all ports``."""
     if protocol is None:
         return "all ports"
     if protocol == UNKNOWN_PROTOCOL:
@@ -144,102 +162,10 @@ def port_text(protocol: str | None, first: int, last: int) -> str:
     return f"{first}-{last}/{protocol}"
 
 
-class Labels:
-    """What lives at an address, behind a host port or in a subnet, by the names people know."""
+def short_port(port: int, protocol: str) -> str:
+    """Return a port as people write it in policies and commands: TCP goes without saying.
 
-    def __init__(self, inventory: Inventory) -> None:
-        self._at: dict[Address, list[str]] = {}
-        self._behind: dict[tuple[Address | None, Family, Port], dict[int, list[str]]] = {}
-        self.subnets: dict[IPNetwork, str] = {
-            subnet: printable(n.name) for n in inventory.bridges() for subnet in n.subnets
-        }
-        for container in inventory.containers:
-            name = printable(container.name)
-            for endpoint in inventory.endpoints(container):
-                for address in endpoint.addresses:
-                    self._at.setdefault(address, []).append(name)
-            for binding in inventory.published(container):
-                self._publish(name, binding)
-        self._members: dict[str, set[IPNetwork]] = {}
-        for address in self._at:
-            self._members.setdefault(self.label_at(address), set()).add(ip_network(address))
-        for subnet, network in self.subnets.items():
-            self._members.setdefault(_network_label(network), set()).add(subnet)
-
-    def _publish(self, name: str, binding: PublishedPort) -> None:
-        family: Family = 4 if binding.host_address.version == 4 else 6
-        where = None if binding.wildcard else binding.host_address
-        port = Port(binding.protocol, binding.host_port)
-        # A rule for the port on whatever address covers a binding to one address as well.
-        for bound in {where, None}:
-            ports = self._behind.setdefault((bound, family, port), {})
-            ports.setdefault(binding.container_port, []).append(name)
-
-    def at(self, address: Address) -> tuple[str, ...]:
-        """The containers at this address: several when they share one network namespace."""
-        return tuple(sorted(set(self._at.get(address, ()))))
-
-    def label_at(self, address: Address) -> str:
-        """The containers at this address, else the address itself."""
-        return " + ".join(self.at(address)) or str(address)
-
-    def label(self, where: IPNetwork) -> str:
-        """As `label_at`, for a network of one host; for a subnet the Docker network it is of."""
-        if where.prefixlen == where.max_prefixlen:
-            return self.label_at(where.network_address)
-        return _network_label(self.subnets[where]) if where in self.subnets else str(where)
-
-    def members(self, label: str) -> frozenset[IPNetwork]:
-        """All addresses (of a network: subnets) that bear this label."""
-        return frozenset(self._members.get(label, ()))
-
-    @property
-    def container_labels(self) -> frozenset[str]:
-        """The labels of all containers that have an address of their own."""
-        return frozenset(self.label_at(address) for address in self._at)
-
-    @property
-    def network_labels(self) -> frozenset[str]:
-        """The labels of all Docker networks that have a subnet."""
-        return frozenset(map(_network_label, self.subnets.values()))
-
-    def behind(
-        self, where: Address | None, family: Family, port: Port
-    ) -> tuple[tuple[str, int], ...]:
-        """The containers, and their ports, that a host port leads to.
-
-        ``where`` None asks for all bindings of the port; one address for the bindings to it,
-        and where it has none, for all.
-        """
-        found = self._behind.get((where, family, port)) or self._behind.get((None, family, port))
-        ports = found or {}
-        return tuple((" + ".join(sorted(set(n))), p) for p, n in sorted(ports.items()))
-
-
-def _network_label(name: str) -> str:
-    return f"network {name}"
-
-
-def host_port_text(where: Address | None, ports: str) -> str:
-    """``host port 8080/tcp``, ``host port [2001:db8::1]:443/tcp``, ``host ports 1-9/tcp``."""
-    if ports == "all ports":
-        return "every published port" if where is None else f"every published port of {where}"
-    plural = "s" if "-" in ports.partition("/")[0] else ""
-    if where is None:
-        return f"host port{plural} {ports}"
-    host = f"[{where}]" if where.version == 6 else str(where)
-    return f"host port{plural} {host}:{ports}"
-
-
-def behind_text(pairs: Iterable[tuple[str, int]]) -> str:
-    """What a host port leads to, in brackets and after a space; nothing when that is unknown.
-
-    >>> behind_text([("web", 80)]), behind_text([])
-    (' (web:80)', '')
+    >>> short_port(80, "tcp"), short_port(53, "udp")
+    ('80', '53/udp')
     """
-    together = sorted(set(pairs))
-    if not together:
-        return ""
-    if len(together) <= 2:
-        return f" ({', '.join(f'{name}:{port}' for name, port in together)})"
-    return f" ({listed(sorted({name for name, _ in together}), limit=3)})"
+    return str(port) if protocol == "tcp" else f"{port}/{protocol}"

@@ -30,7 +30,8 @@ from dockerfw.model.policy import (
     SelectorSource,
     Source,
 )
-from dockerfw.text import counted, host_port_text, listed, network_text, port_text, printable
+from dockerfw.report.labels import host_port_text
+from dockerfw.text import counted, listed, network_text, port_text, printable
 
 Level: TypeAlias = Literal["info", "warning", "error"]
 Value: TypeAlias = str | int | float | bool | None

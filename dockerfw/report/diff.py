@@ -19,6 +19,7 @@ from dockerfw.model.net import Address, Family, IPNetwork, Port
 from dockerfw.model.policy import HostAddresses
 from dockerfw.plan.planner import Plan
 from dockerfw.plan.state import SetState, TablesState
+from dockerfw.report.labels import Labels, behind_text, host_port_text
 from dockerfw.report.reach import (
     Difference,
     Side,
@@ -42,10 +43,7 @@ from dockerfw.rules.buckets import (
 )
 from dockerfw.rules.ruleset import INSIDE, MAIN, PRE, PRE_INSIDE, IPSet, Ruleset
 from dockerfw.text import (
-    Labels,
-    behind_text,
     counted,
-    host_port_text,
     listed,
     moment,
     network_text,

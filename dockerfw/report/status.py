@@ -17,6 +17,7 @@ from dockerfw.kernel.render import chain_texts
 from dockerfw.model.host import Flavour
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family, Port
+from dockerfw.report.labels import Labels, host_port_text
 from dockerfw.rules.buckets import (
     Bucket,
     Target,
@@ -27,9 +28,7 @@ from dockerfw.rules.buckets import (
 )
 from dockerfw.rules.ruleset import IPSet, Ruleset
 from dockerfw.text import (
-    Labels,
     counted,
-    host_port_text,
     human_bytes,
     moment,
     paragraph,

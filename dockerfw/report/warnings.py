@@ -28,10 +28,9 @@ from dockerfw.model.policy import (
     SelectorSource,
     Source,
 )
-from dockerfw.report.explain import nearest
 from dockerfw.rules.compiler import SPAN_OVER
 from dockerfw.rules.ruleset import LONGEST_TIMEOUT
-from dockerfw.text import listed, moment, printable
+from dockerfw.text import listed, moment, printable, similar_words
 
 Statement = Allow | Deny
 
@@ -273,7 +272,7 @@ class _Advisor:
 
     def _meant(self, selector: Selector) -> str:
         """The next step for a selector that matches nothing."""
-        near = nearest(selector.name, self._words(selector))
+        near = similar_words(selector.name, self._words(selector))
         if near:
             return f"did you mean {listed([printable(word) for word in near])}?"
         return "start it, or correct it by docker ps"

@@ -1,0 +1,65 @@
+"""One question, answered: reads it, walks its packets on every path, adds the remarks. Pure."""
+
+from __future__ import annotations
+
+from dockerfw.errors import UsageError
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Address
+from dockerfw.model.policy import Policy
+from dockerfw.report.explain.explanation import Explanation
+from dockerfw.report.explain.paths import Paths
+from dockerfw.report.explain.reader import Reader
+from dockerfw.report.explain.remarks import no_path, remarks
+
+
+def explain(
+    policy: Policy,
+    inventory: Inventory,
+    facts: HostFacts,
+    source: str,
+    target: str,
+    local_addresses: frozenset[Address] = frozenset(),
+) -> Explanation:
+    """Return the verdict on every path from ``source`` to ``target``.
+
+    ``local_addresses`` are this host's own, besides those in ``facts``. Raises `UsageError` when
+    source or target cannot be read, `UnknownContainer` when no container of that name runs.
+    """
+    return Explainer(policy, inventory, facts, local_addresses).explain(source, target)
+
+
+class Explainer:
+    """Answers questions about one policy; what it compiles for one serves the next."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        inventory: Inventory,
+        facts: HostFacts,
+        local_addresses: frozenset[Address] = frozenset(),
+    ) -> None:
+        self.policy = policy
+        self.inventory = inventory
+        self.facts = facts
+        local = local_addresses | facts.addresses
+        self.reader = Reader(inventory, local)
+        self.paths = Paths(policy, inventory, facts, local)
+
+    def explain(self, source: str, target: str) -> Explanation:
+        """Return the verdict on every path; raises as the function `explain` does."""
+        parsed_source = self.reader.source(source)
+        parsed_target = self.reader.target(target)
+        rows = dict.fromkeys(self.paths.rows(parsed_source, parsed_target))
+        if not rows and not parsed_source.senders:
+            raise UsageError(
+                f'source "{source}" has no address on a Docker bridge of this host: write the '
+                "address that its packets come from"
+            )
+        return Explanation(
+            source,
+            target,
+            tuple(rows) or no_path(parsed_source, parsed_target, self.facts),
+            self.policy.mode == "observe",
+            tuple(remarks(parsed_target, self.inventory)),
+        )

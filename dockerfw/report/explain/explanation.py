@@ -1,0 +1,88 @@
+"""The answer of ``explain``: one row for each path, as lines for a terminal and as JSON. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dockerfw.exit_status import ExitStatus
+from dockerfw.model.net import Family
+from dockerfw.text import paragraph, printable
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One path of one family: ``path`` as in ``P1 published 8080 → 80 (DNAT)``."""
+
+    path: str
+    family: Family
+    allowed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Every path from ``source`` to ``target``, at least one row.
+
+    ``observing``: the mode is observe, and the rows are what enforce would do. ``warnings`` are
+    remarks on the question itself.
+    """
+
+    source: str
+    target: str
+    rows: tuple[Row, ...]
+    observing: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Literal["allowed", "denied", "mixed"]:
+        allowed = {row.allowed for row in self.rows}
+        if len(allowed) > 1:
+            return "mixed"
+        return "allowed" if True in allowed else "denied"
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """OK: allowed on all paths; NO: denied on all; MIXED: allowed on some."""
+        by_verdict = {
+            "allowed": ExitStatus.OK,
+            "denied": ExitStatus.NO,
+            "mixed": ExitStatus.MIXED,
+        }
+        return by_verdict[self.verdict]
+
+    def to_json(self) -> dict[str, object]:
+        """``paths`` has ``path``, ``family`` (4 or 6), ``allowed`` and ``reason`` for each row."""
+        return {
+            "schema": 1,
+            "source": self.source,
+            "target": self.target,
+            "observing": self.observing,
+            "verdict": self.verdict,
+            "paths": [
+                {"path": r.path, "family": r.family, "allowed": r.allowed, "reason": r.reason}
+                for r in self.rows
+            ],
+            "warnings": list(self.warnings),
+        }
+
+    def lines(self, width: int = 80) -> tuple[str, ...]:
+        """Return lines for a terminal; only a word longer than ``width`` makes one longer."""
+        found: list[str] = []
+        if self.observing:
+            found.append("OBSERVING: nothing is dropped now; this is what enforce would do")
+        where = {
+            "allowed": "allowed on all paths",
+            "denied": "denied on all paths",
+            "mixed": "allowed on some paths, denied on others",
+        }[self.verdict]
+        head = f"{self.source} → {self.target}: {where}"
+        found += paragraph(printable(head), width=width, rest="  ")
+        for row in self.rows:
+            verdict = "allowed" if row.allowed else "denied "
+            first, rest = f"  IPv{row.family} {verdict}  ", " " * 16
+            found += paragraph(printable(row.path), width=width, first=first, rest=rest)
+            found += paragraph(printable(row.reason), width=width, first=rest, rest=rest)
+        for warning in self.warnings:
+            found += paragraph(printable(f"note: {warning}"), width=width, rest="  ")
+        return tuple(found)

@@ -1,0 +1,251 @@
+"""SOURCE and TARGET of a question, from what the user wrote.
+
+Takes their text; gives `ParsedSource` and `ParsedTarget`, by the containers and networks of the
+inventory and this host's addresses. Raises `UsageError` with what to write instead. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address, ip_address, ip_network
+from re import compile as compile_regex
+
+from dockerfw.errors import UsageError
+from dockerfw.model.inventory import Container, Inventory, Network
+from dockerfw.model.net import Address
+from dockerfw.report.explain.routes import OUTSIDE, Sender
+from dockerfw.text import listed, short_port, similar_words
+
+
+class UnknownContainer(UsageError):
+    """No running container has that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedSource:
+    """``host`` is this host itself; a container sends from each of its bridges."""
+
+    senders: tuple[Sender, ...] = ()
+    container: Container | None = None
+    host: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedTarget:
+    """A container's port, a container address with a port, or (``host_port``) a host port."""
+
+    protocol: str
+    port: int
+    container: Container | None = None
+    address: Address | None = None
+    host_port: bool = False
+
+
+_TARGET_HELP = (
+    "write NAME:PORT[/PROTOCOL], NAME:icmp, :PORT (a port of this host) or ADDRESS:PORT, "
+    "an IPv6 address in brackets"
+)
+_HELP = {
+    "source": "write an IP address, ADDRESS@INTERFACE, the name of a container, or host",
+    "target": _TARGET_HELP,
+}
+_NAME = compile_regex(r"/?[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class Reader:
+    """Reads questions about one inventory; ``local`` are this host's own addresses."""
+
+    def __init__(self, inventory: Inventory, local: frozenset[Address]) -> None:
+        self.inventory = inventory
+        self.local = local
+
+    def source(self, text: str) -> ParsedSource:
+        """Return the source.
+
+        Raises `UsageError` if it cannot be read, `UnknownContainer` if nothing has that name.
+        """
+        name, at, interface = text.partition("@")
+        if at:
+            _check_interface(interface, text)
+        address = _address(name, "source")
+        if address is not None:
+            return self._source_address(address, interface)
+        _refuse_networks(name, "source")
+        if at:
+            raise UsageError(
+                f'source "{text}": packets of a container come from its own bridges: write {name}'
+            )
+        if name == "host":
+            return ParsedSource(host=True)
+        return self._source_container(self._container(name, "source"))
+
+    def _source_address(self, address: Address, interface: str) -> ParsedSource:
+        if not interface and (address in self.local or address.is_loopback):
+            return ParsedSource(host=True)
+        if interface:
+            bridges = (n for n in self.inventory.bridges() if n.bridge == interface)
+            return ParsedSource((Sender(address, interface, next(bridges, None)),))
+        home = network_of(self.inventory, address)
+        if home is not None and home.bridge:
+            return ParsedSource((Sender(address, home.bridge, home),))
+        return ParsedSource((Sender(address, OUTSIDE, None),))
+
+    def _source_container(self, container: Container) -> ParsedSource:
+        if self.inventory.on_host_network(container):
+            return ParsedSource(host=True, container=container)
+        senders = []
+        for endpoint in self.inventory.endpoints(container):
+            network = self.inventory.network(endpoint.network_id)
+            if network is not None and network.bridge:
+                senders += [Sender(a, network.bridge, network) for a in endpoint.addresses]
+        return ParsedSource(tuple(senders), container)
+
+    def target(self, text: str) -> ParsedTarget:
+        """Return the target; raises as `source` does."""
+        if text.startswith("["):
+            host, bracket, port_text = text[1:].partition("]")
+            if not bracket or not port_text.startswith(":"):
+                raise UsageError(f'target "{text}": {_TARGET_HELP}')
+            return self._target_address(host, port_text[1:], text)
+        name, colon, port_text = text.removeprefix("container:").rpartition(":")
+        if colon and not name:
+            return self._target_host_port(None, port_text, text)
+        if text.count(":") > 1 and _is_ipv6(text.partition("/")[0]):
+            raise UsageError(f'target "{text}": write an IPv6 address as [ADDRESS]:PORT')
+        if not colon:
+            raise UsageError(self._which_port(text))
+        if _seems_ipv4(name):
+            return self._target_address(name, port_text, text)
+        container = self._container(name, "target")
+        protocol, port = _port_of(port_text, text)
+        return ParsedTarget(protocol, port, container=container)
+
+    def _target_address(self, host: str, port_text: str, text: str) -> ParsedTarget:
+        address = _address(host, "target")
+        if address is None:
+            _refuse_networks(host, "target")
+            raise UsageError(f'target "{text}": "{host}" is no IP address; {_TARGET_HELP}')
+        if address.is_unspecified:
+            raise UsageError(f'target "{text}": a port of every address is written :{port_text}')
+        if network_of(self.inventory, address) is None or address in self.local:
+            return self._target_host_port(address, port_text, text)
+        protocol, port = _port_of(port_text, text)
+        return ParsedTarget(protocol, port, address=address)
+
+    def _target_host_port(self, address: Address | None, port_text: str, text: str) -> ParsedTarget:
+        protocol, port = _port_of(port_text, text)
+        if protocol == "icmp":
+            raise UsageError(
+                f'target "{text}": ping of this host is not dockerfw\'s; write NAME:icmp'
+            )
+        if address is not None and not self._may_be_ours(address):
+            raise UsageError(
+                f'target "{text}": {address} is no address of this host nor of a Docker '
+                "network on it"
+            )
+        return ParsedTarget(protocol, port, address=address, host_port=True)
+
+    def _may_be_ours(self, address: Address) -> bool:
+        """Return True as well if the addresses of this host are not known."""
+        bound = (b.host_address for c in self.inventory.containers for b in c.ports)
+        return not self.local or address.is_loopback or address in self.local or address in bound
+
+    def _names(self) -> dict[str, Container]:
+        return {c.name: c for c in self.inventory.containers}
+
+    def _container(self, written: str, what: str) -> Container:
+        name = written.removeprefix("container:")
+        kind, colon, _ = name.partition(":")
+        if colon and kind in ("compose", "label", "image", "network", "service"):
+            raise UsageError(f'{what} "{written}": write the name of one container, no selector')
+        if "*" in name:
+            raise UsageError(f'{what} "{written}": write the name of one container, no pattern')
+        found = self._names().get(name.removeprefix("/"))
+        if found is not None:
+            return found
+        if name == "any" or not _NAME.fullmatch(name) or not name.strip("0123456789."):
+            raise UsageError(f'{what} "{written}": {_HELP[what]}')
+        near = similar_words(name, self._names())
+        hint = f"did you mean {listed(near)}?" if near else "see docker ps for the names"
+        raise UnknownContainer(f'no running container is called "{name}": {hint}')
+
+    def _which_port(self, text: str) -> str:
+        """Return what to write in place of a target without a port."""
+        name = text.removeprefix("container:")
+        if _seems_ipv4(name):
+            return f'target "{text}" has no port: write {name}:80, say'
+        container = self._container(name, "target")
+        bindings = self.inventory.published(container)
+        ports = sorted({short_port(b.container_port, b.protocol) for b in bindings})
+        examples = [f"{name}:{port}" for port in (*ports[:3], "icmp")]
+        return f'target "{text}" has no port: write {" or ".join(examples)}'
+
+
+def network_of(inventory: Inventory, address: Address) -> Network | None:
+    """Return the Docker bridge network that this address belongs to."""
+    for network in inventory.bridges():
+        if any(address in s for s in network.subnets if s.version == address.version):
+            return network
+    return None
+
+
+def _address(text: str, what: str) -> Address | None:
+    """Return the address that this text is, None if it is none. Raises `UsageError`."""
+    if "%" in text:
+        bare, _, zone = text.partition("%")
+        raise UsageError(f'{what} "{text}": write the interface as {bare}@{zone}')
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        raise UsageError(f'{what} "{text}" is an IPv4 address: write {address.ipv4_mapped}')
+    return address
+
+
+def _refuse_networks(text: str, what: str) -> None:
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        return
+    first = network.network_address + (1 if network.num_addresses > 1 else 0)
+    raise UsageError(f'{what} "{text}" is a network: write one address of it, such as {first}')
+
+
+def _port_of(text: str, target: str) -> tuple[str, int]:
+    """Return protocol and port; ``icmp`` is port 0."""
+    if text == "icmp":
+        return "icmp", 0
+    number, slash, protocol = text.partition("/")
+    if not slash:
+        protocol = "tcp"
+    if protocol not in ("tcp", "udp", "sctp"):
+        raise UsageError(f'target "{target}": the protocol is tcp, udp or sctp')
+    if "-" in number:
+        raise UsageError(f'target "{target}": one port, not a range: write {number.split("-")[0]}')
+    if not (number.isascii() and number.isdigit()) or not 0 < int(number[:6]) < 65536:
+        raise UsageError(
+            f'target "{target}": "{number}" is no port from 1 to 65535; {_TARGET_HELP}'
+        )
+    return protocol, int(number)
+
+
+def _check_interface(interface: str, text: str) -> None:
+    bad = not interface or len(interface) > 15 or "/" in interface or ":" in interface
+    if bad or any(c.isspace() for c in interface) or not interface.isprintable():
+        raise UsageError(
+            f'source "{text}": what stands after @ is the name of an interface, of 1 to 15 '
+            "characters, such as eth0"
+        )
+
+
+def _seems_ipv4(text: str) -> bool:
+    return bool(text) and all(c in "0123456789./" for c in text)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except AddressValueError:
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""Whether a packet passes, and which line of the policy decides that.
+
+Walks the packet through the compiled ruleset of the whole policy for the verdict, then through
+rulesets of parts of the policy to find the first statement, and its source, that decides. Pure.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Address, Family
+from dockerfw.model.policy import Allow, Deny, Policy, Source
+from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
+from dockerfw.rules.compiler import compile_ruleset
+from dockerfw.rules.ruleset import Outcome, Packet, Ruleset
+from dockerfw.text import moment
+
+_Section: TypeAlias = Literal["allows", "denies", "baseline"]
+_Part: TypeAlias = tuple[_Section, int, int | None]
+"""The first so many statements of a section; or, with a third number, the source of that index of
+the one statement of that index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a packet passes, and why, in words."""
+
+    allowed: bool
+    reason: str
+
+
+class Reasons:
+    """Verdicts on packets, each with the line of the policy that decides.
+
+    ``local`` are this host's own addresses. A policy in mode observe is read as if it enforced.
+    """
+
+    def __init__(
+        self, policy: Policy, inventory: Inventory, facts: HostFacts, local: frozenset[Address]
+    ) -> None:
+        self.policy = replace(policy, mode="enforce")
+        self.inventory = inventory
+        self.facts = facts
+        self.local = local
+        self.whole = self._compiled(self.policy)
+        self.without_sources = self._without_sources()
+        self._parts: dict[_Part, Ruleset] = {}
+
+    @cached_property
+    def closed(self) -> Ruleset:
+        """The ruleset in which nobody from outside may reach anything."""
+        return self._compiled(self.without_sources)
+
+    def verdict(self, route: Route) -> Verdict:
+        outcome = self._walk(self.whole, route)
+        if outcome.passed:
+            return Verdict(True, self._why_allowed(route, outcome))
+        return Verdict(False, self._why_denied(route, outcome))
+
+    def guards(self, family: Family, protocol: str, port: int) -> bool:
+        """Return True if a rule guards this port of the host for a host-network container."""
+        host = ANY_HOST[family]
+        stranger: Address = host + 1
+        packet = Packet(OUTSIDE, stranger, host, protocol, port, host_port=(host, port))
+        return not self._walk(self.closed, Route("", "input", packet)).passed
+
+    def _why_denied(self, route: Route, outcome: Outcome) -> str:
+        last = outcome.path[-1]
+        if last.role == "spoofed":
+            return last.comment
+        index = self._first("denies", len(self.policy.denies), route)
+        if index is None:
+            return "denied: nothing allows it"
+        deny = self.policy.denies[index]
+        return f"denied by {deny.origin}{self._from('denies', index, route)}"
+
+    def _why_allowed(self, route: Route, outcome: Outcome) -> str:
+        if not outcome.has_bit:
+            return "allowed: no rule guards this port of the host, dockerfw leaves it alone"
+        index = self._first("allows", len(self.policy.allows), route)
+        if index is not None:
+            allow = self.policy.allows[index]
+            until = f" until {moment(allow.end)}" if allow.end is not None else ""
+            return f"allowed by {allow.origin}{self._from('allows', index, route)}{until}"
+        index = self._first("baseline", len(self.policy.baseline), route)
+        return "allowed" if index is None else f"allowed by baseline {self.policy.baseline[index]}"
+
+    def _first(self, section: _Section, count: int, route: Route) -> int | None:
+        """Return the index of the first statement of the section that decides this packet.
+
+        A binary search: with more statements of the same section it stays decided.
+        """
+        found = bisect_left(
+            range(1, count + 1), True, key=lambda stop: self._decides((section, stop, None), route)
+        )
+        return found if found < count else None
+
+    def _from(self, section: Literal["allows", "denies"], index: int, route: Route) -> str:
+        """Return `` (from office)``: the word of ``from``, as written, that matches this packet."""
+        statement = (self.policy.denies if section == "denies" else self.policy.allows)[index]
+        written, sources = statement.written_from, statement.sources
+        if len(written) == 1:
+            return f" (from {written[0]})"
+        for number, source in enumerate(sources[:-1]):
+            if self._decides((section, index, number), route):
+                return f" (from {_written(source, sources, written)})"
+        return f" (from {_written(sources[-1], sources, written)})"
+
+    def _decides(self, part: _Part, route: Route) -> bool:
+        """Return True if this part of the policy alone lets the packet pass, or denies it."""
+        if part not in self._parts:
+            self._parts[part] = self._compiled(self._reduced(*part))
+        outcome = self._walk(self._parts[part], route)
+        if part[0] == "denies":
+            return any(rule.role == "deny" for rule in outcome.path)
+        return outcome.passed and outcome.has_bit
+
+    def _reduced(self, section: _Section, stop: int, number: int | None) -> Policy:
+        """Return the policy with no more sources than those of this `_Part`."""
+        closed = self.without_sources
+        if section == "baseline":
+            return replace(closed, baseline=self.policy.baseline[:stop])
+        if section == "denies":
+            denies = self.policy.denies[:stop]
+            if number is not None:
+                deny = self.policy.denies[stop]
+                denies = (replace(deny, sources=(deny.sources[number],)),)
+            return replace(closed, denies=(*closed.denies, *denies))
+        allows = self.policy.allows[:stop]
+        if number is not None:
+            allow = self.policy.allows[stop]
+            allows = (replace(allow, sources=(allow.sources[number],)),)
+        return replace(closed, allows=(*closed.allows, *allows))
+
+    def _without_sources(self) -> Policy:
+        """Return the policy with no statement that has a source.
+
+        Those that name host-network containers stay: which of their ports are guarded depends on
+        the statements that name them, whoever these are for.
+        """
+        on_host = {c.name for c in self.inventory.containers if self.inventory.on_host_network(c)}
+
+        def stays(statement: Allow | Deny) -> bool:
+            return any(s.exact_container and s.name in on_host for s in statement.to)
+
+        return replace(
+            self.policy,
+            baseline=(),
+            allows=tuple(replace(a, sources=()) for a in self.policy.allows if stays(a)),
+            denies=tuple(replace(d, sources=()) for d in self.policy.denies if stays(d)),
+        )
+
+    def _walk(self, ruleset: Ruleset, route: Route) -> Outcome:
+        local = self.local
+        if route.packet.host_port is not None:
+            local |= {route.packet.host_port[0]}
+        return ruleset.walk(route.hook, route.packet, local)
+
+    def _compiled(self, policy: Policy) -> Ruleset:
+        return compile_ruleset(policy, self.inventory, self.facts)
+
+
+def _written(source: Source, sources: tuple[Source, ...], written: tuple[str, ...]) -> str:
+    """Return what the user wrote for this source: itself, or the one list that it can be from."""
+    literal = {str(s) for s in sources}
+    if str(source) in written:
+        return str(source)
+    lists = [word for word in written if word not in literal]
+    return lists[0] if len(lists) == 1 else str(source)
