@@ -15,7 +15,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dockerfw.daemon.reporter import Voice, said
+from dockerfw.daemon.drift import describe_plan
+from dockerfw.daemon.reporter import Reporter
 from dockerfw.daemon.timers import Timers
 from dockerfw.kernel.ipset import driver as ipset
 from dockerfw.kernel.nft import driver as seal
@@ -54,7 +55,7 @@ class Epoch(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """What a look at the kernel found; ``epoch`` is the keeper's when it began.
 
     A look that is not ``whole`` is at what the kernel announces changes of: it has no sets.
@@ -66,7 +67,7 @@ class Look:
     whole: bool
 
 
-class Keeper:
+class Enforcer:
     """``followed``: Docker has answered, and the kernel was brought in line with that answer.
 
     ``epoch`` counts what was written: a look that began in another one is no news.
@@ -74,10 +75,10 @@ class Keeper:
     ``knows_enough``: the inventory has all that the policy asks for.
     """
 
-    def __init__(self, session: Session, voice: Voice, timers: Timers) -> None:
+    def __init__(self, session: Session, reporter: Reporter, timers: Timers) -> None:
         self.session = session
         self.reconciler = session.reconciler
-        self.voice = voice
+        self.reporter = reporter
         self.timers = timers
         self.policy: Policy | None = None
         self.facts = HostFacts()
@@ -99,17 +100,17 @@ class Keeper:
 
     # --- what should stand -----------------------------------------------------------------------
 
-    def heard_of(self, writers: Collection[str]) -> None:
+    def record_writers(self, writers: Collection[str]) -> None:
         """Who has changed rules, by the kernel's word; it tells of our own children as well."""
         ours = time.monotonic() < self._wrote_at + OWN_ECHO
         self._writers |= {w for w in writers if not (ours and _OURS.match(w))}
 
-    def govern(self, policy: Policy | None) -> None:
+    def set_policy(self, policy: Policy | None) -> None:
         """Another policy. Writes nothing: who put it in force has done that, or `settle` will."""
         self.policy = policy
         self.unsettled = True
         self._count_write()  # by somebody else: looks that began before are no news
-        self._account()
+        self._rebuild_ledger()
 
     def _count_write(self, *, rules: bool = True) -> None:
         self.epoch = Epoch(self.epoch.rules + rules, self.epoch.all + 1)
@@ -117,10 +118,10 @@ class Keeper:
     def sources_moved(self, policy: Policy, why: str) -> None:
         """The same policy, which means something else now: written at once."""
         self.policy = policy
-        self._account()
+        self._rebuild_ledger()
         self._write_whole(why)
 
-    def seal_as_written(self) -> str | None:
+    def expected_seal(self) -> str | None:
         """The normal form of the seal that was written last."""
         return seal.wanted(self.sealed) if self.sealed and self.facts.nf_tables else None
 
@@ -128,7 +129,7 @@ class Keeper:
         """Sets that need not be read entry by entry, see `Reconciler.read`."""
         return self._ledger.lists() if self._ledger else ()
 
-    def _account(self) -> None:
+    def _rebuild_ledger(self) -> None:
         """A new ledger: for another policy, or another host."""
         self.inventory = with_foreign_ports(self.inventory, self.facts)
         if self.policy is None:
@@ -158,7 +159,7 @@ class Keeper:
             # Not somebody else's now: Docker may make it again before the host is looked at.
             left = tuple(b for b in self.facts.bridges if b.name not in gone)
             self.facts = replace(self.facts, bridges=left)
-            self._account()
+            self._rebuild_ledger()
         if change.whole or gone:
             self._write_whole("more than elements changes")
         else:
@@ -168,7 +169,7 @@ class Keeper:
         if change.elements:
             self._count_write(rules=False)
             ipset.commit(self.session.runner, change.elements)
-            self.voice.wrote()
+            self.reporter.wrote()
         if change.guarded_changed:
             self.timers.by("seal", time.monotonic() + SEAL_DELAY)
         if self._ledger is not None:
@@ -200,11 +201,11 @@ class Keeper:
                 self._count_write()
                 seal.commit(self.session.runner, document)
                 self._wrote_at = time.monotonic()
-                self.voice.wrote()
+                self.reporter.wrote()
         self.sealed = wanted
 
     def _write_whole(self, why: str) -> None:
-        """Look and write at once, everything: where the few lines of a change do not do."""
+        """Snapshot and write at once, everything: where the few lines of a change do not do."""
         if self._ledger is None or not self.followed:
             return
         if not self.knows_enough:  # who is not known by its labels would lose what it has
@@ -215,86 +216,86 @@ class Keeper:
         live = self.reconciler.read(self.facts, ruleset.sets)
         self._bring_in_line(self.reconciler.compare(ruleset, self.facts, live), why)
 
-    def _carry_out(self, seen: Observation) -> None:
+    def _execute(self, seen: Observation) -> None:
         if self.policy is None:
             return
         self._count_write()
         self._wrote_at = time.monotonic()
         self.reconciler.carry_out(seen, self.policy.committer)
         self._wrote_at = time.monotonic()
-        self.voice.wrote()
+        self.reporter.wrote()
         self.sealed = seen.ruleset.seal
 
     def _bring_in_line(self, seen: Observation, why: str) -> None:
         if seen.plan.in_sync:
             self.sealed = seen.ruleset.seal
         else:
-            self.voice.info(f"{why}: {said(seen)}")
-            self._carry_out(seen)
+            self.reporter.info(f"{why}: {describe_plan(seen)}")
+            self._execute(seen)
         if self._ledger is not None:
             # A set that had to grow is another one now.
             self._ledger.made(ipset.read(self.session.runner, headers_only=lambda *_: True))
 
     # --- what stands -----------------------------------------------------------------------------
 
-    def judge_rules(self, look: Look) -> None:
+    def check_rules(self, snapshot: Snapshot) -> None:
         """Chains, jumps and seal, against what was written last."""
-        if look.epoch.rules != self.epoch.rules:
+        if snapshot.epoch.rules != self.epoch.rules:
             self.timers.by("look", time.monotonic())
         elif self.unsettled:
             # What stands may need more than the chains that are wanted now.
             self.timers.by("whole", time.monotonic())
         elif self.sealed is not None:
-            self._judge_rules(look, self.sealed)
+            self._check_rules(snapshot, self.sealed)
 
-    def _judge_rules(self, look: Look, wanted: Seal) -> None:
+    def _check_rules(self, snapshot: Snapshot, wanted: Seal) -> None:
         if self._frame is None:
             return
-        live = replace(look.live, sets={})
+        live = replace(snapshot.live, sets={})
         if not self.followed and live.seal is not None:
             # Which ports it guards was told by somebody who knew more than is known here.
             live = replace(live, seal=seal.wanted(wanted))
         frame = replace(self._frame, seal=wanted)
-        self._heal(self.reconciler.compare(frame, self.facts, live))
+        self._repair(self.reconciler.compare(frame, self.facts, live))
 
-    def settle(self, look: Look) -> None:
+    def settle(self, snapshot: Snapshot) -> None:
         """Everything against everything: policy, Docker's answer and the kernel."""
-        if shape(look.facts) != shape(self.facts) or self._ledger is None:
+        if ruleset_inputs(snapshot.facts) != ruleset_inputs(self.facts) or self._ledger is None:
             self.unsettled = True
-        self.facts = look.facts
+        self.facts = snapshot.facts
         if self.unsettled:
-            self._account()
+            self._rebuild_ledger()
         if self._ledger is None or self.policy is None:
             return
-        self.voice.entries = sum(state.count for state in look.live.sets.values())
+        self.reporter.entries = sum(state.count for state in snapshot.live.sets.values())
         ruleset = self._ledger.ruleset()
         if not self.followed:
-            self._first(self.reconciler.compare(ruleset, self.facts, look.live))
+            self._first(self.reconciler.compare(ruleset, self.facts, snapshot.live))
         elif self.unsettled:
-            seen = self.reconciler.compare(ruleset, self.facts, look.live)
+            seen = self.reconciler.compare(ruleset, self.facts, snapshot.live)
             self._bring_in_line(seen, "brought in line")
         else:
-            self._ledger.made(look.live.sets)
+            self._ledger.made(snapshot.live.sets)
             # What the seal has to follow with is no drift.
             sealed = replace(ruleset, seal=self.sealed or ruleset.seal)
-            self._heal(self.reconciler.compare(sealed, self.facts, look.live))
+            self._repair(self.reconciler.compare(sealed, self.facts, snapshot.live))
             if sealed.seal != ruleset.seal:
                 self.timers.by("seal", time.monotonic() + SEAL_DELAY)
         self.unsettled = False
         self.timers.at("expire", self._ledger.next_expiry())
         if not self._half_way:
-            self.voice.agreed(self.policy, ruleset, self.inventory)
+            self.reporter.agreed(self.policy, ruleset, self.inventory)
 
     def _first(self, seen: Observation) -> None:
         """The first time that kernel, policy and Docker are brought together: look twice."""
-        self._carry_out(seen)
+        self._execute(seen)
         live = self.reconciler.read(seen.facts, seen.ruleset.sets)
         last = self.reconciler.compare(seen.ruleset, seen.facts, live)
         if not last.plan.in_sync:
-            self._carry_out(last)
+            self._execute(last)
         if self._ledger is not None:
             self._ledger.made(last.live.sets)
-        self.voice.entries = sum(state.count for state in live.sets.values())
+        self.reporter.entries = sum(state.count for state in live.sets.values())
         self.followed = True
         self.renew()
         # What stands by now lasts: looking through it for garbage takes 15 to 40 ms with 1,000
@@ -302,7 +303,7 @@ class Keeper:
         gc.collect()
         gc.freeze()
 
-    def settle_without_docker(self, look: Look) -> None:
+    def settle_without_docker(self, snapshot: Snapshot) -> None:
         """Docker is away: chains, jumps and seal are kept, sets stay as they are.
 
         Where nothing of ours stands at all, or not the sets that the chains need, what boot would
@@ -311,17 +312,19 @@ class Keeper:
         if self._ledger is None or self.policy is None:
             return
         ruleset = self._ledger.ruleset()
-        if look.epoch.rules != self.epoch.rules:
+        if snapshot.epoch.rules != self.epoch.rules:
             self.timers.by("whole", time.monotonic())
-        elif operations.stands(look.live) and {s.name for s in ruleset.sets} <= {*look.live.sets}:
+        elif operations.stands(snapshot.live) and {s.name for s in ruleset.sets} <= {
+            *snapshot.live.sets
+        }:
             wanted = self.sealed if self.sealed and not self.unsettled else ruleset.seal
-            if look.live.seal is None:  # docker-proxy's cgroup may have gone with Docker
-                proxy = look.facts.proxy
+            if snapshot.live.seal is None:  # docker-proxy's cgroup may have gone with Docker
+                proxy = snapshot.facts.proxy
                 wanted = replace(wanted, proxies=proxy.cgroup, dockerd_ports=proxy.dockerd_ports)
-            self._judge_rules(look, wanted)
-        elif self._install_closed(self.policy, look.facts):
+            self._check_rules(snapshot, wanted)
+        elif self._install_closed(self.policy, snapshot.facts):
             text = "nothing of dockerfw stood: closed, by what was last seen of Docker"
-            self.voice.log.warning(text)
+            self.reporter.log.warning(text)
 
     def _install_closed(self, policy: Policy, facts: HostFacts) -> bool:
         """Whether there was anything to do."""
@@ -340,12 +343,12 @@ class Keeper:
 
     # --- what others have changed ----------------------------------------------------------------
 
-    def _heal(self, seen: Observation) -> None:
+    def _repair(self, seen: Observation) -> None:
         if seen.plan.in_sync:
             self._half_way = False
             self._writers.clear()
             if time.monotonic() > self.pause:
-                self.voice.note("fight", None)
+                self.reporter.note("fight", None)
             return
         if self.facts.nf_tables and not self._half_way and _moves_jumps_only(seen):
             # Docker puts its rules above its jump to DOCKER-USER and then moves that to the top.
@@ -355,8 +358,8 @@ class Keeper:
             return
         self._half_way = False
         writers, self._writers = frozenset(self._writers), set()
-        self._carry_out(seen)
-        self.voice.healed(seen, writers)
+        self._execute(seen)
+        self.reporter.repaired(seen, writers)
         now = time.monotonic()
         for number, seconds in enumerate(LOOK_AGAIN):
             self.timers.at(f"look again {number}", now + seconds)
@@ -377,11 +380,16 @@ class Keeper:
         self.timers.at("whole", self.pause)
         self._repairs.clear()
         who = " and ".join(sorted(writers)) or "another tool"
-        self.voice.note(
+        self.reporter.note(
             "fight",
             f"what dockerfw writes is undone by {who}, more than {MANY_REPAIRS} times a minute: "
             f"the next repair is in {pause} s{'; the seal holds meanwhile' * self.facts.nf_tables}",
         )
+
+
+def _chains_and_sets_stand(live: KernelState, ruleset: Ruleset) -> bool:
+    """Whether there are chains of ours, and every set that they need."""
+    return operations.stands(live) and {s.name for s in ruleset.sets} <= live.sets.keys()
 
 
 def _own_bridges(inventory: Inventory) -> set[str]:
@@ -395,6 +403,6 @@ def _moves_jumps_only(seen: Observation) -> bool:
     return all(s.tool == "iptables" and ":DOCKERFW" not in s.text for s in seen.plan.steps)
 
 
-def shape(facts: HostFacts) -> HostFacts:
+def ruleset_inputs(facts: HostFacts) -> HostFacts:
     """What of the host decides what stands in the kernel."""
     return replace(facts, addresses=frozenset(), docker_rules=True, stale_flavour=None)

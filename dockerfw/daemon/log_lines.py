@@ -8,7 +8,7 @@ others run. It tells what the *policy* opens: whether somebody listens there is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -31,14 +31,12 @@ from dockerfw.model.policy import (
     Source,
 )
 from dockerfw.report.labels import host_port_text
-from dockerfw.text import counted, listed, network_text, port_text, printable
+from dockerfw.text import listed, network_text, port_text, printable
 
 Level: TypeAlias = Literal["info", "warning", "error"]
 Value: TypeAlias = str | int | float | bool | None
 _UNFILTERED = ("macvlan", "ipvlan")
 _NOWHERE = ("host", "none", "null")
-_MOST_FINDINGS = 20
-"""So many errors of a refused policy have a line each: ``dockerfw check`` shows them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,63 +447,3 @@ def _fields(event: str, inventory: Inventory, container: Container) -> Mapping[s
         "container_id": container.id,
         "addresses": " ".join(_addresses(inventory.endpoints(container))),
     }
-
-
-# --- the daemon itself ---------------------------------------------------------------------------
-
-
-def starting(version: str, policy: Policy | None) -> Line:
-    """The first line: it says OBSERVING where nothing is dropped."""
-    fields: dict[str, Value] = {"event": "starting", "version": version}
-    if policy is None:
-        text = f"dockerfw {version} starts; no policy was applied yet: run dockerfw apply"
-        return Line("warning", text, fields)
-    fields["mode"] = policy.mode
-    observing = "OBSERVING: nothing is dropped; " if policy.mode == "observe" else ""
-    return Line("info", f"{observing}dockerfw {version} starts", fields)
-
-
-def ready(policy: Policy, inventory: Inventory, entries: int) -> Line:
-    """Kernel, policy and Docker agree for the first time."""
-    containers = len(inventory.containers)
-    mode = "OBSERVING: nothing is dropped" if policy.mode == "observe" else "enforcing"
-    text = (
-        f"ready, {mode}: {counted(containers, 'container')}, "
-        f"{counted(entries, 'set entry', 'set entries')}"
-    )
-    fields: dict[str, Value] = {"event": "ready", "mode": policy.mode}
-    return Line("info", text, {**fields, "containers": containers, "entries": entries})
-
-
-def healed(what: str, writers: Collection[str] = ()) -> Line:
-    """``what`` was found; ``writers`` are the processes that changed rules since the last look."""
-    by = ", ".join(sorted(printable(name) for name in writers))
-    text = f"put right: {what}" + (f" (rules were written by {by})" if by else "")
-    return Line("warning", text, {"event": "healed", "found": what, "by": by or None})
-
-
-def replaced(file: str, what: str) -> Line:
-    """Another policy is in force, read from ``file``; ``what`` it changed, empty for nothing."""
-    text = f"policy replaced by {file}: {what or 'nothing opens or closes'}"
-    return Line("info", text, {"event": "policy_replaced", "policy": file})
-
-
-def refused(findings: Sequence[str]) -> Iterator[Line]:
-    """A policy that was not taken: each ``FILE:LINE: what is wrong``, then what holds now."""
-    fields: Mapping[str, Value] = {"event": "policy_refused"}
-    for finding in findings[:_MOST_FINDINGS]:
-        yield Line("error", finding, fields)
-    more = len(findings) - _MOST_FINDINGS
-    rest = f" (and {counted(more, 'more error')}: run dockerfw check)" if more > 0 else ""
-    yield Line("error", f"policy refused, the one in force goes on{rest}", fields)
-
-
-def docker_lost(reason: str) -> Line:
-    text = f"Docker does not answer, the rules stay as they are: {reason}"
-    return Line("warning", text, {"event": "docker_lost"})
-
-
-def docker_back(seconds: float) -> Line:
-    """After so many seconds without it."""
-    text = f"Docker answers again after {seconds:.1f} s: looking at everything"
-    return Line("info", text, {"event": "docker_back", "seconds": round(seconds, 3)})

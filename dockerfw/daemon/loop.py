@@ -3,7 +3,7 @@
 Takes a `Session` (the edges of one host), a `Watcher` (Docker), notices of the kernel and of files;
 gives an exit status. One loop, in one thread, makes every decision and every write; what takes
 long and writes nothing (looking at the kernel, asking Docker) happens in threads beside it. Here
-is what wakes it up and in which order things are done; what is written is `Keeper`'s.
+is what wakes it up and in which order things are done; what is written is `Enforcer`'s.
 
 Three ways lead to the kernel:
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 import selectors
 import signal
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,11 +25,12 @@ from dataclasses import replace
 from functools import partial
 
 from dockerfw import __version__
-from dockerfw.daemon import log_lines as changes, systemd
-from dockerfw.daemon.enforcer import Keeper, Look
+from dockerfw.daemon import lifecycle_lines, systemd
+from dockerfw.daemon.enforcer import Enforcer, Snapshot
 from dockerfw.daemon.log import Form, Log, to_stderr
 from dockerfw.daemon.policy_in_force import PolicyInForce
-from dockerfw.daemon.reporter import Voice
+from dockerfw.daemon.reporter import Reporter
+from dockerfw.daemon.signals import signals
 from dockerfw.daemon.timers import Timers
 from dockerfw.daemon.worker import Worker
 from dockerfw.docker.client import Docker
@@ -87,12 +87,12 @@ class Daemon:
         self.notices = notices
         self.worker = Worker()
         self.timers = Timers()
-        self.voice = Voice(session, log, self.worker)
+        self.reporter = Reporter(session, log, self.worker)
         self.inforce = PolicyInForce(session)
-        self.keeper = Keeper(session, self.voice, self.timers)
+        self.enforcer = Enforcer(session, self.reporter, self.timers)
         self.todo: set[str] = set()
         self.reports: deque[Report] = deque()
-        self.looks: deque[Look] = deque()
+        self.looks: deque[Snapshot] = deque()
         self.stopping = False
         self.refused: str | None = None
         # Docker
@@ -104,7 +104,7 @@ class Daemon:
         self.looking = False
         self.looked_at = 0.0
         self.looking_at_links = False
-        self.awaited: Look | None = None
+        self.awaited: Snapshot | None = None
         """A look at the host that waits for Docker's answer, which has to be younger."""
         self.overtaken = 0
         self.heard: set[str] = set()
@@ -131,7 +131,7 @@ class Daemon:
     @contextmanager
     def _wakers(self) -> Iterator[selectors.BaseSelector]:
         """All that can wake the loop up, each with what to call then."""
-        with selectors.DefaultSelector() as selector, _signals(self._signalled) as (sock, heard):
+        with selectors.DefaultSelector() as selector, signals(self._signalled) as (sock, heard):
             selector.register(sock, selectors.EVENT_READ, heard)
             selector.register(self.watcher.fileno(), selectors.EVENT_READ, self._reported)
             selector.register(self.worker.fileno(), selectors.EVENT_READ, self.worker.finish)
@@ -143,10 +143,10 @@ class Daemon:
             yield selector
 
     def _begin(self) -> None:
-        self.keeper.facts = self.host_seen = kernel_facts.read(self.session.runner)
+        self.enforcer.facts = self.host_seen = kernel_facts.read(self.session.runner)
         self.bridges_since = {b.name: 0.0 for b in self.host_seen.bridges}
         self._read_policy()
-        self.voice.log.say(changes.starting(__version__, self.inforce.policy))
+        self.reporter.log.say(lifecycle_lines.starting(__version__, self.inforce.policy))
         self.todo.add("lists")  # they may have changed while nobody followed them
         self.watcher.start()
         self._feed_watchdog()
@@ -155,10 +155,10 @@ class Daemon:
         systemd.stopping()
         self.watcher.stop()
         self.inforce.close()
-        self.voice.close()
-        if self.keeper.followed and self.inforce.policy is not None:
-            self._attempt(lambda: self.session.store.last_seen.remember(self.keeper.inventory))
-        self.voice.info("stopped; the rules stay as they are")
+        self.reporter.close()
+        if self.enforcer.followed and self.inforce.policy is not None:
+            self._attempt(lambda: self.session.store.last_seen.remember(self.enforcer.inventory))
+        self.reporter.info("stopped; the rules stay as they are")
 
     def _turn(self) -> None:
         """Do what is due: nothing is written unless the lock of the host is ours."""
@@ -179,7 +179,7 @@ class Daemon:
             return
         if self.refused is not None:
             raise Failed(self.refused)
-        self.voice.tell(self.inforce.policy, self.keeper.inventory, self.docker)
+        self.reporter.tell(self.inforce.policy, self.enforcer.inventory, self.docker)
 
     def _act(self) -> None:
         """In this order: what holds, what runs, what is due, what others did."""
@@ -195,8 +195,8 @@ class Daemon:
             "names": self._read_names,
             "ends": self._end_rules,
             "expire": self._expire,
-            "seal": self.keeper.write_seal,
-            "renew": self.keeper.renew,
+            "seal": self.enforcer.write_seal,
+            "renew": self.enforcer.renew,
             "remember": self._remember,
         }
         for name, task in tasks.items():
@@ -215,7 +215,7 @@ class Daemon:
 
     def _went_wrong(self, error: DockerfwError) -> float:
         """The kernel is as it was or in between, never more open: look at all of it soon."""
-        pause = self.voice.failed(error)
+        pause = self.reporter.failed(error)
         self.timers.by("whole", time.monotonic() + pause)
         return pause
 
@@ -248,7 +248,7 @@ class Daemon:
         noticed = self.notices.read()
         now = time.monotonic()
         if noticed.rules:
-            self.keeper.heard_of(noticed.writers)
+            self.enforcer.record_writers(noticed.writers)
             # Notices that were lost have no names: then it may have been anybody.
             self.heard |= noticed.writers or {"somebody"}
             # At once, and again after the last notice: the kernel may be half way.
@@ -264,20 +264,22 @@ class Daemon:
         before = self.inforce.whole
         self.inforce.read()
         policy, text = self.inforce.whole, self.inforce.text
-        self.voice.note("policy", self.inforce.problem)
-        self.keeper.knows_enough = self._knows_enough()
-        self.keeper.govern(self.inforce.policy)
+        self.reporter.note("policy", self.inforce.problem)
+        self.enforcer.knows_enough = self._knows_enough()
+        self.enforcer.set_policy(self.inforce.policy)
         if policy is None:
             systemd.ready()
             return
         if before is not None and text is not None:
             rules = counted(len(policy.allows) + len(policy.denies), "rule")
-            replaced = changes.replaced(text.documents[0].name, f"{rules}, mode {policy.mode}")
-            self.voice.log.say(replaced)
+            replaced = lifecycle_lines.policy_replaced(
+                text.documents[0].name, f"{rules}, mode {policy.mode}"
+            )
+            self.reporter.log.say(replaced)
         self.watcher.need(policy.needs())
         self._schedule_end()
         self.timers.by("whole", time.monotonic())
-        self.voice.serve_metrics(policy)
+        self.reporter.serve_metrics(policy)
 
     def _schedule_end(self) -> None:
         left = self.inforce.seconds_to_end()
@@ -290,20 +292,20 @@ class Daemon:
 
     def _read_lists(self) -> None:
         changed, wrong = self.inforce.read_lists()
-        self.voice.note("lists", "; ".join(wrong) or None)
+        self.reporter.note("lists", "; ".join(wrong) or None)
         if changed:
             self._sources_moved(changed)
 
     def _read_names(self) -> None:
         moved, remarks = self.inforce.read_names()
         for remark in remarks:
-            self.voice.info(remark)
+            self.reporter.info(remark)
         if moved:
             self._sources_moved("names stand for other addresses")
 
     def _sources_moved(self, why: str) -> None:
         if self.inforce.policy is not None:
-            self.keeper.sources_moved(self.inforce.policy, why)
+            self.enforcer.sources_moved(self.inforce.policy, why)
 
     # --- Docker ----------------------------------------------------------------------------------
 
@@ -320,9 +322,9 @@ class Daemon:
 
     def _hear(self, report: Connected | Changed) -> None:
         for warning in report.warnings:
-            self.voice.log.warning(warning)
+            self.reporter.log.warning(warning)
         self.knows = report.knows
-        self.keeper.knows_enough = self._knows_enough()
+        self.enforcer.knows_enough = self._knows_enough()
 
     def _knows_enough(self) -> bool:
         """Whether Docker has told all of each container that the policy asks for."""
@@ -331,20 +333,20 @@ class Daemon:
     def _connected(self, report: Connected) -> None:
         self._hear(report)
         if self.lost_at is not None:
-            self.voice.log.say(changes.docker_back(time.monotonic() - self.lost_at))
+            self.reporter.log.say(lifecycle_lines.docker_back(time.monotonic() - self.lost_at))
         self.docker = self.lost_at = None
-        self.voice.notes.pop("docker", None)
+        self.reporter.notes.pop("docker", None)
         self._follow(report)
         self.timers.by("whole", time.monotonic())
 
     def _lost(self, reason: str) -> None:
         if self.lost_at is None:
             self.lost_at = time.monotonic()
-            self.voice.log.say(changes.docker_lost(reason))
+            self.reporter.log.say(lifecycle_lines.docker_lost(reason))
             runner, self.docker_ports = self.session.runner, None
             self.worker.submit(lambda: kernel_facts.docker_ports(runner), self._count_ports)
         self.docker = reason
-        self.voice.notes["docker"] = f"Docker does not answer: {reason}"
+        self.reporter.notes["docker"] = f"Docker does not answer: {reason}"
         self.awaited = None
         self.timers.by("whole", time.monotonic())
 
@@ -358,29 +360,31 @@ class Daemon:
             self._settle(look)
 
     def _follow(self, report: Connected | Changed) -> None:
-        before = self.keeper.inventory
-        self.keeper.follow(report.inventory if self.keeper.knows_enough else self._staying(report))
-        if self.keeper.followed and self.inforce.policy is not None:
+        before = self.enforcer.inventory
+        self.enforcer.follow(
+            report.inventory if self.enforcer.knows_enough else self._staying(report)
+        )
+        if self.enforcer.followed and self.inforce.policy is not None:
             events = report.events if isinstance(report, Changed) else ()
-            self.voice.changed(before, self.keeper.inventory, self.inforce.policy, events)
+            self.reporter.changed(before, self.enforcer.inventory, self.inforce.policy, events)
             self.timers.by("remember", time.monotonic() + REMEMBER_DELAY)
 
     def _staying(self, report: Connected | Changed) -> Inventory:
         """What was known and is still so: who comes is judged once enough is known of it."""
         now = {container.id: container.endpoints for container in report.inventory.containers}
-        known = self.keeper.inventory
+        known = self.enforcer.inventory
         stays = tuple(c for c in known.containers if now.get(c.id) == c.endpoints)
         return replace(known, containers=stays)
 
     def _expire(self) -> None:
         """Not while Docker is away: its containers may listen again before it answers."""
         if self.docker is None:
-            self.keeper.expire()
+            self.enforcer.expire()
 
     def _remember(self) -> None:
         """For the next boot, and for nftables to begin with."""
-        inventory, seal, facts = self.keeper.inventory, self.keeper.sealed, self.keeper.facts
-        if not self.keeper.followed or self.inforce.policy is None or seal is None:
+        inventory, seal, facts = self.enforcer.inventory, self.enforcer.sealed, self.enforcer.facts
+        if not self.enforcer.followed or self.inforce.policy is None or seal is None:
             return
 
         def write() -> None:
@@ -390,7 +394,7 @@ class Daemon:
         self.worker.submit(write, self._remembered)
 
     def _remembered(self, error: Exception | None) -> None:
-        self.voice.note("disk", None if error is None else str(error))
+        self.reporter.note("disk", None if error is None else str(error))
 
     def _count_ports(self, ports: frozenset[str] | Exception) -> None:
         self.docker_ports = ports if isinstance(ports, frozenset) else frozenset()
@@ -410,7 +414,7 @@ class Daemon:
 
     def _drop_addresses(self) -> None:
         if self.docker is not None:
-            self.keeper.drop_addresses()
+            self.enforcer.drop_addresses()
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -433,41 +437,45 @@ class Daemon:
             self.timers.by("whole", now + LOOK_PAUSE)
         if light and self.looking:  # a whole one has to wait for Docker's answer
             self.timers.by("look", now + LOOK_PAUSE)
-        elif light and now < self.keeper.pause:
-            self.timers.by("look", self.keeper.pause)
+        elif light and now < self.enforcer.pause:
+            self.timers.by("look", self.enforcer.pause)
         elif light:
             self._start_light()
 
     def _start_light(self) -> None:
-        reconciler, epoch, facts = self.session.reconciler, self.keeper.epoch, self.keeper.facts
+        reconciler, epoch, facts = self.session.reconciler, self.enforcer.epoch, self.enforcer.facts
         writers, self.heard = self.heard, set()
         # The programs of iptables touch their own tables alone: Docker's are most of all notices.
         by_iptables = writers and all(_IPTABLES.match(name) for name in writers)
-        seal = self.keeper.seal_as_written() if by_iptables else None
+        seal = self.enforcer.expected_seal() if by_iptables else None
         self.looking = True
         self.worker.submit(
-            lambda: Look(epoch, facts, reconciler.read_rules(facts, seal), whole=False),
+            lambda: Snapshot(epoch, facts, reconciler.read_rules(facts, seal), whole=False),
             self._looked,
         )
 
     def _start_whole(self) -> None:
-        reconciler, epoch, runner = self.session.reconciler, self.keeper.epoch, self.session.runner
-        lists = self.keeper.lists()
+        reconciler, epoch, runner = (
+            self.session.reconciler,
+            self.enforcer.epoch,
+            self.session.runner,
+        )
+        lists = self.enforcer.lists()
         self.todo.add("ends")  # the clock may have been set
         if self.inforce.unwatched:
             self.todo.add("lists")
 
-        def look() -> Look:
+        def look() -> Snapshot:
             facts = kernel_facts.read(runner)
-            return Look(epoch, facts, reconciler.read(facts, lists), whole=True)
+            return Snapshot(epoch, facts, reconciler.read(facts, lists), whole=True)
 
         self.looking = True
         self.worker.submit(look, self._looked)
 
-    def _looked(self, result: Look | Exception) -> None:
+    def _looked(self, result: Snapshot | Exception) -> None:
         self.looking = False
         self.looked_at = time.monotonic()
-        if isinstance(result, Look):
+        if isinstance(result, Snapshot):
             self.looks.append(result)
         elif isinstance(result, DockerfwError):
             self._went_wrong(result)
@@ -491,38 +499,38 @@ class Daemon:
         if bridges != self.host_seen.bridges:
             self.timers.by("whole", time.monotonic())
 
-    def _judge(self, look: Look) -> None:
+    def _judge(self, look: Snapshot) -> None:
         if not look.whole:
-            self.keeper.judge_rules(look)
+            self.enforcer.check_rules(look)
         elif self.docker is None:
             self.awaited = look
             self.watcher.resync()
         else:
-            self.keeper.settle_without_docker(look)
+            self.enforcer.settle_without_docker(look)
             if self.lost_at is not None:  # else it has not had the time to answer yet
                 systemd.ready()
             self._schedule_whole()
 
-    def _settle(self, look: Look) -> None:
+    def _settle(self, look: Snapshot) -> None:
         """A whole look, and Docker's answer."""
-        if not self.keeper.knows_enough:
+        if not self.enforcer.knows_enough:
             self.timers.by("whole", time.monotonic() + LOOK_PAUSE)
             return
-        if look.epoch != self.keeper.epoch and self.overtaken < TRIES:
+        if look.epoch != self.enforcer.epoch and self.overtaken < TRIES:
             self.overtaken += 1
             self.timers.by("whole", time.monotonic())
             return
-        if look.epoch != self.keeper.epoch:  # nobody overtakes this one: it is taken here
-            live = self.session.reconciler.read(look.facts, self.keeper.lists())
-            look = replace(look, live=live, epoch=self.keeper.epoch)
+        if look.epoch != self.enforcer.epoch:  # nobody overtakes this one: it is taken here
+            live = self.session.reconciler.read(look.facts, self.enforcer.lists())
+            look = replace(look, live=live, epoch=self.enforcer.epoch)
         self.overtaken = 0
         self.host_seen = look.facts
-        self.keeper.settle(replace(look, facts=self._claimed(look.facts)))
-        gone = advice.docker_rules_gone(self.keeper.inventory, look.facts)
-        self.voice.note("rules", "; ".join(gone) or None)
+        self.enforcer.settle(replace(look, facts=self._claimed(look.facts)))
+        gone = advice.docker_rules_gone(self.enforcer.inventory, look.facts)
+        self.reporter.note("rules", "; ".join(gone) or None)
         self._schedule_whole()
         self.timers.by("remember", time.monotonic() + REMEMBER_DELAY)
-        self.voice.write_metrics()
+        self.reporter.write_metrics()
 
     def _claimed(self, facts: HostFacts) -> HostFacts:
         """The facts without bridges that came just now and that Docker has not claimed yet.
@@ -530,8 +538,8 @@ class Daemon:
         A bridge that is in the facts and not in the inventory is taken for somebody else's.
         """
         now = time.monotonic()
-        docker = {n.bridge for n in self.keeper.inventory.bridges()}
-        first = now if self.keeper.followed else 0.0
+        docker = {n.bridge for n in self.enforcer.inventory.bridges()}
+        first = now if self.enforcer.followed else 0.0
         self.bridges_since = {b.name: self.bridges_since.get(b.name, first) for b in facts.bridges}
         young = {
             name
@@ -541,29 +549,3 @@ class Daemon:
         if young:
             self.timers.by("whole", now + BRIDGE_GRACE)
         return replace(facts, bridges=tuple(b for b in facts.bridges if b.name not in young))
-
-
-@contextmanager
-def _signals(
-    signalled: Callable[[int], None],
-) -> Iterator[tuple[socket.socket, Callable[[], None]]]:
-    """SIGTERM, SIGINT and SIGHUP as something to wait for: a socket, and what to call then."""
-    reader, writer = socket.socketpair()
-    for end in (reader, writer):
-        end.setblocking(False)
-
-    def heard() -> None:
-        for number in reader.recv(64):
-            signalled(number)
-
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
-    old = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    try:
-        yield reader, heard
-    finally:
-        signal.set_wakeup_fd(old)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        reader.close()
-        writer.close()

@@ -7,13 +7,13 @@ metrics that were asked for and cannot be had at its start.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from dockerfw.daemon import log_lines as changes, systemd
+from dockerfw.daemon import lifecycle_lines, log_lines, systemd
+from dockerfw.daemon.drift import describe_drift, kind_of_drift
 from dockerfw.daemon.log import Log
 from dockerfw.daemon.log_lines import Line
 from dockerfw.daemon.metrics import Metrics, NoMetrics
@@ -21,13 +21,12 @@ from dockerfw.daemon.worker import Worker
 from dockerfw.docker.events import Event
 from dockerfw.errors import DockerfwError, Failed
 from dockerfw.kernel.ipset import driver as ipset
-from dockerfw.kernel.render import chain_texts, digest_of
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Observation
 from dockerfw.operations.use_cases import Session
 from dockerfw.report import status
-from dockerfw.rules.ruleset import MAIN, Ruleset
+from dockerfw.rules.ruleset import Ruleset
 from dockerfw.state.daemon_record import DaemonState
 from dockerfw.text import counted
 
@@ -38,7 +37,7 @@ _BLIND = {"docker", "policy"}
 """Notes about these say that nobody knows what should stand."""
 
 
-class Voice:
+class Reporter:
     """``notes`` are what somebody should look at, by what they are about."""
 
     def __init__(self, session: Session, log: Log, worker: Worker) -> None:
@@ -97,14 +96,14 @@ class Voice:
         for event in events:
             latency = max(0.0, self._last_change - event.at)
             self._metrics.followed(latency)
-        for line in changes.changes(before, after, policy):
+        for line in log_lines.changes(before, after, policy):
             self.log.say(replace(line, fields={**line.fields, "latency": latency}))
 
-    def healed(self, seen: Observation, writers: Collection[str]) -> None:
+    def repaired(self, seen: Observation, writers: Collection[str]) -> None:
         """What others had changed was put right."""
         self._healed += 1
-        self._metrics.healed(_kind(seen))
-        self.log.say(changes.healed("; ".join(_found(seen)), writers))
+        self._metrics.healed(kind_of_drift(seen))
+        self.log.say(lifecycle_lines.repaired("; ".join(describe_drift(seen)), writers))
 
     def agreed(self, policy: Policy, ruleset: Ruleset, inventory: Inventory) -> None:
         """Kernel, policy and Docker were seen to agree."""
@@ -115,7 +114,7 @@ class Voice:
         self.note("failed", None)
         self._metrics.reconciled(self._reconciled_at)
         if first:
-            self.log.say(changes.ready(policy, inventory, self.entries))
+            self.log.say(lifecycle_lines.ready(policy, inventory, self.entries))
         systemd.ready()
 
     # where it is told
@@ -187,46 +186,3 @@ class Voice:
 
     def _metrics_written(self, error: Exception | None) -> None:
         self.note("metrics", None if error is None else str(error))
-
-
-def said(seen: Observation) -> str:
-    """What a plan is about, for people."""
-    return "; ".join(seen.plan.notes) or ", ".join(
-        dict.fromkeys(step.why for step in seen.plan.steps)
-    )
-
-
-def _found(seen: Observation) -> list[str]:
-    """What others had done, as far as it can be told."""
-    found = list(seen.plan.notes)
-    for family, tables in seen.live.tables.items():
-        if tables.chain("filter", MAIN) is None:
-            found.append(f"IPv{family}: the chains of dockerfw were gone")
-    found += _lost_rules(seen)
-    tools = {step.tool for step in seen.plan.steps}
-    if "nft" in tools and not any("seal" in note for note in found):
-        found.append("the seal was gone" if seen.live.seal is None else "the seal was changed")
-    if "ipset" in tools:
-        lines = [line for s in seen.plan.steps if s.tool == "ipset" for line in s.text.splitlines()]
-        missing = sum(line.startswith("add ") for line in lines)
-        extra = sum(line.startswith("del ") for line in lines)
-        found.append(f"{counted(missing, 'set entry', 'set entries')} missing, {extra} too many")
-    return found or [said(seen)]
-
-
-def _lost_rules(seen: Observation) -> Iterator[str]:
-    """Of our chains that still have some; those that were empty are in the plan's notes."""
-    for chain in seen.ruleset.chains:
-        live = seen.live.tables[chain.family].chain(chain.table, chain.name)
-        if live is None or not live.rules:
-            continue
-        lost = Counter(map(digest_of, chain_texts(chain))) - Counter(map(digest_of, live.rules))
-        if lost:
-            rules = counted(lost.total(), "rule")
-            yield f"IPv{chain.family}: {rules} of {chain.name} missing"
-
-
-def _kind(seen: Observation) -> str:
-    """What was put right, as a label: rules, sets or seal."""
-    tools = {step.tool for step in seen.plan.steps}
-    return "rules" if "iptables" in tools else "sets" if "ipset" in tools else "seal"

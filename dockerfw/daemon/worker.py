@@ -6,10 +6,11 @@ Takes callables; gives their results back in the main loop, in order. It decides
 from __future__ import annotations
 
 import queue
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
+
+from dockerfw.wakeup import Wakeup
 
 
 class Worker:
@@ -18,13 +19,12 @@ class Worker:
     def __init__(self) -> None:
         self._todo: queue.SimpleQueue[Callable[[], Callable[[], None]]] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
+        self._wakeup = Wakeup()
         self._thread = threading.Thread(target=self._work, name="dockerfw-worker", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:
-        return self._reader.fileno()
+        return self._wakeup.fileno()
 
     def submit(
         self, work: Callable[[], Any], then: Callable[[Any], None] = lambda _result: None
@@ -42,15 +42,11 @@ class Worker:
 
     def finish(self) -> None:
         """Call what waits for finished work."""
-        try:
-            while self._reader.recv(4096):
-                pass
-        except BlockingIOError:
-            pass
+        self._wakeup.clear()
         while not self._done.empty():
             self._done.get()()
 
     def _work(self) -> None:
         while True:
             self._done.put(self._todo.get()())
-            self._writer.send(b"!")
+            self._wakeup.wake()

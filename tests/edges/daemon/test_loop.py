@@ -281,7 +281,7 @@ class Bench:
         self.begin()
         self.connected(inventory, labels=labels)
         self.settle(inventory, labels=labels)
-        assert self.daemon.keeper.followed, self.log.lines
+        assert self.daemon.enforcer.followed, self.log.lines
         self.kernel.written.clear()
         self.kernel.lines.clear()
         self.log.lines.clear()
@@ -491,8 +491,8 @@ def _ruleset(bench: Bench) -> Ruleset:
 def test_a_lockdown_without_docker_is_not_undone_at_the_next_flush(bench: Bench) -> None:
     web = here(container("web", 2))
     bench.follow(WEB, web)
-    assert bench.daemon.keeper.sealed is not None
-    assert bench.daemon.keeper.sealed.inside, "the baseline lets bridges in"
+    assert bench.daemon.enforcer.sealed is not None
+    assert bench.daemon.enforcer.sealed.inside, "the baseline lets bridges in"
     bench.lose()
     bench.state.policy.set_lockdown(True)
     bench.kernel.stand(compile_ruleset(operations.CLOSED, web, FACTS))
@@ -511,8 +511,8 @@ def test_a_seal_whose_cgroup_has_gone_with_docker_comes_back_without_it(bench: B
     proxy = replace(FACTS.proxy, cgroup=Cgroup("dockerd.slice", 1, 77))
     bench.kernel.facts = replace(FACTS, proxy=proxy)
     bench.follow(WEB, here())
-    assert bench.daemon.keeper.sealed is not None
-    assert bench.daemon.keeper.sealed.proxies is not None
+    assert bench.daemon.enforcer.sealed is not None
+    assert bench.daemon.enforcer.sealed.proxies is not None
     bench.lose()
     bench.look()
     bench.kernel.facts = FACTS
@@ -528,8 +528,8 @@ def test_the_bridge_of_a_network_that_has_gone_is_nobody_elses(bench: Bench) -> 
     both = here(networks=(FRONT, OWN))
     bench.follow(WEB, both)
     bench.turn(Changed(here(networks=(FRONT,))))
-    assert bench.daemon.keeper.sealed is not None
-    assert "lan0" not in bench.daemon.keeper.sealed.foreign_bridges
+    assert bench.daemon.enforcer.sealed is not None
+    assert "lan0" not in bench.daemon.enforcer.sealed.foreign_bridges
 
 
 LABELLED = """
@@ -641,7 +641,7 @@ def test_looks_that_are_always_overtaken_find_no_drift(bench: Bench) -> None:
         bench.daemon._turn()
         containers.append(container(f"web{number}", 10 + number))
         bench.turn(Changed(here(*containers)))
-        bench.kernel.stand(bench.daemon.keeper._ledger.ruleset())  # type: ignore[union-attr]
+        bench.kernel.stand(bench.daemon.enforcer._ledger.ruleset())  # type: ignore[union-attr]
         if bench.daemon.awaited is not None:
             bench.answer(here(*containers))
         bench.pass_time(0.2)

@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from dockerfw.daemon.log import Log
-from dockerfw.daemon.reporter import Voice
+from dockerfw.daemon.reporter import Reporter
 from dockerfw.daemon.worker import Worker
 from dockerfw.errors import Failed
 from dockerfw.kernel.runner import Runner
@@ -32,25 +32,25 @@ class NoRunner(Runner):
 
 
 @pytest.fixture
-def voice(tmp_path: Path) -> Iterator[Voice]:
+def reporter(tmp_path: Path) -> Iterator[Reporter]:
     session = Session(NoRunner(), Store(tmp_path / "state", tmp_path / "run"), None, print)
-    found = Voice(session, Log(io.StringIO()), Worker())
+    found = Reporter(session, Log(io.StringIO()), Worker())
     yield found
     found.close()
 
 
-def told(voice: Voice, policy: Policy, folder: Path) -> dict[str, float]:
+def told(reporter: Reporter, policy: Policy, folder: Path) -> dict[str, float]:
     file = folder / "dockerfw.prom"
     file.unlink(missing_ok=True)
-    voice.serve_metrics(policy)
-    voice.tell(policy, Inventory(), None)
-    voice.write_metrics()
+    reporter.serve_metrics(policy)
+    reporter.tell(policy, Inventory(), None)
+    reporter.write_metrics()
     eventually(file.exists, lambda: "no file of metrics")
     return parsed(file.read_text())
 
 
-def agree(voice: Voice, policy: Policy) -> None:
-    voice.agreed(policy, compile_ruleset(policy, Inventory(), HostFacts()), Inventory())
+def agree(reporter: Reporter, policy: Policy) -> None:
+    reporter.agreed(policy, compile_ruleset(policy, Inventory(), HostFacts()), Inventory())
 
 
 @pytest.mark.parametrize(
@@ -65,24 +65,26 @@ def agree(voice: Voice, policy: Policy) -> None:
     ],
 )
 def test_in_sync_and_enforcing_go_by_what_is_wrong(
-    voice: Voice, tmp_path: Path, about: str | None, in_sync: int, enforcing: int
+    reporter: Reporter, tmp_path: Path, about: str | None, in_sync: int, enforcing: int
 ) -> None:
     policy = Policy(metrics_file=str(tmp_path / "dockerfw.prom"))
-    samples = told(voice, policy, tmp_path)
+    samples = told(reporter, policy, tmp_path)
     assert (samples["dockerfw_in_sync"], samples["dockerfw_enforcing"]) == (0, 0), "not yet"
-    agree(voice, policy)
+    agree(reporter, policy)
     if about is not None:
-        voice.note(about, "something is wrong")
-    samples = told(voice, policy, tmp_path)
+        reporter.note(about, "something is wrong")
+    samples = told(reporter, policy, tmp_path)
     assert (samples["dockerfw_in_sync"], samples["dockerfw_enforcing"]) == (in_sync, enforcing)
 
 
-def test_what_was_written_and_what_was_tried_again_is_counted(voice: Voice, tmp_path: Path) -> None:
+def test_what_was_written_and_what_was_tried_again_is_counted(
+    reporter: Reporter, tmp_path: Path
+) -> None:
     policy = Policy(metrics_file=str(tmp_path / "dockerfw.prom"))
-    told(voice, policy, tmp_path)
-    voice.wrote()
-    voice.wrote()
-    voice.failed(Failed("the kernel says no"))
-    samples = told(voice, policy, tmp_path)
+    told(reporter, policy, tmp_path)
+    reporter.wrote()
+    reporter.wrote()
+    reporter.failed(Failed("the kernel says no"))
+    samples = told(reporter, policy, tmp_path)
     assert samples["dockerfw_commits_total"] == 2
     assert samples["dockerfw_commit_failures_total"] == 1

@@ -6,8 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 
-from dockerfw.daemon import log_lines as module
-from dockerfw.daemon.log_lines import Line, changes
+from dockerfw.daemon.log_lines import changes
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.model.policy import Policy, Selector
 from dockerfw.policy.parser import Document, parse
@@ -458,92 +457,3 @@ def selectors_asked(others: int) -> int:
 
 def test_a_line_costs_the_same_however_many_others_run() -> None:
     assert selectors_asked(200) == selectors_asked(0) > 0
-
-
-# --- the daemon itself ---------------------------------------------------------------------------
-
-
-def refused(findings: list[str]) -> list[str]:
-    return [line.message for line in module.refused(findings)]
-
-
-ENFORCING = Policy()
-OBSERVING = Policy(mode="observe")
-
-
-@pytest.mark.parametrize(
-    ("line", "level", "said"),
-    [
-        (module.starting("0.1.0", ENFORCING), "info", "dockerfw 0.1.0 starts"),
-        (
-            module.starting("0.1.0", OBSERVING),
-            "info",
-            "OBSERVING: nothing is dropped; dockerfw 0.1.0 starts",
-        ),
-        (
-            module.starting("0.1.0", None),
-            "warning",
-            "dockerfw 0.1.0 starts; no policy was applied yet: run dockerfw apply",
-        ),
-        (
-            module.ready(ENFORCING, running(WEB, DB), 1340),
-            "info",
-            "ready, enforcing: 2 containers, 1,340 set entries",
-        ),
-        (
-            module.ready(OBSERVING, running(WEB), 1),
-            "info",
-            "ready, OBSERVING: nothing is dropped: 1 container, 1 set entry",
-        ),
-        (
-            module.healed("DOCKER-USER had no jump to DOCKERFW", {"nft", "iptables-restor"}),
-            "warning",
-            (
-                "put right: DOCKER-USER had no jump to DOCKERFW "
-                "(rules were written by iptables-restor, nft)"
-            ),
-        ),
-        (
-            module.healed("set dockerfw-pub4 was empty"),
-            "warning",
-            "put right: set dockerfw-pub4 was empty",
-        ),
-        (
-            module.replaced("/etc/dockerfw/config.toml", "web 80/tcp opens to any"),
-            "info",
-            "policy replaced by /etc/dockerfw/config.toml: web 80/tcp opens to any",
-        ),
-        (
-            module.replaced("config.toml", ""),
-            "info",
-            "policy replaced by config.toml: nothing opens or closes",
-        ),
-        (
-            module.docker_lost("connection refused"),
-            "warning",
-            "Docker does not answer, the rules stay as they are: connection refused",
-        ),
-        (
-            module.docker_back(63.25),
-            "info",
-            "Docker answers again after 63.2 s: looking at everything",
-        ),
-    ],
-)
-def test_what_the_daemon_says_of_itself(line: Line, level: str, said: str) -> None:
-    assert (line.level, line.message) == (level, said)
-    assert line.fields["event"]
-
-
-def test_each_error_of_a_refused_policy_has_its_line_and_the_last_says_what_holds() -> None:
-    findings = ["config.toml:3: unknown key `form`", "conf.d/a.toml:1: no `from`"]
-    assert refused(findings) == [*findings, "policy refused, the one in force goes on"]
-    assert {line.level for line in module.refused(findings)} == {"error"}
-
-
-def test_a_refused_policy_does_not_flood_the_log() -> None:
-    said = refused([f"config.toml:{n}: unknown key" for n in range(1000)])
-    assert len(said) == 21
-    assert said[-1] == (
-        "policy refused, the one in force goes on (and 980 more errors: run dockerfw check)"
-    )

@@ -1,0 +1,60 @@
+"""Lines about the daemon itself: its start, repairs, the policy in force, Docker lost and back.
+
+Pure. Takes what happened; gives a `Line` each, with an ``event`` among its fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from dockerfw.daemon.log_lines import Line, Value
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.policy import Policy
+from dockerfw.text import counted, printable
+
+
+def starting(version: str, policy: Policy | None) -> Line:
+    """The first line: it says OBSERVING where nothing is dropped."""
+    fields: dict[str, Value] = {"event": "starting", "version": version}
+    if policy is None:
+        text = f"dockerfw {version} starts; no policy was applied yet: run dockerfw apply"
+        return Line("warning", text, fields)
+    fields["mode"] = policy.mode
+    observing = "OBSERVING: nothing is dropped; " if policy.mode == "observe" else ""
+    return Line("info", f"{observing}dockerfw {version} starts", fields)
+
+
+def ready(policy: Policy, inventory: Inventory, entries: int) -> Line:
+    """Kernel, policy and Docker agree for the first time."""
+    containers = len(inventory.containers)
+    mode = "OBSERVING: nothing is dropped" if policy.mode == "observe" else "enforcing"
+    text = (
+        f"ready, {mode}: {counted(containers, 'container')}, "
+        f"{counted(entries, 'set entry', 'set entries')}"
+    )
+    fields: dict[str, Value] = {"event": "ready", "mode": policy.mode}
+    return Line("info", text, {**fields, "containers": containers, "entries": entries})
+
+
+def repaired(what: str, writers: Collection[str] = ()) -> Line:
+    """``what`` was found; ``writers`` are the processes that changed rules since the last look."""
+    by = ", ".join(sorted(printable(name) for name in writers))
+    text = f"put right: {what}" + (f" (rules were written by {by})" if by else "")
+    return Line("warning", text, {"event": "healed", "found": what, "by": by or None})
+
+
+def policy_replaced(file: str, what: str) -> Line:
+    """Another policy is in force, read from ``file``; ``what`` it changed, empty for nothing."""
+    text = f"policy replaced by {file}: {what or 'nothing opens or closes'}"
+    return Line("info", text, {"event": "policy_replaced", "policy": file})
+
+
+def docker_lost(reason: str) -> Line:
+    text = f"Docker does not answer, the rules stay as they are: {reason}"
+    return Line("warning", text, {"event": "docker_lost"})
+
+
+def docker_back(seconds: float) -> Line:
+    """After so many seconds without it."""
+    text = f"Docker answers again after {seconds:.1f} s: looking at everything"
+    return Line("info", text, {"event": "docker_back", "seconds": round(seconds, 3)})
