@@ -1,0 +1,124 @@
+"""Golden hosts: what the whole kernel text is for a policy, what runs, and a host.
+
+A case is a folder of ``tests/golden``:
+
+==================  ===============================================================================
+config.toml         the policy; ``conf.d/*.toml`` and list files may stand beside it
+inventory.json      what runs, as ``dockerfw inventory`` writes it
+host.json           fields of `HostFacts` that are not the default; may be missing
+names.json          the addresses of ``host:`` sources, by name; may be missing
+ruleset.txt         what should stand in a kernel in which nobody else has written a rule
+==================  ===============================================================================
+
+``script/golden`` writes ``ruleset.txt`` anew, ``tests/unit/test_golden.py`` compares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from dockerfw.kernel.nft import driver as nft
+from dockerfw.kernel.render import chain_texts, set_state
+from dockerfw.model.host import Bridge, Cgroup, HostFacts, Proxy
+from dockerfw.model.net import Family, Port
+from dockerfw.model.policy import Policy
+from dockerfw.plan.jumps import fix_lines
+from dockerfw.plan.planner import create_line
+from dockerfw.plan.state import TablesState
+from dockerfw.policy.parser import Document, parse
+from dockerfw.rules.compiler import compile_ruleset
+from dockerfw.rules.ruleset import Ruleset, Table
+from dockerfw.state import inventory_file
+
+GOLDEN = Path(__file__).parent / "golden"
+RECORDED = "ruleset.txt"
+_TABLES: tuple[Table, Table] = ("mangle", "filter")
+
+
+def cases() -> list[Path]:
+    """The folders of all golden hosts, by name."""
+    return sorted(path for path in GOLDEN.iterdir() if path.is_dir())
+
+
+def case_text(folder: Path) -> str:
+    """The kernel text of one golden host."""
+    inventory = inventory_file.load((folder / "inventory.json").read_text())
+    host = _facts(_json(folder / "host.json"))
+    return kernel_text(compile_ruleset(_policy(folder), inventory, host), host)
+
+
+def kernel_text(ruleset: Ruleset, host: HostFacts) -> str:
+    """Return all that stands in a kernel for this ruleset.
+
+    The tables as ``iptables-save`` prints them, without counters and other people's chains; the
+    sets as ``ipset save`` does, their entries sorted; the document for ``nft -f``.
+    """
+    lines: list[str] = []
+    for family in host.families:
+        jumps = fix_lines(TablesState(family), docker_user=host.docker_user)
+        for table in _TABLES:
+            lines += [f"# IPv{family}", f"*{table}"]
+            lines += _table(ruleset, family, table, jumps.get(table, []))
+            lines += ["COMMIT", ""]
+    for ipset in ruleset.sets:
+        state = set_state(ipset)
+        lines += [
+            create_line(state),
+            *(f"add {state.name} {e}" for e in sorted(state.entries or ())),
+        ]
+    seal = nft.render(ruleset.seal) if host.nf_tables else "# no nf_tables, no seal\n"
+    return "\n".join([*lines, "", seal])
+
+
+def _table(ruleset: Ruleset, family: Family, table: Table, jumps: Iterable[str]) -> Iterator[str]:
+    """``jumps`` are as for ``iptables-restore``: a line ``:NAME`` creates a chain."""
+    chains = [c for c in ruleset.chains if (c.family, c.table) == (family, table)]
+    made = [line for line in jumps if line.startswith(":")]
+    yield from made
+    yield from (f":{chain.name} - [0:0]" for chain in chains)
+    yield from (_saved(line) for line in jumps if line not in made)
+    for chain in chains:
+        yield from (f"-A {chain.name} {rule}" for rule in chain_texts(chain))
+
+
+def _saved(line: str) -> str:
+    """``-I CHAIN 1 RULE``, which puts a rule at the top, as it is printed: ``-A CHAIN RULE``."""
+    return line.replace(" 1 ", " ").replace("-I ", "-A ")
+
+
+def _policy(folder: Path) -> Policy:
+    files = [folder / "config.toml", *sorted((folder / "conf.d").glob("*.toml"))]
+    documents = [Document(str(f.relative_to(folder)), f.read_bytes()) for f in files]
+
+    def read_file(document: str, path: str) -> bytes:
+        return ((folder / document).parent / path).read_bytes()
+
+    names = _json(folder / "names.json")
+    addresses = {name: tuple(map(ip_address, texts)) for name, texts in names.items()}
+    return parse(documents, read_file).with_names(addresses)
+
+
+def _facts(given: dict[str, Any]) -> HostFacts:
+    """``{"nf_tables": false, "bridges": {"br-lan": ["eth1"]}, "proxy": {"cgroup": {…}}}``."""
+    bridges = given.pop("bridges", {})
+    proxy = given.pop("proxy", {})
+    addresses = given.pop("addresses", [])
+    return HostFacts(
+        bridges=tuple(Bridge(name, tuple(ports)) for name, ports in bridges.items()),
+        addresses=frozenset(map(ip_address, addresses)),
+        proxy=Proxy(
+            cgroup=Cgroup(**proxy["cgroup"]) if "cgroup" in proxy else None,
+            dockerd_ports=frozenset(Port("tcp", n) for n in proxy.get("dockerd_ports", [])),
+        ),
+        **given,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What the file holds, nothing where there is none."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
