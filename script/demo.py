@@ -7,6 +7,7 @@ outside could reach afterwards is not what config.example.toml says.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,8 @@ class Way:
         return caller[":" in self.address]
 
 
-def ways(containers: dict[str, EngineContainer]) -> list[Way]:
-    """Every way to every service, the published ones first."""
+def ways(addresses: Mapping[str, str]) -> list[Way]:
+    """Return every way to every service, whose container's address is given by its name."""
     found = []
     for service, (published, port) in SERVICES.items():
         *address, host_port, _ = published.split(":")
@@ -67,7 +68,7 @@ def ways(containers: dict[str, EngineContainer]) -> list[Way]:
         else:
             found.append(Way(service, f"{HOST_V4}:{outer}", HOST_V4, outer))
             found.append(Way(service, f"[{HOST_V6}]:{outer}, docker-proxy", HOST_V6, outer))
-        own = containers[service].address
+        own = addresses[service]
         found.append(Way(service, f"{own}:{port}, directly", own, port))
     return found
 
@@ -148,7 +149,8 @@ def main() -> int:
         print(f"  host      {HOST_V4}   {HOST_V6}")
         print(f"  office    {OFFICE[0]}  {OFFICE[1]}")
         print(f"  stranger  {STRANGER[0]}   {STRANGER[1]}")
-        all_ways = ways(start_shop(engine))
+        shop = start_shop(engine)
+        all_ways = ways({service: container.address for service, container in shop.items()})
         before = look(host, all_ways)
         host.write("/etc/dockerfw/config.toml", CONFIG.read_text(encoding="utf-8"), 0o600)
         went_well = act(host, "plan", statuses=(3,))

@@ -8,6 +8,7 @@ import pytest
 
 from dockerfw.cli.app import cli
 from dockerfw.policy.parser import Document, parse
+from script.demo import SERVICES, table, ways
 from tests.paths import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -31,3 +32,15 @@ def test_every_policy_in_the_readme_is_valid(policy: str) -> None:
 def test_the_readme_shows_the_first_steps() -> None:
     assert {"check", "plan", "apply", "status", "explain"} <= set(COMMANDS)
     assert POLICIES
+
+
+def test_the_demo_table_is_what_the_demo_prints_when_all_is_as_expected() -> None:
+    found = re.search(r"<!-- demo -->\n```\n(.*?)\n```\n<!-- /demo -->", README, flags=re.DOTALL)
+    assert found
+    shown = found[1]
+    addresses = dict(zip(SERVICES, re.findall(r"([\d.]+):\d+, directly", shown), strict=True))
+    all_ways = ways(addresses)
+    # Without dockerfw all of it is open, to everybody.
+    before = [(True, True)] * len(all_ways)
+
+    assert shown == "\n".join(table(all_ways, before, [way.expected for way in all_ways]))
