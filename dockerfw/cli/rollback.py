@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
+from dockerfw.cli.session import open_session
 from dockerfw.errors import DockerfwError
-from dockerfw.kernel.runner import SystemRunner
-from dockerfw.operations.use_cases import Session, roll_back_when_due
-from dockerfw.state.store import Store
+from dockerfw.exit_status import ExitStatus
+from dockerfw.kernel.runner import detach
+from dockerfw.operations.confirm import roll_back_when_due
+from dockerfw.state.confirm import Pending
+
+
+def start(pending: Pending, docker_host: str | None) -> None:
+    """Start the process that rolls back though the terminal, or this process, dies."""
+    host = {"DOCKER_HOST": docker_host} if docker_host else {}
+    # From "/" a package that is not installed but run in place would not be found.
+    place = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    detach([sys.executable, "-m", "dockerfw.cli.rollback", pending.token], {**host, **place})
 
 
 def main() -> int:
-    session = Session(SystemRunner(), Store(), os.environ.get("DOCKER_HOST"), lambda _: None)
+    """Wait for the deadline of the apply with this token; roll it back unless it was confirmed."""
+    session = open_session(os.environ.get("DOCKER_HOST"), notify=lambda _: None)
     try:
         roll_back_when_due(session, sys.argv[1])
     except DockerfwError as error:
         sys.stderr.write(f"dockerfw: rollback failed: {error}\n")
-        return 1
-    return 0
+        return ExitStatus.FAILED
+    return ExitStatus.OK
 
 
 if __name__ == "__main__":

@@ -24,9 +24,10 @@ from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
-from dockerfw.operations import use_cases as operations
+from dockerfw.operations.boot import install_closed, without_addresses
 from dockerfw.operations.reconcile import Observation, with_foreign_ports
-from dockerfw.operations.use_cases import Session
+from dockerfw.operations.session import Session
+from dockerfw.operations.standing import chains_stand
 from dockerfw.plan.planner import renewals
 from dockerfw.plan.state import KernelState
 from dockerfw.rules.ledger import Change, Ledger
@@ -314,7 +315,7 @@ class Enforcer:
         ruleset = self._ledger.ruleset()
         if snapshot.epoch.rules != self.epoch.rules:
             self.timers.by("whole", time.monotonic())
-        elif operations.stands(snapshot.live) and {s.name for s in ruleset.sets} <= {
+        elif chains_stand(snapshot.live) and {s.name for s in ruleset.sets} <= {
             *snapshot.live.sets
         }:
             wanted = self.sealed if self.sealed and not self.unsettled else ruleset.seal
@@ -330,14 +331,14 @@ class Enforcer:
         """Whether there was anything to do."""
         self._count_write()
         self._wrote_at = time.monotonic()
-        done = operations.install_closed(self.session, policy, facts)
+        done = install_closed(self.session, policy, facts)
         self._wrote_at = time.monotonic()
         return done.steps > 0
 
     def drop_addresses(self) -> None:
         """No container is known any more to have the address that it had; ports stay."""
         if self.followed:
-            self.follow(operations.without_addresses(self.inventory))
+            self.follow(without_addresses(self.inventory))
         elif self.policy is not None:
             self._install_closed(self.policy, self.facts)
 
@@ -389,7 +390,7 @@ class Enforcer:
 
 def _chains_and_sets_stand(live: KernelState, ruleset: Ruleset) -> bool:
     """Whether there are chains of ours, and every set that they need."""
-    return operations.stands(live) and {s.name for s in ruleset.sets} <= live.sets.keys()
+    return chains_stand(live) and {s.name for s in ruleset.sets} <= live.sets.keys()
 
 
 def _own_bridges(inventory: Inventory) -> set[str]:

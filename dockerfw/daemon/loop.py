@@ -25,6 +25,7 @@ from dataclasses import replace
 from functools import partial
 
 from dockerfw import __version__
+from dockerfw.clock import SystemClock
 from dockerfw.daemon import lifecycle_lines, systemd
 from dockerfw.daemon.enforcer import Enforcer, Snapshot
 from dockerfw.daemon.log import Form, Log, to_stderr
@@ -42,7 +43,7 @@ from dockerfw.kernel.runner import SystemRunner
 from dockerfw.model.host import Bridge, HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs, Policy
-from dockerfw.operations.use_cases import Session
+from dockerfw.operations.session import Session
 from dockerfw.report import warnings as advice
 from dockerfw.state.store import Store
 from dockerfw.text import counted
@@ -65,7 +66,7 @@ _LIGHT = frozenset({"look", "look again 0", "look again 1", "look again 2"})
 def run(docker_host: str | None, form: Form) -> int:
     """The ``daemon`` command. Raises `Failed` when it cannot begin or go on."""
     log = to_stderr(form)
-    session = Session(SystemRunner(), Store(), docker_host, log.info)
+    session = Session(SystemRunner(), Store(), SystemClock(), docker_host, log.info)
     session.require_root()
 
     def connect() -> Docker:

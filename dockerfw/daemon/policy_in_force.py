@@ -14,8 +14,8 @@ from dockerfw.dns.resolver import Moved, Resolver
 from dockerfw.errors import Failed
 from dockerfw.kernel.notices import FileNotices
 from dockerfw.model.policy import Policy
-from dockerfw.operations import use_cases as operations
-from dockerfw.operations.use_cases import Session
+from dockerfw.operations.policy_in_force import read_policy_in_force
+from dockerfw.operations.session import Session
 from dockerfw.policy import files as policyfiles
 from dockerfw.policy.files import PolicyText
 from dockerfw.text import listed
@@ -56,7 +56,7 @@ class PolicyInForce:
         if not self.store.policy.exists() and not self.store.policy.locked_down():
             self.whole = self.text = self.problem = None
         else:
-            self.whole, self.text, self.problem = operations.policy_in_force(self.session)
+            self.whole, self.text, self.problem = read_policy_in_force(self.store)
         self.cut()
         self._follow()
 

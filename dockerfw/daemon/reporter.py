@@ -24,7 +24,7 @@ from dockerfw.kernel.ipset import driver as ipset
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Observation
-from dockerfw.operations.use_cases import Session
+from dockerfw.operations.session import Session
 from dockerfw.report import status
 from dockerfw.rules.ruleset import Ruleset
 from dockerfw.state.daemon_record import DaemonState

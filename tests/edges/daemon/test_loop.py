@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from dockerfw.clock import SystemClock
 from dockerfw.daemon import systemd
 from dockerfw.daemon.enforcer import MANY_REPAIRS
 from dockerfw.daemon.log_lines import Line
@@ -36,9 +37,10 @@ from dockerfw.kernel.runner import Completed
 from dockerfw.model.host import Bridge, Cgroup, HostFacts
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.model.policy import Needs
-from dockerfw.operations import use_cases as operations
+from dockerfw.operations import policy_in_force
+from dockerfw.operations.boot import install_before_docker
 from dockerfw.operations.reconcile import Observation, Reconciler
-from dockerfw.operations.use_cases import Session
+from dockerfw.operations.session import Session
 from dockerfw.plan.state import ChainState, KernelState, SetState, TablesState
 from dockerfw.policy.files import PolicyText
 from dockerfw.policy.parser import Document
@@ -237,7 +239,7 @@ class Bench:
         monkeypatch.setattr(Reconciler, "read_rules", lambda *_: replace(kernel.live, sets={}))
         monkeypatch.setattr(Reconciler, "carry_out", lambda _, seen, __: kernel.carry_out(seen))
         monkeypatch.setattr(systemd, "ready", self._ready)
-        session = Session(Programs(), self.state, None, lambda _: None)
+        session = Session(Programs(), self.state, SystemClock(), None, lambda _: None)
         self.daemon = Daemon(session, self.docker, self.notices, self.log)  # type: ignore[arg-type]
 
     def _ready(self) -> bool:
@@ -404,7 +406,7 @@ def test_a_full_disk_keeps_nothing_from_being_put_right(
 
     monkeypatch.setattr(KernelRecord, "remember_created", full)
     monkeypatch.setattr(Reconciler, "write", lambda _, step, *__: written.append(step.tool))
-    judged = operations.CLOSED
+    judged = policy_in_force.CLOSED
     ruleset = compile_ruleset(judged, here(), FACTS)
     seen = reconciler.compare(ruleset, FACTS, nothing())
     with pytest.raises(Failed, match="No space"):
@@ -484,7 +486,7 @@ def test_without_docker_rules_are_put_right_though_it_never_answered(
 
 
 def _ruleset(bench: Bench) -> Ruleset:
-    policy, _, _ = operations.policy_in_force(bench.daemon.session)
+    policy, _, _ = policy_in_force.read_policy_in_force(bench.daemon.session.store)
     return compile_ruleset(policy, here(), FACTS)
 
 
@@ -495,7 +497,7 @@ def test_a_lockdown_without_docker_is_not_undone_at_the_next_flush(bench: Bench)
     assert bench.daemon.enforcer.sealed.inside, "the baseline lets bridges in"
     bench.lose()
     bench.state.policy.set_lockdown(True)
-    bench.kernel.stand(compile_ruleset(operations.CLOSED, web, FACTS))
+    bench.kernel.stand(compile_ruleset(policy_in_force.CLOSED, web, FACTS))
     bench.turn()
     bench.kernel.live = replace(bench.kernel.live, seal=None)
     bench.changed_rules("nft")
@@ -503,7 +505,7 @@ def test_a_lockdown_without_docker_is_not_undone_at_the_next_flush(bench: Bench)
         bench.look()
         bench.pass_time(0.2)
     assert bench.kernel.live.seal == seal.wanted(
-        compile_ruleset(operations.CLOSED, web, FACTS).seal
+        compile_ruleset(policy_in_force.CLOSED, web, FACTS).seal
     )
 
 
@@ -572,7 +574,7 @@ def test_a_policy_whose_record_is_broken_still_holds(bench: Bench) -> None:
     bench.begin()
     assert bench.daemon.inforce.policy is not None
     assert bench.kernel.live.seal is None
-    operations._boot(bench.daemon.session)
+    install_before_docker(bench.daemon.session)
     assert bench.kernel.live.seal is not None
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 
+from dockerfw.clock import SystemClock
 from dockerfw.daemon.log import Log
 from dockerfw.daemon.reporter import Reporter
 from dockerfw.daemon.worker import Worker
@@ -17,7 +18,7 @@ from dockerfw.kernel.runner import Runner
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
-from dockerfw.operations.use_cases import Session
+from dockerfw.operations.session import Session
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.state.store import Store
 from tests.edges.daemon.test_metrics import eventually, parsed
@@ -33,7 +34,8 @@ class NoRunner(Runner):
 
 @pytest.fixture
 def reporter(tmp_path: Path) -> Iterator[Reporter]:
-    session = Session(NoRunner(), Store(tmp_path / "state", tmp_path / "run"), None, print)
+    store = Store(tmp_path / "state", tmp_path / "run")
+    session = Session(NoRunner(), store, SystemClock(), None, print)
     found = Reporter(session, Log(io.StringIO()), Worker())
     yield found
     found.close()

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import pytest
 
 from dockerfw.cli.app import main
-from dockerfw.operations import use_cases as operations
 
 POLICY = '[[allow]]\nto = "web"\nports = [80]\nfrom = ["any"]\n'
 
@@ -97,7 +96,7 @@ def test_a_bug_is_one_sentence_and_no_traceback(
     def broken(_: object) -> str:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(operations, "boot", broken)
+    monkeypatch.setattr("dockerfw.operations.boot.boot", broken)
     done = terminal.run("boot")
     assert done.status == 1
     assert done.err.startswith("dockerfw: internal error: RuntimeError: a bug")

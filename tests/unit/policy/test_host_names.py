@@ -32,7 +32,7 @@ from dockerfw.model.policy import (
     Selector,
     Source,
 )
-from dockerfw.operations import use_cases as operations
+from dockerfw.operations.host_names import with_names
 from dockerfw.policy.files import PolicyText, load
 from dockerfw.policy.parser import Document
 from dockerfw.report import warnings as advice
@@ -196,12 +196,12 @@ def test_a_name_that_fails_stands_for_what_it_did_in_the_policy_in_force(
 ) -> None:
     state = state_with(tmp_path, NAMES)
     answering(monkeypatch)
-    found = operations.with_names(state, text({}))
+    found = with_names(state, text({}))
     assert found.names == NAMES
     (warning,) = found.warnings
     assert warning.startswith(f"/etc/dockerfw/config.toml:1: host:{VPN} cannot be looked up")
     answering(monkeypatch, vpn=answer(addresses("192.0.2.9")))
-    assert operations.with_names(state, text({})).names == {VPN: addresses("192.0.2.9")}
+    assert with_names(state, text({})).names == {VPN: addresses("192.0.2.9")}
 
 
 def test_a_policy_without_names_asks_nobody(
@@ -209,7 +209,7 @@ def test_a_policy_without_names_asks_nobody(
 ) -> None:
     asked = answering(monkeypatch)
     plain = PolicyText((Document("config.toml", b'[sources]\nx = "host:vpn.example.org"\n'),))
-    assert operations.with_names(Store(tmp_path, tmp_path), plain) is plain
+    assert with_names(Store(tmp_path, tmp_path), plain) is plain
     assert asked == []
 
 

@@ -1,0 +1,17 @@
+"""``dockerfw boot``: closes everything before Docker starts; for ``dockerfw-boot.service``."""
+
+from __future__ import annotations
+
+import click
+
+from dockerfw.exit_status import ExitStatus
+
+
+@click.command("boot")
+def command() -> int:
+    """Close everything before Docker starts (dockerfw-boot.service)."""
+    from dockerfw.cli.session import open_session
+    from dockerfw.operations.boot import boot
+
+    click.echo(boot(open_session()))
+    return ExitStatus.OK

@@ -1,0 +1,21 @@
+"""``dockerfw confirm``: keeps an apply that would be rolled back; for another terminal."""
+
+from __future__ import annotations
+
+import click
+
+from dockerfw.cli.options import quiet_option
+from dockerfw.exit_status import ExitStatus
+
+
+@click.command("confirm")
+@quiet_option
+def command(quiet: bool) -> int:
+    """Keep what `apply --confirm` did."""
+    from dockerfw.cli.session import open_session
+    from dockerfw.operations.confirm import confirm
+
+    confirm(open_session())
+    if not quiet:
+        click.echo("Kept.")
+    return ExitStatus.OK

@@ -1,0 +1,20 @@
+"""``dockerfw lockdown``: the panic button."""
+
+from __future__ import annotations
+
+import click
+
+from dockerfw.cli.options import docker_host_option
+from dockerfw.exit_status import ExitStatus
+
+
+@click.command("lockdown")
+@docker_host_option
+def command(docker_host: str | None) -> int:
+    """Close every container port at once, until the next apply."""
+    from dockerfw.cli.session import open_session
+    from dockerfw.operations.lockdown import lock_down
+
+    lock_down(open_session(docker_host))
+    click.echo("LOCKED DOWN: only this host reaches its containers, until the next apply.")
+    return ExitStatus.OK

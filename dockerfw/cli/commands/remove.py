@@ -1,0 +1,35 @@
+"""``dockerfw remove``: takes all of dockerfw out, once what opens was shown and agreed to."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from dockerfw.cli.options import docker_host_option
+from dockerfw.errors import UsageError
+from dockerfw.exit_status import ExitStatus
+
+
+@click.command("remove")
+@docker_host_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def command(docker_host: str | None, yes: bool) -> int:
+    """Take out all of dockerfw and nothing else."""
+    from dockerfw.cli.session import open_session
+    from dockerfw.operations.remove import remove, what_opens
+
+    session = open_session(docker_host)
+    session.require_root()
+    lines = what_opens(session)
+    if lines:
+        click.echo("These ports open to whoever can reach this host:")
+        for line in lines:
+            click.echo(f"  {line}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("remove opens ports: at no terminal it needs --yes")
+        click.confirm("Remove dockerfw?", abort=True)
+    remove(session)
+    click.echo("Removed.")
+    return ExitStatus.OK

@@ -1,0 +1,47 @@
+"""Options that several commands share, and what stands behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dockerfw.errors import UsageError
+
+if TYPE_CHECKING:
+    from dockerfw.model.inventory import Inventory
+
+DEFAULT_CONFIG = "/etc/dockerfw/config.toml"
+
+config_option = click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIG,
+    envvar="DOCKERFW_CONFIG",
+    show_default=True,
+    help="The policy.",
+)
+docker_host_option = click.option(
+    "-H", "--docker-host", metavar="URL", help="Docker's socket (else DOCKER_HOST)."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show the kernel text as well.")
+inventory_option = click.option(
+    "--inventory",
+    "inventory_path",
+    type=click.Path(path_type=Path),
+    help="Go by a file that `dockerfw inventory` wrote; needs no Docker and no root.",
+)
+
+
+def read_inventory(path: Path) -> Inventory:
+    """Read the file of ``--inventory``. Raises `UsageError` when that is none."""
+    from dockerfw.state import inventory_file
+
+    try:
+        return inventory_file.load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the inventory {path}: {error}") from error

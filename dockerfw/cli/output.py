@@ -1,0 +1,47 @@
+"""How a command prints: answers on stdout, all else on stderr, JSON in one document.
+
+Sentences on stderr are wrapped for people at a terminal and stay on one line for programs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+
+import click
+
+from dockerfw.text import paragraph
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """One document, with the version of its schema first."""
+    click.echo(json.dumps({"schema": 1, **document}, indent=1))
+
+
+def print_remark(sentence: str) -> None:
+    """One sentence on stderr."""
+    lines = paragraph(sentence, rest="  ") if sys.stderr.isatty() else [sentence]
+    for line in lines:
+        click.echo(line, err=True)
+
+
+def print_error(text: str) -> None:
+    """A remark for each line of an error, with the program's name before it."""
+    for sentence in text.splitlines() or [""]:
+        print_remark(f"dockerfw: {sentence}")
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        print_remark(f"warning: {warning}")
+
+
+def print_hints(hints: Iterable[str]) -> None:
+    for hint in hints:
+        print_remark(f"hint: {hint}")

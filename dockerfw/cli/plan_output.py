@@ -1,0 +1,49 @@
+"""How ``plan`` and ``apply`` show what changes: as lines for people, as JSON for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dockerfw.cli.output import print_hints, print_lines, print_warnings
+from dockerfw.operations.plan import PolicyPlan
+from dockerfw.plan.planner import Plan
+from dockerfw.text import paragraph
+
+
+def plan_document(planned: PolicyPlan) -> dict[str, Any]:
+    """Return the document of ``plan --json``, which is also a part of ``apply --json``."""
+    plan = planned.plan
+    return {
+        "in_sync": plan.in_sync,
+        "observing": planned.observing,
+        "changes": planned.changes().to_json(),
+        "notes": list(plan.notes),
+        "warnings": list(planned.all_warnings),
+        "hints": list(planned.hints),
+        "steps": [{"tool": s.tool, "family": s.family, "why": s.why} for s in plan.steps],
+    }
+
+
+def print_plan(planned: PolicyPlan, *, in_sync: bool) -> None:
+    """Print the remarks, then what changes; ``in_sync`` is whether nothing does, or did."""
+    plan = planned.plan
+    if planned.observing:
+        click.echo("OBSERVING: judged and counted, nothing is dropped")
+    print_warnings(planned.all_warnings)
+    print_hints(planned.hints)
+    for note in plan.notes:
+        print_lines(paragraph(f"! {note}", rest="  "))
+    if in_sync:
+        click.echo("In sync: nothing to change.")
+    else:
+        print_lines(planned.changes().lines(plan=plan))
+
+
+def print_kernel_text(plan: Plan) -> None:
+    """What would be written, as the tools of netfilter take it."""
+    for step in plan.steps:
+        family = f" (IPv{step.family})" if step.family else ""
+        click.echo(f"\n# {step.tool}{family}: {step.why}")
+        click.echo(step.text.rstrip("\n"))

@@ -1,0 +1,96 @@
+"""Put a policy in force: checked, planned, with a way back, written.
+
+Takes a policy file and on which terms it may be applied; gives what was planned and written, and
+which confirmation it waits for. Asking for that confirmation is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockerfw.errors import Failed, PolicyError
+from dockerfw.operations.plan import PolicyPlan, plan
+from dockerfw.operations.session import Session
+from dockerfw.policy.files import collect
+from dockerfw.state.confirm import Pending
+from dockerfw.state.stored_policy import Applied
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms a policy is applied.
+
+    strict                 warnings refuse it
+    allow_unenforced       also what cannot be enforced on every path of this host
+    confirm_seconds        it is rolled back unless confirmed within so many seconds
+    first_confirm_seconds  the same, for the first apply on this host
+    """
+
+    strict: bool = False
+    allow_unenforced: bool = False
+    confirm_seconds: int | None = None
+    first_confirm_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an apply did: ``steps`` counts what was written; ``pending`` waits for `confirm`."""
+
+    planned: PolicyPlan
+    steps: int
+    pending: Pending | None
+
+
+def apply(
+    session: Session, config: Path, terms: Terms, start_rollback: Callable[[Pending], None]
+) -> Outcome:
+    """Put the policy of ``config`` in force and make the kernel match it.
+
+    ``start_rollback`` is called before anything is written, with what may have to be undone.
+    Raises `PolicyError` for a policy that is refused and `Failed` for what cannot be enforced here
+    or does not stay as written.
+    """
+    session.require_root()
+    config = config.absolute()
+    text = collect(config, for_kernel=True)
+    with session.store.lock(session.notify):
+        planned = plan(session, text)
+        _refuse(planned, terms)
+        pending = _begin_confirm(session, terms, start_rollback)
+        return Outcome(planned, _write(session, planned, config), pending)
+
+
+def _refuse(planned: PolicyPlan, terms: Terms) -> None:
+    unenforced = planned.checked.unenforced
+    if unenforced and not terms.allow_unenforced:
+        reasons = "; ".join(unenforced)
+        raise Failed(f"this policy cannot hold here: {reasons} (or apply --allow-unenforced)")
+    if terms.strict and planned.warnings:
+        raise PolicyError([f"{warning} (--strict)" for warning in planned.warnings])
+
+
+def _begin_confirm(
+    session: Session, terms: Terms, start_rollback: Callable[[Pending], None]
+) -> Pending | None:
+    seconds = terms.confirm_seconds
+    if seconds is None and session.store.policy.applied() is None:
+        seconds = terms.first_confirm_seconds
+    if seconds is None:
+        session.store.confirm.keep()
+        return None
+    pending = session.store.confirm.begin(session.clock.time() + seconds)
+    start_rollback(pending)
+    return pending
+
+
+def _write(session: Session, planned: PolicyPlan, config: Path) -> int:
+    """The copy first, then the kernel: who is killed in between has the new policy in force."""
+    checked = planned.checked
+    applied = Applied(str(config), session.clock.time(), checked.facts.flavour)
+    session.store.policy.replace(checked.text, applied)
+    session.store.policy.set_lockdown(False)
+    result = session.reconciler.commit(checked.policy, checked.inventory, checked.facts)
+    session.store.last_seen.remember(checked.inventory)
+    return result.steps

@@ -1,0 +1,46 @@
+"""Would a source reach a target: asked of the policy in force or of a file, live or recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dockerfw.kernel import facts as kernel_facts
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.policy import Policy
+from dockerfw.operations.check import RECORDED
+from dockerfw.operations.host_names import with_names
+from dockerfw.operations.policy_in_force import read_policy_in_force
+from dockerfw.operations.reconcile import with_foreign_ports
+from dockerfw.operations.session import Session
+from dockerfw.policy.files import collect
+from dockerfw.report import explain as report
+
+
+def explain(
+    session: Session, source: str, target: str, config: Path | None, inventory: Inventory | None
+) -> report.Explanation:
+    """Return every path from source to target, with the verdict of each.
+
+    ``config`` None: by the policy in force. ``inventory`` None: for what runs on this host, which
+    needs root.
+    """
+    if inventory is None:
+        session.require_root()
+        facts = kernel_facts.read(session.runner)
+    else:
+        facts = RECORDED
+    policy = _policy(session, config)
+    if inventory is None:
+        inventory = session.inventory(policy)
+    inventory = with_foreign_ports(inventory, facts)
+    policy = policy.without_ended(session.clock.time())
+    return report.explain(policy, inventory, facts, source, target, facts.addresses)
+
+
+def _policy(session: Session, config: Path | None) -> Policy:
+    if config is not None:
+        return with_names(session.store, collect(config, for_kernel=False)).parse()
+    policy, _, problem = read_policy_in_force(session.store)
+    if problem:
+        session.notify(f"warning: {problem}")
+    return policy

@@ -1,0 +1,25 @@
+"""The panic button: close every container port, whatever the policy."""
+
+from __future__ import annotations
+
+from dockerfw.errors import DockerfwError
+from dockerfw.kernel import facts as kernel_facts
+from dockerfw.operations.policy_in_force import CLOSED
+from dockerfw.operations.session import Session
+
+PATIENCE = 2.0
+"""Seconds that a lockdown waits for an answer of Docker: everything is open meanwhile."""
+
+
+def lock_down(session: Session) -> None:
+    """Close every container port at once, until the next apply; with or without Docker."""
+    session.require_root()
+    with session.store.lock(session.notify):
+        session.store.policy.set_lockdown(True)
+        facts = kernel_facts.read(session.runner)
+        try:
+            inventory = session.inventory(CLOSED, PATIENCE)
+        except DockerfwError as error:
+            session.notify(f"Docker does not answer, going by what was last seen ({error})")
+            inventory = session.store.last_seen.inventory()
+        session.reconciler.commit(CLOSED, inventory, facts)

@@ -1,0 +1,99 @@
+"""What an apply would change, with nothing written: for this host, or for a recorded inventory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dockerfw.kernel import facts as kernel_facts
+from dockerfw.kernel.nft import driver as seal
+from dockerfw.model.inventory import Inventory
+from dockerfw.operations.check import RECORDED, CheckedPolicy, check
+from dockerfw.operations.foreign_rules import foreign_rule_warnings
+from dockerfw.operations.host_names import with_names
+from dockerfw.operations.reconcile import Observation
+from dockerfw.operations.session import Session
+from dockerfw.operations.standing import chains_stand
+from dockerfw.plan import planner as planning
+from dockerfw.plan.planner import Plan
+from dockerfw.plan.state import KernelState, TablesState
+from dockerfw.policy.files import PolicyText
+from dockerfw.report import diff, warnings as advice
+from dockerfw.rules.compiler import compile_ruleset
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPlan:
+    """A checked policy, and the way from what stands in the kernel to what it wants there.
+
+    ``foreign`` are warnings of rules that are not dockerfw's; ``hints`` are remarks on what works
+    but could be better.
+    """
+
+    checked: CheckedPolicy
+    observation: Observation
+    foreign: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+    @property
+    def plan(self) -> Plan:
+        return self.observation.plan
+
+    @property
+    def observing(self) -> bool:
+        """Whether the policy is in mode ``observe``."""
+        return self.checked.policy.mode == "observe"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings of the policy and of foreign rules: those that ``--strict`` refuses."""
+        return (*self.checked.warnings, *self.foreign)
+
+    @property
+    def all_warnings(self) -> tuple[str, ...]:
+        """`warnings`, and what cannot be enforced on this host."""
+        return (*self.warnings, *self.checked.unenforced)
+
+    def changes(self) -> diff.Diff:
+        """Return which port opens or closes, to whom."""
+        seen = self.observation
+        return diff.diff(
+            seen.live.sets,
+            seen.ruleset,
+            self.checked.inventory,
+            before_installed=chains_stand(seen.live),
+            live_tables=seen.live.tables,
+            host_names=self.checked.text.names,
+        )
+
+
+def plan(session: Session, text: PolicyText) -> PolicyPlan:
+    """Plan for this host as it is now.
+
+    Raises `PolicyError` for a policy that is refused, `Failed` without root or Docker.
+    """
+    session.require_root()
+    text = with_names(session.store, text)
+    # The facts first: a bridge that is in them and not in the inventory is somebody else's.
+    facts = kernel_facts.read(session.runner)
+    inventory = session.inventory(text.parse())
+    checked = check(text, inventory, facts, session.clock.time())
+    observation = session.reconciler.observe(checked.policy, checked.inventory, facts)
+    daemon_alive = session.store.daemon.alive()
+    if daemon_alive and planning.only_lets_go(observation.plan):
+        # The daemon guards ports of a container that is gone for a little longer.
+        observation = replace(observation, plan=Plan())
+    foreign = foreign_rule_warnings(session.runner, observation)
+    hints = advice.hints(checked.inventory, facts)
+    if not daemon_alive:
+        hints += advice.ended_early(checked.policy, session.clock.time())
+    return PolicyPlan(checked, observation, foreign, hints)
+
+
+def plan_from_nothing(session: Session, text: PolicyText, inventory: Inventory) -> PolicyPlan:
+    """Plan for a recorded inventory, on a host where nothing of dockerfw stands yet."""
+    now = session.clock.time()
+    checked = check(with_names(session.store, text), inventory, RECORDED, now)
+    empty = KernelState({f: TablesState(f) for f in RECORDED.families}, {}, None)
+    ruleset = compile_ruleset(checked.policy.without_ended(now), checked.inventory, RECORDED)
+    steps = planning.plan(empty, ruleset, RECORDED, seal.updates(None, ruleset.seal))
+    return PolicyPlan(checked, Observation(RECORDED, ruleset, empty, steps))

@@ -1,0 +1,56 @@
+"""The edges of one host, as every use case takes them.
+
+Holds how programs are started, the folder of what dockerfw remembers, the clocks, which Docker is
+asked and who is notified. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dockerfw.clock import Clock
+from dockerfw.docker.client import TIMEOUT, Docker
+from dockerfw.errors import Failed
+from dockerfw.kernel.runner import Runner
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.policy import Policy
+from dockerfw.operations.reconcile import Reconciler
+from dockerfw.state.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a use case needs of the host.
+
+    ``docker_host`` is the address of Docker's socket, None for ``DOCKER_HOST`` or the default one.
+    ``notify`` gets remarks for people, a sentence each.
+    """
+
+    runner: Runner
+    store: Store
+    clock: Clock
+    docker_host: str | None
+    notify: Callable[[str], None]
+
+    @property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(self.runner, self.store)
+
+    def require_root(self) -> None:
+        """Raise `Failed` for everybody but root."""
+        if os.geteuid() != 0:
+            raise Failed("only root may read and write the firewall: run it with sudo")
+
+    def inventory(self, policy: Policy, timeout: float = TIMEOUT) -> Inventory:
+        """Return what runs now; images and labels are read for policies that need them alone.
+
+        ``timeout`` is in seconds, for each answer of Docker. Raises `Failed` without an answer.
+        """
+        docker = Docker.connect(self.docker_host, timeout=timeout)
+        found = docker.read_inventory({}, policy.needs())
+        docker.close()
+        for warning in docker.warnings:
+            self.notify(f"warning: {warning}")
+        return found

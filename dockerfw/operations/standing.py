@@ -1,0 +1,21 @@
+"""How much of dockerfw stands in the kernel: questions to a `KernelState`, answered yes or no."""
+
+from __future__ import annotations
+
+from dockerfw.model.host import HostFacts
+from dockerfw.plan.state import KernelState
+from dockerfw.rules.ruleset import MAIN
+
+
+def chains_stand(live: KernelState) -> bool:
+    """Return True if our chains stand for at least one family."""
+    return any(tables.chain("filter", MAIN) is not None for tables in live.tables.values())
+
+
+def chains_and_seal_stand(live: KernelState, facts: HostFacts) -> bool:
+    """Return True if our chains stand for every family, and the seal where there can be one.
+
+    Sets are not asked for: who flushes the rules leaves them, so they prove nothing.
+    """
+    sealed = live.seal is not None or not facts.nf_tables
+    return sealed and all(t.chain("filter", MAIN) is not None for t in live.tables.values())

@@ -1,0 +1,162 @@
+"""What holds now: the policy in force held against what runs and what stands in the kernel.
+
+Reads everything and writes nothing; gives a `Status`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from dockerfw.errors import DockerfwError
+from dockerfw.kernel import facts as kernel_facts
+from dockerfw.kernel.ipset import driver as ipset
+from dockerfw.kernel.nft import driver as seal
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.policy import Policy
+from dockerfw.operations.policy_in_force import InForce, read_policy_in_force
+from dockerfw.operations.reconcile import Observation, with_foreign_ports
+from dockerfw.operations.session import Session
+from dockerfw.operations.standing import chains_stand
+from dockerfw.plan import planner as planning
+from dockerfw.policy.files import PolicyText, collect
+from dockerfw.report import status, warnings as advice
+from dockerfw.state.daemon_record import DaemonState
+from dockerfw.state.stored_policy import Applied
+
+DAEMON_PATIENCE = 3.0
+"""Seconds that ``status`` waits for a daemon that is at work."""
+PAUSE = 0.3
+"""Seconds between two observations meanwhile."""
+
+
+class _Snapshot(NamedTuple):
+    """What runs, what stands, and why Docker does not answer (None while it does)."""
+
+    inventory: Inventory
+    observation: Observation
+    silent: str | None
+
+
+def read_status(session: Session) -> status.Status:
+    """Return what holds now; with Docker silent, by what was last seen of it."""
+    session.require_root()
+    in_force = read_policy_in_force(session.store)
+    daemon_alive = session.store.daemon.alive()
+    patience = DAEMON_PATIENCE if daemon_alive else 0.0
+    found = _observe_patiently(session, in_force.policy, patience)
+    daemon = session.store.daemon.read() if daemon_alive else None
+    health = _health(session, in_force, found, daemon, daemon_alive=daemon_alive)
+    ruleset = found.observation.ruleset
+    counters = ipset.counters(session.runner, status.counted_sets(ruleset))
+    return status.build(health, counters, ruleset, found.inventory)
+
+
+def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Snapshot:
+    """Observe until all is in sync, for so many seconds at the most.
+
+    A daemon follows a change of Docker a moment later, and it guards the ports of a container that
+    is gone for a little longer.
+    """
+    deadline = session.clock.monotonic() + seconds
+    while True:
+        facts = kernel_facts.read(session.runner)
+        silent = None
+        try:
+            inventory = session.inventory(policy)
+        except DockerfwError as error:
+            silent, inventory = str(error), session.store.last_seen.inventory()
+        inventory = with_foreign_ports(inventory, facts)
+        seen = session.reconciler.observe(policy, inventory, facts)
+        if seconds and planning.only_lets_go(seen.plan):
+            seen = replace(seen, plan=planning.Plan())
+        if seen.plan.in_sync or silent or session.clock.monotonic() > deadline:
+            return _Snapshot(inventory, seen, silent)
+        session.clock.sleep(PAUSE)
+
+
+def _health(
+    session: Session,
+    in_force: InForce,
+    found: _Snapshot,
+    daemon: DaemonState | None,
+    *,
+    daemon_alive: bool,
+) -> status.Health:
+    policy, text, problem = in_force
+    inventory, seen, _ = found
+    facts = seen.facts
+    store = session.store
+    applied = store.policy.applied()
+    return status.Health(
+        enforcing=chains_stand(seen.live) and policy.mode == "enforce",
+        observing=policy.mode == "observe",
+        in_sync=seen.plan.in_sync and not (problem and not store.policy.locked_down()),
+        notes=_notes(session, problem, found, daemon),
+        daemon_alive=daemon_alive,
+        reconciled_at=daemon.reconciled_at if daemon else None,
+        healed=daemon.healed if daemon else 0,
+        policy=applied.config if applied else None,
+        policy_differs=_differs(applied, text),
+        applied_at=applied.at if applied else None,
+        seal=_seal_state(seen),
+        flavour=facts.flavour,
+        engine=inventory.engine,
+        warnings=(
+            *advice.docker_rules_gone(inventory, facts),
+            *advice.lost_without_seal(facts),
+            *advice.ended(policy, session.clock.time()),
+            *advice.nameless(policy),
+        ),
+        first_packet=_first_packet(seen),
+        first_packet_step=advice.proxy_next_step(facts),
+        lockdown=store.policy.locked_down(),
+    )
+
+
+def _notes(
+    session: Session, problem: str | None, found: _Snapshot, daemon: DaemonState | None
+) -> tuple[str, ...]:
+    """What is not in sync or was found broken, the most important first."""
+    plan = found.observation.plan
+    notes = [] if problem is None else [problem]
+    if found.silent:
+        notes.append(f"Docker does not answer, so this goes by what was last seen: {found.silent}")
+    notes += plan.notes
+    notes += [f"to be written: {step.why}" for step in plan.steps]
+    if daemon is not None:
+        notes += [note for note in daemon.notes if note not in notes]
+    if session.store.confirm.pending():
+        notes.append("an apply waits for dockerfw confirm")
+    return tuple(notes)
+
+
+def _differs(applied: Applied | None, text: PolicyText | None) -> bool:
+    """Return True if the policy file was edited since it was applied."""
+    if applied is None or text is None:
+        return False
+    try:
+        now = collect(Path(applied.config), for_kernel=False)
+    except DockerfwError:
+        return True
+    return now != text
+
+
+def _first_packet(seen: Observation) -> status.FirstPacketState:
+    """By what stands, not by what could: a seal that is missing closes nothing."""
+    can = seen.facts.proxy.first_packet
+    if can == "closed":
+        if not seal.closes_proxies(seen.live.seal, seen.ruleset.seal):
+            return "open"
+        return "observed" if seen.ruleset.seal.observe else "closed"
+    return "no proxy" if can == "no proxy" else "open"
+
+
+def _seal_state(seen: Observation) -> status.SealState:
+    if not seen.facts.nf_tables:
+        return "unavailable"
+    if seen.live.seal is None:
+        return "missing"
+    as_wanted = seen.plan.in_sync or seen.live.seal == seal.wanted(seen.ruleset.seal)
+    return "stands" if as_wanted else "differs"
