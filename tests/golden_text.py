@@ -29,7 +29,8 @@ from dockerfw.model.policy import Policy
 from dockerfw.plan.jumps import fix_lines
 from dockerfw.plan.planner import create_line
 from dockerfw.plan.state import TablesState
-from dockerfw.policy.parser import Document, parse
+from dockerfw.policy.document import Document
+from dockerfw.policy.parser import parse
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset, Table
 from dockerfw.state import inventory_file

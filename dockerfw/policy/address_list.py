@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dockerfw.model.net import IPNetwork
-from dockerfw.policy.values import (
-    WordError,
+from dockerfw.policy.addresses import (
     looks_like_address,
     network_or_none,
     parse_network,
-    shown,
+    whole_family,
+    whole_family_hint,
 )
+from dockerfw.policy.utf8 import decode
+from dockerfw.policy.words import WordError, shown
 
-LARGEST = 16 * 1024 * 1024
-"""Bytes of one file, of the policy as well as of a list."""
 _SHOWN_LINES = 10
 
 
@@ -29,24 +29,6 @@ class ListText:
     networks: tuple[IPNetwork, ...] = ()
     errors: tuple[tuple[int, str], ...] = ()
     warnings: tuple[tuple[int, str], ...] = ()
-
-
-def decode(data: bytes) -> tuple[str, tuple[int, str] | None]:
-    """The text of a policy or list file, or (line, what is wrong with its bytes)."""
-    if len(data) > LARGEST:
-        return "", (1, "the file is larger than 16 MiB: split it")
-    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        return "", (1, "the file starts with a byte order mark: save it as UTF-8 without BOM")
-    if (nul := data.find(b"\0")) >= 0:
-        return "", (_line_at(data, nul), "a NUL byte: save the file as plain UTF-8 text")
-    try:
-        return data.decode(), None
-    except UnicodeDecodeError as error:
-        return "", (_line_at(data, error.start), "not UTF-8: save the file as plain UTF-8 text")
-
-
-def _line_at(data: bytes, offset: int) -> int:
-    return data.count(b"\n", 0, offset) + 1
 
 
 def parse_list(data: bytes) -> ListText:
@@ -96,16 +78,3 @@ def _why(word: str) -> str:
     except WordError as error:
         return str(error)
     return f"{shown(word)} is no IP address and no network (CIDR)"
-
-
-def whole_family(network: IPNetwork) -> bool:
-    """``0.0.0.0/0`` and ``::/0``, also where only the ``/0`` was forgotten."""
-    return int(network.network_address) == 0 and network.prefixlen in (0, network.max_prefixlen)
-
-
-def whole_family_hint(word: str) -> str:
-    """Why that is seldom what was meant."""
-    if not word.endswith("/0"):
-        return f"{shown(word)} is that one address, which nobody has: every address is `any`"
-    family, other = ("IPv6", "IPv4") if ":" in word else ("IPv4", "IPv6")
-    return f"{shown(word)} is {family} only and leaves {other} out: `any` is both families"

@@ -21,8 +21,9 @@ from typing import Any
 
 from dockerfw.errors import Failed, PolicyError, UsageError
 from dockerfw.model.policy import HostAddresses, Policy
-from dockerfw.policy.address_list import LARGEST
-from dockerfw.policy.parser import Document, list_name, parse
+from dockerfw.policy.document import Document, list_name
+from dockerfw.policy.parser import parse
+from dockerfw.policy.utf8 import LARGEST
 
 DROP_INS = "conf.d"
 _MANIFEST = "manifest.json"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias, get_args
 
 from dockerfw.model.policy import DEFAULT_MARK, Committer, Mode, OnDeny, Policy
-from dockerfw.policy.parser import LONGEST_RESYNC
+from dockerfw.policy.settings import LONGEST_RESYNC
 
 Schema: TypeAlias = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """The line of every key and of every list element of a TOML document.
 
 TOML parsers keep no positions, and "line 12" is what a reader of an error message needs. Takes
-text that a TOML parser has accepted, gives a tree of places with the same shape as the parsed
+text that a TOML parser has accepted, gives a tree of positions with the same shape as the parsed
 document. Never judges or converts a value: only strings, brackets, keys and line ends matter.
 """
 
@@ -16,20 +16,20 @@ Key: TypeAlias = str | int
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A line (from 1) and the places inside: keys of a table, indices of a list."""
+class Position:
+    """A line (from 1) and the positions inside: keys of a table, indices of a list."""
 
     line: int
-    children: dict[Key, Place] = field(default_factory=dict)
+    children: dict[Key, Position] = field(default_factory=dict)
 
-    def at(self, *path: Key) -> Place:
-        """The place of ``path``, or of the nearest thing around it that has one."""
-        place = self
+    def at(self, *path: Key) -> Position:
+        """The position of ``path``, or of the nearest thing around it that has one."""
+        position = self
         for key in path:
-            if key not in place.children:
-                return place
-            place = place.children[key]
-        return place
+            if key not in position.children:
+                return position
+            position = position.children[key]
+        return position
 
 
 _SPACE = re.compile(r"[ \t]*")
@@ -47,8 +47,8 @@ _ESCAPE = re.compile(r"\\(?:U([0-9A-Fa-f]{8})|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}
 _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b"}
 
 
-def scan(text: str) -> Place:
-    """The places of a whole document.
+def scan(text: str) -> Position:
+    """The positions of a whole document.
 
     Raises ValueError where the text is no TOML (not everywhere: a parser has to go first) and
     RecursionError for lists nested some hundred deep, as parsers do.
@@ -70,8 +70,8 @@ class _Scanner:
         self._at = 0
         self._line_ends = [match.start() for match in re.finditer("\n", text)]
 
-    def document(self) -> Place:
-        root = table = Place(1)
+    def document(self) -> Position:
+        root = table = Position(1)
         while True:
             self._take(_LINES)
             if self._at == len(self._text):
@@ -86,16 +86,16 @@ class _Scanner:
             else:
                 self._pair(table)
 
-    def _next_element(self, root: Place) -> Place:
+    def _next_element(self, root: Position) -> Position:
         """The new table of a list of tables: what stands between ``[[`` and ``]]``."""
         line = self._line()
         *above, last = self._keys()
-        elements = _descend(root, above, line).children.setdefault(last, Place(line))
-        element = Place(line)
+        elements = _descend(root, above, line).children.setdefault(last, Position(line))
+        element = Position(line)
         elements.children[len(elements.children)] = element
         return element
 
-    def _pair(self, table: Place) -> None:
+    def _pair(self, table: Position) -> None:
         line = self._line()
         *above, last = self._keys()
         self._expect("=")
@@ -121,7 +121,7 @@ class _Scanner:
         self._take(_SPACE)
         return key
 
-    def _value(self, line: int) -> Place:
+    def _value(self, line: int) -> Position:
         """``line`` is where the value's key stands, or, in a list, the value itself."""
         if self._skip("["):
             return self._list(line)
@@ -130,32 +130,32 @@ class _Scanner:
         pattern = _STRING if self._text[self._at : self._at + 1] in ("'", '"') else _SCALAR
         if not self._take(pattern):
             raise self._unexpected()
-        return Place(line)
+        return Position(line)
 
-    def _list(self, line: int) -> Place:
-        place = Place(line)
+    def _list(self, line: int) -> Position:
+        position = Position(line)
         self._take(_LINES)
         while not self._skip("]"):
-            place.children[len(place.children)] = self._value(self._line())
+            position.children[len(position.children)] = self._value(self._line())
             self._take(_LINES)
             if self._skip(","):
                 self._take(_LINES)
             elif not self._text.startswith("]", self._at):
                 raise self._unexpected()
-        return place
+        return position
 
-    def _inline_table(self, line: int) -> Place:
+    def _inline_table(self, line: int) -> Position:
         # Line ends and a last comma in here are TOML 1.1: a parser may accept them already.
-        place = Place(line)
+        position = Position(line)
         self._take(_LINES)
         while not self._skip("}"):
-            self._pair(place)
+            self._pair(position)
             self._take(_LINES)
             if self._skip(","):
                 self._take(_LINES)
             elif not self._text.startswith("}", self._at):
                 raise self._unexpected()
-        return place
+        return position
 
     def _line(self) -> int:
         return bisect_left(self._line_ends, self._at) + 1
@@ -181,11 +181,11 @@ class _Scanner:
         return ValueError(f"Unexpected character (at line {self._line()})")
 
 
-def _descend(place: Place, keys: list[str], line: int) -> Place:
+def _descend(position: Position, keys: list[str], line: int) -> Position:
     """The table at ``keys``, made where it is missing; in a list of tables it is the last one."""
     for key in keys:
-        place = place.children.setdefault(key, Place(line))
-        last = len(place.children) - 1
-        if last in place.children:
-            place = place.children[last]
-    return place
+        position = position.children.setdefault(key, Position(line))
+        last = len(position.children) - 1
+        if last in position.children:
+            position = position.children[last]
+    return position

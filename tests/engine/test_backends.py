@@ -16,7 +16,8 @@ import pytest
 
 from dockerfw.kernel.runner import Completed, NotInstalled
 from dockerfw.operations.reconcile import Reconciler
-from dockerfw.policy.parser import Document, parse
+from dockerfw.policy.document import Document
+from dockerfw.policy.parser import parse
 from tests.edges.docker.test_client import FakeEngine
 from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow, apply, source_for
 from tests.lab.engine import Engine, EngineContainer

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from dockerfw.cli.app import cli
-from dockerfw.policy.parser import Document, parse
+from dockerfw.policy.document import Document
+from dockerfw.policy.parser import parse
 from script.demo import SERVICES, table, ways
 from tests.paths import REPOSITORY
 

@@ -42,8 +42,8 @@ from dockerfw.operations.boot import install_before_docker
 from dockerfw.operations.reconcile import Observation, Reconciler
 from dockerfw.operations.session import Session
 from dockerfw.plan.state import ChainState, KernelState, SetState, TablesState
+from dockerfw.policy.document import Document
 from dockerfw.policy.files import PolicyText
-from dockerfw.policy.parser import Document
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
 from dockerfw.state.kernel_record import KernelRecord

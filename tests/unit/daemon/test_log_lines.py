@@ -9,7 +9,8 @@ import pytest
 from dockerfw.daemon.log_lines import changes
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.model.policy import Policy, Selector
-from dockerfw.policy.parser import Document, parse
+from dockerfw.policy.document import Document
+from dockerfw.policy.parser import parse
 
 SHOP = Network("n1", "shop", "bridge", "br-1234", (ip_network("172.18.0.0/16"),))
 BACK = Network("n2", "back", "bridge", "br-5678", (ip_network("172.19.0.0/16"),))

@@ -9,7 +9,8 @@ import pytest
 
 from dockerfw.errors import PolicyError
 from dockerfw.model.policy import FileSource, Policy
-from dockerfw.policy.parser import Document, parse
+from dockerfw.policy.document import Document
+from dockerfw.policy.parser import parse
 
 ALLOW = '[[allow]]\npublished = 80\nfrom = "file:l"\n'
 DENY = '[[deny]]\nfrom = "file:l"\n'

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dockerfw.errors import Failed, PolicyError, UsageError
+from dockerfw.policy.document import Document
 from dockerfw.policy.files import PolicyText, collect, load
-from dockerfw.policy.parser import Document
 from tests.paths import EXAMPLE
 
 ALLOW = '[[allow]]\npublished = 80\nfrom = ["any"]\n'

@@ -33,8 +33,8 @@ from dockerfw.model.policy import (
     Source,
 )
 from dockerfw.operations.host_names import with_names
+from dockerfw.policy.document import Document
 from dockerfw.policy.files import PolicyText, load
-from dockerfw.policy.parser import Document
 from dockerfw.report import warnings as advice
 from dockerfw.report.diff import diff
 from dockerfw.report.explain import broken_expectations, explain

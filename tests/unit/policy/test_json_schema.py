@@ -9,8 +9,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dockerfw.errors import PolicyError
+from dockerfw.policy.document import Document
 from dockerfw.policy.json_schema import json_schema
-from dockerfw.policy.parser import LISTS, SECTIONS, Document, parse
+from dockerfw.policy.parser import parse
+from dockerfw.policy.settings import SECTIONS
+from dockerfw.policy.statements import LISTS
 from tests.paths import EXAMPLE
 
 if sys.version_info >= (3, 11):

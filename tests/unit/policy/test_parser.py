@@ -29,7 +29,10 @@ from dockerfw.model.policy import (
     Selector,
     SelectorSource,
 )
-from dockerfw.policy.parser import LISTS, SECTIONS, Document, parse
+from dockerfw.policy.document import Document
+from dockerfw.policy.parser import parse
+from dockerfw.policy.settings import SECTIONS
+from dockerfw.policy.statements import LISTS
 from tests.paths import EXAMPLE
 from tests.strategies import profile
 

@@ -10,8 +10,11 @@ import pytest
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.model.policy import Policy
-from dockerfw.policy.parser import Document, parse
-from dockerfw.policy.values import WordError, parse_interface, parse_network
+from dockerfw.policy.addresses import parse_network
+from dockerfw.policy.document import Document
+from dockerfw.policy.parser import parse
+from dockerfw.policy.sources import parse_interface
+from dockerfw.policy.words import WordError
 from dockerfw.report.explain import broken_expectations
 from tests.paths import REPOSITORY
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import given, strategies as st
 
-from dockerfw.policy.toml_lines import Key, Place, scan
+from dockerfw.policy.toml_lines import Key, Position, scan
 from tests.strategies import profile
 
 if sys.version_info >= (3, 11):
@@ -32,10 +32,10 @@ def paths_of(value: Any, path: Path = ()) -> Iterator[Path]:
         yield from paths_of(child, (*path, key))
 
 
-def places(place: Place, path: Path = ()) -> Iterator[Path]:
-    for key, child in place.children.items():
+def positions(position: Position, path: Path = ()) -> Iterator[Path]:
+    for key, child in position.children.items():
         yield (*path, key)
-        yield from places(child, (*path, key))
+        yield from positions(child, (*path, key))
 
 
 def value_at(document: Any, path: Path) -> Any:
@@ -143,7 +143,7 @@ def _is_toml(text: str) -> bool:
 def test_places_are_those_of_the_parsed_document_and_on_their_lines(text: str) -> None:
     document, root = tomllib.loads(text), scan(text)
     paths = list(paths_of(document))
-    assert sorted(places(root), key=repr) == sorted(paths, key=repr)
+    assert sorted(positions(root), key=repr) == sorted(paths, key=repr)
     for path in paths:
         number = str(value_at(document, path))
         if number.isdigit() and text.count(number) == 1:

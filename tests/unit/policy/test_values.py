@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from dockerfw.errors import PolicyError
-from dockerfw.policy.parser import Document, parse
-from dockerfw.policy.values import looks_like_address, network_or_none
+from dockerfw.policy.addresses import looks_like_address, network_or_none
+from dockerfw.policy.document import Document
+from dockerfw.policy.parser import parse
 from tests.strategies import profile
 
 
