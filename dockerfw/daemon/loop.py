@@ -44,7 +44,7 @@ from dockerfw.model.host import Bridge, HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs, Policy
 from dockerfw.operations.session import Session
-from dockerfw.report import warnings as advice
+from dockerfw.report import host_warnings
 from dockerfw.state.store import Store
 from dockerfw.text import counted
 
@@ -527,7 +527,7 @@ class Daemon:
         self.overtaken = 0
         self.host_seen = look.facts
         self.enforcer.settle(replace(look, facts=self._claimed(look.facts)))
-        gone = advice.docker_rules_gone(self.enforcer.inventory, look.facts)
+        gone = host_warnings.docker_rules_gone(self.enforcer.inventory, look.facts)
         self.reporter.note("rules", "; ".join(gone) or None)
         self._schedule_whole()
         self.timers.by("remember", time.monotonic() + REMEMBER_DELAY)

@@ -14,7 +14,7 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import with_foreign_ports
 from dockerfw.policy.files import PolicyText
-from dockerfw.report import explain, warnings as advice
+from dockerfw.report import explain, host_warnings, warnings as advice
 
 RECORDED = HostFacts(br_netfilter=(True, True))
 """The host of a recorded inventory: one that can enforce everything."""
@@ -53,5 +53,5 @@ def check(text: PolicyText, inventory: Inventory, facts: HostFacts, now: float) 
         *advice.ended(policy, now),
         *advice.advise(policy.without_ended(now), inventory, facts),
     )
-    unenforced = advice.unenforced(policy, inventory, facts)
+    unenforced = host_warnings.unenforced(policy, inventory, facts)
     return CheckedPolicy(text, policy, inventory, facts, warnings, unenforced)

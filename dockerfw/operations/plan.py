@@ -17,7 +17,7 @@ from dockerfw.plan import planner as planning
 from dockerfw.plan.planner import Plan
 from dockerfw.plan.state import KernelState, TablesState
 from dockerfw.policy.files import PolicyText
-from dockerfw.report import diff, warnings as advice
+from dockerfw.report import diff, host_warnings, warnings as advice
 from dockerfw.rules.compiler import compile_ruleset
 
 
@@ -83,7 +83,7 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
         # The daemon guards ports of a container that is gone for a little longer.
         observation = replace(observation, plan=Plan())
     foreign = foreign_rule_warnings(session.runner, observation)
-    hints = advice.hints(checked.inventory, facts)
+    hints = host_warnings.hints(checked.inventory, facts)
     if not daemon_alive:
         hints += advice.ended_early(checked.policy, session.clock.time())
     return PolicyPlan(checked, observation, foreign, hints)

@@ -21,7 +21,7 @@ from dockerfw.operations.session import Session
 from dockerfw.operations.standing import chains_stand
 from dockerfw.plan import planner as planning
 from dockerfw.policy.files import PolicyText, collect
-from dockerfw.report import status, warnings as advice
+from dockerfw.report import host_warnings, status, warnings as advice
 from dockerfw.state.daemon_record import DaemonState
 from dockerfw.state.stored_policy import Applied
 
@@ -104,13 +104,13 @@ def _health(
         flavour=facts.flavour,
         engine=inventory.engine,
         warnings=(
-            *advice.docker_rules_gone(inventory, facts),
-            *advice.lost_without_seal(facts),
+            *host_warnings.docker_rules_gone(inventory, facts),
+            *host_warnings.lost_without_seal(facts),
             *advice.ended(policy, session.clock.time()),
             *advice.nameless(policy),
         ),
         first_packet=_first_packet(seen),
-        first_packet_step=advice.proxy_next_step(facts),
+        first_packet_step=host_warnings.proxy_next_step(facts),
         lockdown=store.policy.locked_down(),
     )
 

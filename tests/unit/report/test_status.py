@@ -23,7 +23,7 @@ from dockerfw.model.policy import (
     Selector,
     Source,
 )
-from dockerfw.report import warnings as advice
+from dockerfw.report import host_warnings
 from dockerfw.report.status import Counters, Health, Status, Traffic, build, counted_sets
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
@@ -253,7 +253,7 @@ def test_all_of_it_reads_well() -> None:
 
 
 def test_where_docker_proxy_is_open_at_first_the_next_step_is_told() -> None:
-    step = advice.proxy_next_step(HostFacts())
+    step = host_warnings.proxy_next_step(HostFacts())
     lines = Status(replace(WELL, first_packet="open", first_packet_step=step)).lines()
     assert lines[4:8] == [
         "  proxy     NOT closed from its first packet, but once dockerfw knows of a port:",

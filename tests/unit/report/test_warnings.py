@@ -26,14 +26,14 @@ from dockerfw.model.policy import (
     SelectorSource,
     Source,
 )
-from dockerfw.report.warnings import (
-    advise,
+from dockerfw.report.host_warnings import (
     docker_rules_gone,
     hints,
     lost_without_seal,
     proxy_next_step,
     unenforced,
 )
+from dockerfw.report.warnings import advise
 
 ORIGIN = Origin("config.toml", 12)
 ANY = (AnySource(),)
