@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dockerfw.errors import Failed
-from dockerfw.policy.files import replace_file
+from dockerfw.state.durable import replace_file
 
 
 class Folder:

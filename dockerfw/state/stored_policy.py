@@ -2,7 +2,7 @@
 
 Takes and gives `PolicyText` and `Applied`; reads and writes below ``/var/lib/dockerfw`` only::
 
-    policy/       the copy of the documents and list files (see policy/files.py)
+    policy/       the copy of the documents and list files (see policy_copy.py)
     applied.json  `Applied`
     lockdown      exists while everything is closed until the next apply
 """
@@ -16,8 +16,8 @@ from pathlib import Path
 from dockerfw.errors import Failed
 from dockerfw.model.host import Flavour
 from dockerfw.model.policy import HostAddresses
-from dockerfw.policy import files as policyfiles
 from dockerfw.policy.files import PolicyText
+from dockerfw.state import policy_copy
 from dockerfw.state.folder import Folder
 
 _APPLIED = "applied.json"
@@ -42,12 +42,12 @@ class StoredPolicy:
 
     def load(self) -> PolicyText | None:
         """Return the policy in force, None before the first apply. Raises `Failed` if broken."""
-        return policyfiles.load(self._copy) if self._copy.exists() else None
+        return policy_copy.load(self._copy) if self._copy.exists() else None
 
     def replace(self, text: PolicyText, applied: Applied) -> None:
         """Make this the policy in force. Raises `Failed`."""
         self._folder.make()
-        text.save(self._copy)
+        policy_copy.save(text, self._copy)
         self._folder.write_json(_APPLIED, asdict(applied))
 
     def remember_names(self, names: HostAddresses) -> None:
@@ -56,13 +56,13 @@ class StoredPolicy:
         Raises `Failed`.
         """
         try:
-            policyfiles.save_names(self._copy, names)
+            policy_copy.save_names(self._copy, names)
         except OSError as error:
             raise Failed(f"cannot write {self._copy}: {error.strerror}") from error
 
     def remember_lists(self, text: PolicyText) -> None:
         """Keep the policy in force with other contents of its list files. Raises `Failed`."""
-        text.save(self._copy)
+        policy_copy.save(text, self._copy)
 
     def applied(self) -> Applied | None:
         """Return what is known of the last apply, None where nothing readable is."""
@@ -113,7 +113,7 @@ class StoredPolicy:
         Raises `Failed` when the copy is broken.
         """
         if (previous / "policy").exists():
-            policyfiles.load(previous / "policy").save(self._copy)
+            policy_copy.save(policy_copy.load(previous / "policy"), self._copy)
             _copy_record(previous, self._folder.path)
             return True
         self._folder.file(_APPLIED).unlink(missing_ok=True)
