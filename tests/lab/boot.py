@@ -38,7 +38,7 @@ from tests.paths import REPOSITORY
 Suite: TypeAlias = Literal["bookworm", "trixie"]
 
 PACKAGING = REPOSITORY / "packaging"
-_PROGRAM = "#!/usr/bin/python3\nfrom dockerfw.cli import main\n\nmain()\n"
+_PROGRAM = "#!/usr/bin/python3\nfrom dockerfw.cli.app import main\n\nmain()\n"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SECONDS_TO_BOOT = 60
 _SECONDS_TO_STOP = 60
