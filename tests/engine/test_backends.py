@@ -23,7 +23,8 @@ from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow, apply, 
 from tests.lab.engine import Engine, EngineContainer
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Place, Probe, disagreements
-from tests.packets.scene import HostRunner, Scene as KernelScene
+from tests.packets.runner import HostRunner
+from tests.packets.scene import Scene as KernelScene
 from tests.paths import FIXTURES
 
 RECORDED = "engine-29-nftables"

@@ -17,12 +17,10 @@ The outside comes in on eth0, and from 10.9.0.2 and fd00:9::2 on wg0.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
-from dockerfw.kernel.runner import Completed
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family
 from dockerfw.model.policy import Policy, Protocol
@@ -32,6 +30,7 @@ from tests import build
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Place
 from tests.lab.wait import Closable
+from tests.packets.runner import HostRunner
 
 HOST: dict[Family, str] = {4: HOST_V4, 6: HOST_V6}
 BROADCAST = "203.0.113.255"
@@ -91,21 +90,6 @@ HOST_PORTS = (
     "9100/tcp", "9100/udp",
 )  # fmt: skip
 """What the host listens on: docker-proxy's ports, a host-network container's, and an ssh."""
-
-
-class HostRunner:
-    """Runs the tools of dockerfw inside a host of the lab."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    def run(self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60) -> Completed:
-        done = self.host.run(argv, stdin=stdin, timeout=timeout, check=False)
-        return Completed(done.stdout, done.stderr, done.returncode)
-
-    def read_file(self, path: str) -> str | None:
-        done = self.host.run(["cat", path], check=False)
-        return done.stdout if done.returncode == 0 else None
 
 
 class Scene(Closable):

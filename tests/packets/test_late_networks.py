@@ -16,7 +16,7 @@ from tests.lab.host import Host
 from tests.lab.packet import Packet
 from tests.lab.place import Place
 from tests.lab.wait import becomes_true
-from tests.packets.scene import HostRunner
+from tests.packets.runner import HostRunner
 
 LATE = "br-0123456789ab"
 STRANGER = {4: "203.0.113.2", 6: "2001:db8:1::2"}
