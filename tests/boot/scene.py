@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow
 from tests.lab.boot import Machine
 from tests.lab.guard import LabError
+from tests.lab.host import HOST_V4, HOST_V6
 from tests.lab.place import Blows, Hammer
 from tests.lab.wait import becomes_true, until
 
-CONFIG = "/etc/dockerfw/config.toml"
-OFFICE = ("198.51.100.7", "2001:db8:10::7")
-STRANGER = ("203.0.113.9", "2001:db8:1::9")
 WEB, DATABASE = 8080, 5432
-HOST_V4, HOST_V6 = "203.0.113.1", "2001:db8:1::1"
 GUESSED = ("172.17.0.2", "172.17.0.3")
 """Docker gives these out again at every boot; which container gets which is a matter of luck."""
 
-POLICY = """
-[sources]
-office = ["198.51.100.0/24", "2001:db8:10::/48"]
-
-[[allow]]
-to    = "web"
-ports = [80]
-from  = ["office"]
-
-[[allow]]
-published = [5432]
-from      = ["office"]
-"""
+POLICY = (
+    SOURCES
+    + allow('to = "web"\nports = [80]', "office")
+    + allow(f"published = [{DATABASE}]", "office")
+)
 
 
 def by_port(who: tuple[str, str]) -> list[tuple[str, int, str]]:

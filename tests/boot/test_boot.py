@@ -10,9 +10,6 @@ from collections.abc import Callable
 import pytest
 
 from tests.boot.scene import (
-    HOST_V6,
-    OFFICE,
-    STRANGER,
     boot_under_fire,
     by_port,
     everywhere,
@@ -24,7 +21,9 @@ from tests.boot.scene import (
     running,
     served,
 )
+from tests.engine.scene import OFFICE, STRANGER
 from tests.lab.boot import Machine
+from tests.lab.host import HOST_V6
 from tests.lab.wait import becomes_true, until
 
 pytestmark = pytest.mark.engine

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.boot.scene import OFFICE, STRANGER, by_port, everywhere, furnish, served
+from tests.boot.scene import by_port, everywhere, furnish, served
+from tests.engine.scene import OFFICE, STRANGER
 from tests.lab.boot import Machine
 from tests.lab.wait import until
 from tests.paths import REPOSITORY

@@ -9,12 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.boot.scene import (
-    CONFIG,
     DATABASE,
-    HOST_V4,
-    OFFICE,
     POLICY,
-    STRANGER,
     WEB,
     by_port,
     everywhere,
@@ -24,7 +20,9 @@ from tests.boot.scene import (
     restart_docker,
     served,
 )
+from tests.engine.scene import CONFIG, OFFICE, STRANGER
 from tests.lab.boot import Machine
+from tests.lab.host import HOST_V4
 from tests.lab.wait import becomes_true, until
 
 pytestmark = pytest.mark.engine

@@ -1,4 +1,4 @@
-"""What the engine tests share: who is outside, and dockerfw at work in a test host."""
+"""What tests with real engines share: who is outside, and dockerfw at work in a test host."""
 
 from __future__ import annotations
 

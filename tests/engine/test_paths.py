@@ -6,27 +6,26 @@ should not, that is the leak), and on which it gets through afterwards.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
-from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow, apply, source_for
-from tests.lab.engine import VERSIONS, Engine, EngineContainer, Version
+from tests.engine.scene import CONFIG, OFFICE, SOURCES, allow, apply, source_for
+from tests.engine.shop import (
+    ALL,
+    BROADCAST,
+    NONE,
+    OLD,
+    ON_THE_LINK,
+    SECOND_V4,
+    SECOND_V6,
+    Row,
+    Shop,
+)
+from tests.lab.engine import Engine, Version
 from tests.lab.host import HOST_V4, HOST_V6, Host
-from tests.lab.packet import Packet
-from tests.lab.place import Answer, Place, Probe, disagreements, patient, probe
-from tests.lab.wait import becomes_true
-
-ALL = frozenset(VERSIONS)
-OLD = frozenset({"20.10", "26.1"})  # from 28 on Docker itself refuses what is routed directly
-NONE: frozenset[str] = frozenset()
-SECOND_V4, SECOND_V6 = "203.0.113.3", "2001:db8:1::3"
-BROADCAST = "203.0.113.255"
-ON_THE_LINK = ("fe80::cbff:fe00:7101", "fe80::cbff:fe00:7102")
-"""The host and its neighbour, by the addresses that IPv6 gives every interface."""
+from tests.lab.place import Answer, Probe, disagreements
 
 POLICY = [
     allow('to = "web"\nports = [80, "9/sctp"]', "office"),
@@ -41,28 +40,6 @@ POLICY = [
     allow('to = "sidecar"\nports = [8000]', "office"),
     allow('to = "hostnet"\nports = [8088]', "office"),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One packet.
-
-    ``target`` is an address, or a container's: ``web``, ``six/6`` (its IPv6 one), ``multi@dual``.
-    ``syn`` is a SYN made by hand; ``sctp`` is an INIT that must be seen in the target itself;
-    ``heard`` is a datagram that must come to ``dns``: docker-proxy's answer may be lost, as
-    older ones do not give it from the address that was asked.
-    """
-
-    path: str
-    start: str
-    protocol: Literal["tcp", "udp", "icmp", "syn", "sctp", "heard"]
-    target: str
-    port: int
-    before: frozenset[str]
-    after: frozenset[str]
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.start} to {self.target} {self.port}/{self.protocol}"
 
 
 ROWS = [
@@ -208,128 +185,6 @@ ROWS = [
     Row("P8 host's own", "stranger", "udp", HOST_V4, 123, ALL, ALL),
     Row("P8 host's own", "web", "tcp", HOST_V4, 22, ALL, ALL),
 ]
-BY_HAND = ("syn", "sctp", "heard")
-
-
-class Shop:
-    """One engine with a container for each kind of path."""
-
-    def __init__(self, host: Host, engine: Engine) -> None:
-        self.host = host
-        self.engine = engine
-        host.ip(
-            f"addr add {SECOND_V4}/24 dev eth0",
-            # Not one that the host would speak from by itself.
-            f"addr add {SECOND_V6}/64 dev eth0 nodad preferred_lft 0",
-        )
-        create = ("network", "create")
-        engine.docker(*create, "--ipv6", "--subnet", "fd00:6::/64", "dual")
-        own_name = ("-o", "com.docker.network.bridge.name=shopfront")
-        engine.docker(*create, *own_name, "--ipv6", "--subnet", "fd00:7::/64", "shop")
-        self.containers: dict[str, EngineContainer] = {}
-        self._asked: dict[str, dict[str, Any]] = {}
-        self._run("web", "-p", "8080:80")
-        self._run("dns", "-p", "5353:53/udp")
-        self._run("twice", "-p", "8081:80", "-p", "8082:80")
-        self._run("bound", "-p", f"{HOST_V4}:8443:80", "-p", f"[{HOST_V6}]:8444:80")
-        self._run("range", "-p", "8100-8105:8100-8105")
-        self._run("hidden")
-        self._run("local", "-p", "127.0.0.1:9090:80")
-        self._run("six", "--network", "dual", "-p", "8086:80")
-        self._run("sixtwo", "--network", "dual")
-        self._run("named", "--network", "shop", "-p", "8089:80")
-        self._run("multi", "--network", "dual", "-p", "8090:80")
-        engine.docker("network", "connect", "shop", "multi")
-        self._run("donor", "-p", "8087:8000")
-        # In a shared network Docker allows no host name of its own.
-        self._run("sidecar", "--network", "container:donor", "--hostname", "", port="8000")
-        self._run("hostnet", "--network", "host", port="8088")
-        self.containers["dns"].listen("53/udp")
-        self.containers["range"].listen(*(f"{port}/tcp" for port in range(8100, 8106)))
-        host.listen("22/tcp", "123/udp")
-        host.listen("8443/tcp", address=SECOND_V4)
-        host.listen("8444/tcp", address=SECOND_V6)
-        host.outside.listen("80/tcp", "53/udp")
-
-    def _run(self, name: str, *options: str, port: str = "80") -> None:
-        self.containers[name] = self.engine.container(name, *options, env={"PORT": port})
-
-    # --- asking --------------------------------------------------------------------------------
-
-    def address(self, target: str) -> str:
-        """``web``, ``six/6``, ``multi@dual``; what is no container is an address already."""
-        name, _, family = target.partition("/")
-        container, _, network = name.partition("@")
-        if container not in self.containers:
-            return target
-        key = "GlobalIPv6Address" if family else "IPAddress"
-        networks = self._networks(self.containers[container])
-        addresses = [str(n[key]) for at, n in networks.items() if network in ("", at)]
-        return addresses[0]
-
-    def _networks(self, container: EngineContainer) -> dict[str, Any]:
-        """By name, as Docker tells them; asked for once, as that takes a process."""
-        if container.id not in self._asked:
-            described = self.engine.inspect(container.id)
-            self._asked[container.id] = described["NetworkSettings"]["Networks"]
-        return self._asked[container.id]
-
-    def probe(self, row: Row) -> Probe:
-        assert row.protocol in ("tcp", "udp", "icmp")
-        target = self.address(row.target)
-        place, source = self._start(row.start, target)
-        return Probe(place, row.protocol, target, row.port, source)
-
-    def _start(self, start: str, target: str) -> tuple[Place, str | None]:
-        callers = {"office": OFFICE, "stranger": STRANGER, "neighbour": ON_THE_LINK}
-        if start in callers:
-            return self.host.outside, source_for(callers[start], target)
-        return (self.host if start == "host" else self.containers[start]), None
-
-    def by_hand(self, row: Row, *, patience: float) -> Answer:
-        """A packet that no socket of ours would send, or answer."""
-        target = self.address(row.target)
-        outside = self.host.outside
-        place, source = self._start(row.start, target)
-        if row.protocol == "heard":
-            return self._heard(Probe(place, "udp", target, row.port, source), patience)
-        assert source is not None
-        if row.protocol == "syn":
-            arrived = outside.syn(target, row.port, source=source, patience=patience)
-        else:
-            with self.containers[row.target].sniff() as sniffer:
-                outside.forge(Packet("sctp", source, target, 40000, row.port))
-                arrived = becomes_true(
-                    lambda: any(p.protocol == "sctp" for p in sniffer.seen()), patience
-                )
-        return Answer("connected" if arrived else "silent")
-
-    def _heard(self, datagram: Probe, patience: float) -> Answer:
-        dns = self.containers["dns"]
-        dns.received()
-        probe([replace(datagram, broadcast=True)], 0.05)
-        return Answer(
-            "connected" if becomes_true(lambda: bool(dns.received()), patience) else "silent"
-        )
-
-    def look(self, engines: Sequence[frozenset[str]]) -> dict[str, Answer]:
-        """What became of each row; the argument is on which engines it should be reached."""
-        version = self.engine.version
-        wanted = [(row, version in open_) for row, open_ in zip(ROWS, engines, strict=True)]
-        socket = [(row, open_) for row, open_ in wanted if row.protocol not in BY_HAND]
-        answers = patient([(self.probe(row), open_) for row, open_ in socket])
-        seen = {str(row): answer for (row, _), answer in zip(socket, answers, strict=True)}
-        for row, open_ in wanted:
-            if row.protocol in BY_HAND:
-                seen[str(row)] = self.by_hand(row, patience=3.0 if open_ else 0.3)
-        return seen
-
-    def status(self) -> dict[str, Any]:
-        """``dockerfw status --json``, whatever its exit status."""
-        document: dict[str, Any] = json.loads(
-            self.host.dockerfw("status", "--json", check=False).stdout
-        )
-        return document
 
 
 @pytest.fixture(
@@ -351,12 +206,13 @@ class Seen(NamedTuple):
 
 @pytest.fixture(scope="module")
 def seen(shop: Shop) -> Seen:
-    without = [row.before for row in ROWS]
-    before = shop.look(without)
+    version = shop.engine.version
+    without = [(row, version in row.before) for row in ROWS]
+    before = shop.answers(without)
     apply(shop.host, *POLICY)
-    after = shop.look([row.after for row in ROWS])
+    after = shop.answers([(row, version in row.after) for row in ROWS])
     shop.host.dockerfw("remove", "--yes")
-    return Seen(shop.engine.version, before, after, shop.look(without))
+    return Seen(version, before, after, shop.answers(without))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
