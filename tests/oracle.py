@@ -1,10 +1,11 @@
-"""What a policy means, written a second time from its text: the judge of the compiler.
+"""What a policy means, written a second time from its text: what the compiler is held against.
 
 Takes the same values as the compiler (policy, inventory, facts) and a `Question` about one target
 on one path; gives the exact set of source addresses from which a *new* packet passes in mode
 ``enforce``. It knows no chains, sets or marks, and shares no code with ``rules/compiler.py`` nor
-with
-the selection in ``model/inventory.py``: two readings of one text must agree.
+with the selection in ``model/inventory.py``: two readings of one text must agree. Its sets of
+addresses are in ``tests/intervals.py``, its reading of the inventory in
+``tests/oracle_inventory.py``.
 
 The reading:
 
@@ -14,10 +15,10 @@ The reading:
   only; ``iface:`` matches both.
 * A ``host:`` source is the addresses that its name has, each of them an outside one.
 * An allow with ``until`` opens nothing from its last second on. What it names is guarded as before.
-* *Forged* never passes: an address of a Docker bridge network that did not come in on that
+* *Spoofed* never passes: an address of a Docker bridge network that did not come in on that
   network's bridge; an address of this host on a packet that is forwarded or sent to this host.
 * A container as a source is its addresses, each on the bridge of its own network; one that shares
-  another's network is at the donor's addresses.
+  another's network is at the network owner's addresses.
 * ``!network:NAME`` takes the whole container out, not only its address there.
 * The baseline opens every port of every container address and every host port that leads to such
   a container; an inside packet under ``bridge`` may use any host port but those of host-network
@@ -25,7 +26,7 @@ The reading:
 * A host port is guarded when a container publishes it (wildcard bindings: on every address), or
   when a rule that names a host-network container exactly writes it down, alone or in a range of
   no more than 1,024 ports (on every address). Host ports that nobody guards are not ours: all
-  but forged packets pass.
+  but spoofed packets pass.
 * ``ports`` open the host ports that lead to them, ``published`` opens host ports alone; a binding
   to a loopback address is opened by nothing.
 * A deny with ``to`` alone is ``ports = ["all"]``, and closes those ports of an exactly named
@@ -35,14 +36,14 @@ The reading:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
 from dockerfw.model.host import HostFacts
-from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
-from dockerfw.model.net import Address, IPNetwork
+from dockerfw.model.inventory import Container, Inventory, PublishedPort
+from dockerfw.model.net import Address
 from dockerfw.model.policy import (
     AddressSource,
     Allow,
@@ -55,76 +56,14 @@ from dockerfw.model.policy import (
     Policy,
     PortKeyword,
     PortRange,
-    Selector,
     SelectorSource,
     Source,
 )
+from tests.intervals import NOTHING, IntervalSet
+from tests.oracle_inventory import World, addresses_of, glob
 
 Statement: TypeAlias = Allow | Deny
 
-
-# --- sets of addresses ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class IntervalSet:
-    """Sorted, disjoint, not touching ``(first, last)`` pairs of addresses as integers."""
-
-    intervals: tuple[tuple[int, int], ...] = ()
-
-    @classmethod
-    def of(cls, pairs: Iterable[tuple[int, int]]) -> IntervalSet:
-        merged: list[tuple[int, int]] = []
-        for first, last in sorted(pairs):
-            if merged and first <= merged[-1][1] + 1:
-                merged[-1] = (merged[-1][0], max(merged[-1][1], last))
-            else:
-                merged.append((first, last))
-        return cls(tuple(merged))
-
-    @classmethod
-    def of_networks(cls, networks: Iterable[IPNetwork], family: int) -> IntervalSet:
-        """Those of one family."""
-        return cls.of(
-            (int(n.network_address), int(n.broadcast_address))
-            for n in networks
-            if n.version == family
-        )
-
-    @classmethod
-    def of_addresses(cls, addresses: Iterable[Address], family: int) -> IntervalSet:
-        return cls.of((int(a), int(a)) for a in addresses if a.version == family)
-
-    @classmethod
-    def everything(cls, family: int) -> IntervalSet:
-        return cls(((0, 2**32 - 1 if family == 4 else 2**128 - 1),))
-
-    def __or__(self, other: IntervalSet) -> IntervalSet:
-        return IntervalSet.of(self.intervals + other.intervals)
-
-    def __sub__(self, other: IntervalSet) -> IntervalSet:
-        left: list[tuple[int, int]] = []
-        for first, last in self.intervals:
-            start = first
-            for cut_first, cut_last in other.intervals:
-                if cut_last < start or cut_first > last:
-                    continue
-                if cut_first > start:
-                    left.append((start, cut_first - 1))
-                start = cut_last + 1
-            if start <= last:
-                left.append((start, last))
-        return IntervalSet(tuple(left))
-
-    def __and__(self, other: IntervalSet) -> IntervalSet:
-        return self - (self - other)
-
-    def __contains__(self, address: Address | int) -> bool:
-        number = int(address)
-        return any(first <= number <= last for first, last in self.intervals)
-
-
-NOTHING = IntervalSet()
 WIDE = 1024
 TODAY = 1_800_000_000.0
 """Unix time of questions that do not say when: in January 2027."""
@@ -166,12 +105,12 @@ def allowed_sources(
 
     Of the facts only this host's own addresses matter: policy and inventory say the rest.
     """
-    return _Judge(policy, inventory, facts.addresses, question).allowed(now)
+    return _Reading(policy, inventory, facts.addresses, question).allowed(now)
 
 
 def inside_sources(inventory: Inventory, interface: str, family: int) -> IntervalSet:
     """The source addresses of inside packets on this interface."""
-    world = _World(inventory)
+    world = World(inventory)
     inside = NOTHING
     for network in world.bridges_named(interface):
         if network.foreign_ports:
@@ -183,10 +122,10 @@ def inside_sources(inventory: Inventory, interface: str, family: int) -> Interva
 
 def is_ours(policy: Policy, inventory: Inventory, facts: HostFacts, question: Question) -> bool:
     """Whether the policy judges what is asked for: a guarded host port, a Docker subnet."""
-    return _Judge(policy, inventory, facts.addresses, question).ours()
+    return _Reading(policy, inventory, facts.addresses, question).ours()
 
 
-class _Judge:
+class _Reading:
     def __init__(
         self,
         policy: Policy,
@@ -196,14 +135,14 @@ class _Judge:
     ) -> None:
         self.policy = policy
         self.host_addresses = host_addresses
-        self.world = _World(inventory)
+        self.world = World(inventory)
         self.question = question
         self.everyone = IntervalSet.everything(question.family)
         self.inside = inside_sources(inventory, question.interface, question.family)
 
     def allowed(self, now: float) -> IntervalSet:
         if not self.ours():
-            return self.everyone - self._forged()
+            return self.everyone - self._spoofed()
         opened = self._baseline()
         for allow in self.policy.allows:
             over = allow.until is not None and now + 1 > allow.until.timestamp()
@@ -212,11 +151,11 @@ class _Judge:
         for deny in self.policy.denies:
             if self._about(deny):
                 opened -= self._sources(deny.sources)
-        return opened - self._forged()
+        return opened - self._spoofed()
 
     # who sends
 
-    def _forged(self) -> IntervalSet:
+    def _spoofed(self) -> IntervalSet:
         question = self.question
         elsewhere = (
             subnet
@@ -224,11 +163,11 @@ class _Judge:
             if network.bridge != question.interface
             for subnet in network.subnets
         )
-        forged = IntervalSet.of_networks(elsewhere, question.family)
+        spoofed = IntervalSet.of_networks(elsewhere, question.family)
         if question.path == "direct" or question.address in self.host_addresses:
-            forged |= IntervalSet.of_addresses(self.host_addresses, question.family)
-            forged |= IntervalSet.of_networks(LOOPBACK, question.family)
-        return forged
+            spoofed |= IntervalSet.of_addresses(self.host_addresses, question.family)
+            spoofed |= IntervalSet.of_networks(LOOPBACK, question.family)
+        return spoofed
 
     def _sources(self, sources: Iterable[Source]) -> IntervalSet:
         matched = NOTHING
@@ -247,7 +186,7 @@ class _Judge:
             case FileSource(networks=networks) | HostSource(networks=networks):
                 return IntervalSet.of_networks(networks, family) & outside
             case InterfaceSource(name=name):
-                return self.everyone if _glob(name, self.question.interface) else NOTHING
+                return self.everyone if glob(name, self.question.interface) else NOTHING
             case BridgeSource():
                 return self.inside
             case SelectorSource(selector=selector):
@@ -311,7 +250,7 @@ class _Judge:
         for container in self.world.containers:
             endpoints = self.world.endpoints(container)
             if self.question.path == "direct":
-                if any(self.question.address in _addresses(e) for e in endpoints):
+                if any(self.question.address in addresses_of(e) for e in endpoints):
                     return True
             elif endpoints and any(map(self._leads_here, self.world.bindings(container))):
                 return True
@@ -330,7 +269,7 @@ class _Judge:
         return any(
             self._names_port(statement, container)
             for container, endpoints in self.world.named(statement.to)
-            if any(self.question.address in _addresses(e) for e in endpoints)
+            if any(self.question.address in addresses_of(e) for e in endpoints)
         )
 
     def _names_port(self, statement: Statement, container: Container) -> bool:
@@ -397,123 +336,3 @@ def _opens_binding(statement: Statement, binding: PublishedPort) -> bool:
 
 
 # --- who is where --------------------------------------------------------------------------------
-
-
-class _World:
-    """The inventory's fields, asked by the words of the policy."""
-
-    def __init__(self, inventory: Inventory) -> None:
-        self.containers = inventory.containers
-        self.bridges: list[Network] = [
-            n for n in inventory.networks if n.driver == "bridge" and n.bridge is not None
-        ]
-        self._by_id = {c.id: c for c in inventory.containers}
-
-    def bridges_named(self, interface: str) -> Iterator[Network]:
-        return (n for n in self.bridges if n.bridge == interface)
-
-    def in_docker_subnet(self, address: Address) -> bool:
-        return any(
-            address.version == subnet.version and address in subnet
-            for network in self.bridges
-            for subnet in network.subnets
-        )
-
-    def home(self, container: Container) -> Container:
-        if container.network_owner is None:
-            return container
-        return self._by_id.get(container.network_owner, container)
-
-    def endpoints(self, container: Container) -> list[Endpoint]:
-        bridge_ids = [n.id for n in self.bridges]
-        return [e for e in self.home(container).endpoints if e.network_id in bridge_ids]
-
-    def bindings(self, container: Container) -> tuple[PublishedPort, ...]:
-        return self.home(container).ports
-
-    def published_ports(self, container: Container) -> list[tuple[str, int]]:
-        """Container ports that a host port leads to, or that are published as routed."""
-        home = self.home(container)
-        return [*((b.protocol, b.container_port) for b in home.ports), *home.routed]
-
-    def addresses_on(self, network: Network) -> Iterator[Address]:
-        for container in self.containers:
-            for endpoint in self.endpoints(container):
-                if endpoint.network_id == network.id:
-                    yield from _addresses(endpoint)
-
-    def named(self, selectors: tuple[Selector, ...]) -> list[tuple[Container, list[Endpoint]]]:
-        """The containers of a ``to`` list, with the endpoints at which it names them."""
-        found = []
-        plus = [s for s in selectors if not s.negated]
-        minus = [s for s in selectors if s.negated]
-        for container in self.containers:
-            if any(self._names(s, container) for s in minus):
-                continue
-            endpoints = self.endpoints(container)
-            naming = [s for s in plus if self._names(s, container)]
-            if plus and not naming:
-                continue
-            if naming and all(s.kind == "network" for s in naming):
-                endpoints = [e for e in endpoints if e.network in [s.name for s in naming]]
-            found.append((container, endpoints))
-        return found
-
-    def named_on(self, selector: Selector, interface: str) -> Iterator[Address]:
-        """The addresses that a container source has on the network of this bridge."""
-        here = [n.id for n in self.bridges_named(interface)]
-        for _, endpoints in self.named((selector,)):
-            for endpoint in endpoints:
-                if endpoint.network_id in here:
-                    yield from _addresses(endpoint)
-
-    def exactly_named(self, selectors: tuple[Selector, ...]) -> frozenset[str]:
-        """Ids of host-network containers that ``to`` names by their own name."""
-        names = [s.name for s in selectors if s.exact_container]
-        return frozenset(
-            container.id
-            for container, _ in self.named(selectors)
-            if container.name in names and self.home(container).host_network
-        )
-
-    def _names(self, selector: Selector, container: Container) -> bool:
-        labels = dict(container.labels)
-        match selector.kind:
-            case "container":
-                return _glob(selector.name, container.name)
-            case "image":
-                return _glob(selector.name, container.image)
-            case "network":
-                return selector.name in [e.network for e in self.home(container).endpoints]
-            case "service":
-                return labels.get("com.docker.swarm.service.name") == selector.name
-            case "label":
-                if selector.name not in labels:
-                    return False
-                return selector.detail is None or labels[selector.name] == selector.detail
-            case "compose":
-                project = labels.get("com.docker.compose.project")
-                service = labels.get("com.docker.compose.service", "")
-                if project is None or not _glob(selector.name, project):
-                    return False
-                return selector.detail is None or _glob(selector.detail, service)
-
-
-def _addresses(endpoint: Endpoint) -> list[Address]:
-    return [a for a in (endpoint.ipv4, endpoint.ipv6) if a is not None]
-
-
-def _glob(pattern: str, text: str) -> bool:
-    """``*`` stands for any text, also none; nothing else is special."""
-    if "*" not in pattern:
-        return pattern == text
-    head, *middle, tail = pattern.split("*")
-    if not text.startswith(head) or not text.endswith(tail):
-        return False
-    at, end = len(head), len(text) - len(tail)
-    for part in middle:
-        found = text.find(part, at, end)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return at <= end

@@ -23,7 +23,8 @@ from dockerfw.model.policy import (
     SelectorSource,
     Source,
 )
-from tests.oracle import NOTHING, IntervalSet, Question, allowed_sources
+from tests.intervals import NOTHING, IntervalSet
+from tests.oracle import Question, allowed_sources
 
 HERE = Origin("config.toml", 1)
 HOST, HOST6 = "192.0.2.10", "2001:db8:f::10"
