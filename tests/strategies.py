@@ -1,24 +1,20 @@
 """Random policies and inventories, small enough to collide and odd enough to hurt.
 
 Names, networks and ports come from small pools, so that rules meet containers, CIDRs overlap with
-each other and with Docker's subnets, and host ports are shared. Also the questions worth asking of
-a pair of them, the host's facts that fit an inventory, and how much hypothesis tries:
+each other and with Docker's subnets, and host ports are shared. Also how much hypothesis tries:
 ``DOCKERFW_PROFILE`` is ``unit`` (the default), ``ci`` or ``full``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from ipaddress import IPv4Address, IPv6Address, ip_network
-from random import Random
-from typing import Literal, TypeAlias, TypeVar
+from typing import TypeVar
 
 from hypothesis import HealthCheck, settings, strategies as st
 
-from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.model.net import Address, IPNetwork
 from dockerfw.model.policy import (
@@ -28,9 +24,7 @@ from dockerfw.model.policy import (
     BridgeSource,
     Deny,
     FileSource,
-    HostSource,
     InterfaceSource,
-    Origin,
     Policy,
     PortKeyword,
     PortRange,
@@ -41,12 +35,18 @@ from dockerfw.model.policy import (
     SelectorSource,
     Source,
 )
-from tests.oracle import Question
+from tests.build import (
+    ORIGIN,
+    SWARM_SERVICE,
+    compose_labels,
+    endpoint,
+    host_name,
+    network,
+    port,
+)
+from tests.questions import OWN_ADDRESSES
 
 _T = TypeVar("_T")
-_Target: TypeAlias = tuple[bool, Address, str, int]
-"""On the host path or not, address, protocol, port."""
-
 _EXAMPLES = {"unit": 5, "ci": 60, "full": 400}
 
 
@@ -65,24 +65,12 @@ def profile(share: float = 1.0) -> settings:
     )
 
 
-ORIGIN = Origin("config.toml", 1)
-OUTSIDE_INTERFACES = ("eth0", "wg0", "br-lan")
-OWN_ADDRESSES: tuple[Address, ...] = (
-    IPv4Address("192.0.2.10"),
-    IPv4Address("192.0.2.11"),
-    IPv6Address("2001:db8:f::10"),
+_BRIDGES = (
+    ("front", "172.18.0.0/24", "fd00:18::/64"),
+    ("back", "172.19.0.0/24", "fd00:19::/64"),
+    ("bridge", "172.17.0.0/16", "fd00:17::/64"),
 )
-HEARD: tuple[Address, ...] = (IPv4Address("255.255.255.255"), IPv6Address("ff02::1"))
-"""Destinations that docker-proxy hears without their being this host's own."""
-ELSEWHERE: tuple[Address, ...] = (IPv4Address("198.51.100.200"), IPv6Address("2001:db8:e::5"))
-"""Hosts that this one routes to and that are no container's."""
-
-_BRIDGES: tuple[tuple[str, str, str, str], ...] = (
-    ("front", "br-front", "172.18.0.0/24", "fd00:18::/64"),
-    ("back", "br-back", "172.19.0.0/24", "fd00:19::/64"),
-    ("bridge", "docker0", "172.17.0.0/16", "fd00:17::/64"),
-)
-_MACVLAN = Network("id-lan", "lan", "macvlan", None, (ip_network("198.51.100.0/25"),))
+_MACVLAN = network("lan", "198.51.100.0/25", driver="macvlan")
 _NAMES = ("web", "db", "shop-db-1", "cache")
 _PROJECTS = ("shop", "blog")
 _CONTAINER_PORTS = (80, 443, 53)
@@ -135,12 +123,10 @@ def _sometimes(strategy: st.SearchStrategy[_T], otherwise: _T) -> st.SearchStrat
 def _bridge_networks(draw: st.DrawFn) -> tuple[Network, ...]:
     chosen = draw(st.lists(st.sampled_from(_BRIDGES), min_size=1, max_size=3, unique=True))
     found = []
-    for name, bridge, subnet, subnet6 in chosen:
-        subnets: tuple[IPNetwork, ...] = (ip_network(subnet),)
-        if draw(st.booleans()):
-            subnets += (ip_network(subnet6),)
+    for name, subnet, subnet6 in chosen:
+        subnets = (subnet, subnet6) if draw(st.booleans()) else (subnet,)
         foreign = draw(_sometimes(st.just(("eth1",)), ()))
-        found.append(Network(f"id-{name}", name, "bridge", bridge, subnets, False, foreign))
+        found.append(network(name, *subnets, foreign_ports=foreign))
     return tuple(found)
 
 
@@ -157,25 +143,19 @@ published_ports: st.SearchStrategy[PublishedPort] = st.builds(
 def _labels(draw: st.DrawFn) -> tuple[tuple[str, str], ...]:
     labels: list[tuple[str, str]] = []
     if draw(st.booleans()):
-        labels.append(("com.docker.compose.project", draw(st.sampled_from(_PROJECTS))))
-        labels.append(("com.docker.compose.service", draw(st.sampled_from(("web", "db")))))
+        project, service = draw(st.sampled_from(_PROJECTS)), draw(st.sampled_from(("web", "db")))
+        labels += compose_labels(f"{project}/{service}")
     if draw(st.booleans()):
         labels.append(("tier", draw(st.sampled_from(("cache", "front")))))
     if draw(_sometimes(st.just(True), False)):
-        labels.append(("com.docker.swarm.service.name", "stack_web"))
+        labels.append((SWARM_SERVICE, "stack_web"))
     return tuple(labels)
 
 
 def _endpoint(network: Network, index: int) -> Endpoint:
     """The place of the container with this index: its addresses end in ``index + 2``."""
-    ipv4, ipv6 = None, None
-    for subnet in network.subnets:
-        address = subnet.network_address + index + 2
-        if isinstance(address, IPv4Address):
-            ipv4 = address
-        else:
-            ipv6 = address
-    return Endpoint(network.name, network.id, ipv4, ipv6)
+    own = (str(subnet.network_address + index + 2) for subnet in network.subnets)
+    return endpoint(" ".join((network.name, *own)))
 
 
 @st.composite
@@ -193,39 +173,17 @@ def inventories(draw: st.DrawFn) -> Inventory:
             labels=draw(_labels()),
         )
         if kind == "host":
-            containers.append(_with(common, host_network=True))
+            containers.append(replace(common, host_network=True))
         elif kind == "donor" and containers:
             network_owner = draw(
                 st.sampled_from([c for c in containers if c.network_owner is None])
             )
-            containers.append(_with(common, network_owner=network_owner.id))
+            containers.append(replace(common, network_owner=network_owner.id))
         elif kind == "macvlan":
-            containers.append(_with(common, endpoints=(_endpoint(_MACVLAN, index),)))
+            containers.append(replace(common, endpoints=(_endpoint(_MACVLAN, index),)))
         else:
             containers.append(draw(_on_bridges(common, networks, index)))
     return Inventory(tuple(containers), (*networks, _MACVLAN))
-
-
-def _with(
-    container: Container,
-    *,
-    host_network: bool = False,
-    network_owner: str | None = None,
-    endpoints: tuple[Endpoint, ...] = (),
-    ports: tuple[PublishedPort, ...] = (),
-    routed: tuple[tuple[Protocol, int], ...] = (),
-) -> Container:
-    return Container(
-        container.id,
-        container.name,
-        container.image,
-        container.labels,
-        endpoints,
-        ports,
-        host_network,
-        network_owner,
-        routed,
-    )
 
 
 @st.composite
@@ -233,7 +191,7 @@ def _on_bridges(
     draw: st.DrawFn, container: Container, networks: tuple[Network, ...], index: int
 ) -> Container:
     joined = draw(st.lists(st.sampled_from(networks), min_size=1, max_size=2, unique=True))
-    return _with(
+    return replace(
         container,
         endpoints=tuple(_endpoint(network, index) for network in joined),
         ports=tuple(draw(st.lists(published_ports, min_size=1, max_size=4, unique=True))),
@@ -259,14 +217,11 @@ def _files(draw: st.DrawFn) -> FileSource:
     return FileSource("list.netset", tuple(networks))
 
 
-_HOSTS = tuple(
-    HostSource(f"{name}.example.org", tuple(ip_network(a) for a in addresses))
-    for name, addresses in (
-        ("vpn", ("198.51.100.7", "203.0.113.9")),
-        ("both", ("192.0.2.77", "2001:db8:10::7")),
-        ("inner", ("172.18.0.2", "10.1.0.3")),
-        ("unknown", ()),
-    )
+_HOSTS = (
+    host_name("vpn.example.org", "198.51.100.7", "203.0.113.9"),
+    host_name("both.example.org", "192.0.2.77", "2001:db8:10::7"),
+    host_name("inner.example.org", "172.18.0.2", "10.1.0.3"),
+    host_name("unknown.example.org"),
 )
 positive_selectors: st.SearchStrategy[Selector] = st.one_of(
     st.builds(Selector, st.just("container"), st.sampled_from(_NAMES)),
@@ -321,15 +276,7 @@ port_ranges: st.SearchStrategy[PortRange] = st.one_of(
         st.sampled_from(_PROTOCOLS),
         st.sampled_from(_CONTAINER_PORTS),
     ),
-    st.sampled_from(
-        (
-            PortRange("tcp", 8000, 8100),
-            PortRange("udp", 50, 60),
-            PortRange("tcp", 1, 65535),
-            PortRange("tcp", 443, 9049),
-            PortRange("udp", 53, 9050),
-        )
-    ),
+    st.sampled_from(("8000-8100", "50-60/udp", "1-65535", "443-9049", "53-9050/udp")).map(port),
 )
 
 
@@ -459,123 +406,3 @@ def fitting(draw: st.DrawFn) -> tuple[Policy, Inventory]:
         allows=policy.allows + tuple(r for r in rules if isinstance(r, Allow)),
         denies=policy.denies + tuple(r for r in rules if isinstance(r, Deny)),
     ), inventory
-
-
-# --- facts and questions -------------------------------------------------------------------------
-
-
-def facts_for(*inventories: Inventory) -> HostFacts:
-    """A host with the gateways of all these networks."""
-    gateways = {
-        subnet.network_address + 1
-        for inventory in inventories
-        for network in inventory.networks
-        if network.bridge
-        for subnet in network.subnets
-    }
-    return HostFacts(addresses=frozenset({*OWN_ADDRESSES, *gateways}))
-
-
-def questions(
-    policy: Policy, inventory: Inventory, facts: HostFacts, random: Random, count: int
-) -> list[Question]:
-    """That many questions, most of them about ports that somebody publishes or names."""
-    targets = [*_host_targets(policy, inventory, facts), *_direct_targets(policy, inventory)]
-    named = _named_ports(policy) if any(c.host_network for c in inventory.containers) else set()
-    ours = [t for t in targets if _of_interest(inventory, named, t)]
-    bridges = [n.bridge for n in inventory.networks if n.bridge]
-    interfaces = (*OUTSIDE_INTERFACES, *bridges)
-    found = []
-    for _ in range(count):
-        pool = ours if ours and random.random() < 0.9 else targets
-        host, address, protocol, port = random.choice(pool)
-        path: Literal["host", "direct"] = "host" if host else "direct"
-        found.append(Question(path, random.choice(interfaces), address, protocol, port))
-    return found
-
-
-def _of_interest(inventory: Inventory, named: set[tuple[str, int]], target: _Target) -> bool:
-    """A host port that is published or that a rule may name, or the address of a container."""
-    host, address, protocol, port = target
-    if not host:
-        return any(address in e.addresses for c in inventory.containers for e in c.endpoints)
-    return (protocol, port) in named or any(
-        (protocol, port) == (b.protocol, b.host_port) and b.host_address.version == address.version
-        for c in inventory.containers
-        for b in c.ports
-    )
-
-
-def _host_targets(policy: Policy, inventory: Inventory, facts: HostFacts) -> Iterator[_Target]:
-    ports: set[tuple[str, int]]
-    ports = {(b.protocol, b.host_port) for c in inventory.containers for b in c.ports}
-    ports |= _edges(spec.ports for rule in _rules(policy) for spec in rule.published)
-    ports |= _named_ports(policy)
-    ports.add(("tcp", 22))
-    for address in (*sorted(facts.addresses, key=_key), *HEARD):
-        for protocol, port in sorted(ports):
-            yield True, address, protocol, port
-
-
-def _direct_targets(policy: Policy, inventory: Inventory) -> Iterator[_Target]:
-    ports: set[tuple[str, int]]
-    ports = {(b.protocol, b.container_port) for c in inventory.containers for b in c.ports}
-    ports |= {port for c in inventory.containers for port in c.routed} | _named_ports(policy)
-    ports |= {("tcp", 22), ("icmp", 0), ("esp", 0)}
-    addresses = {a for c in inventory.containers for e in c.endpoints for a in e.addresses}
-    unused = {s.network_address + 200 for n in inventory.networks for s in n.subnets}
-    for address in sorted({*addresses, *unused, *ELSEWHERE}, key=_key):
-        for protocol, port in sorted(ports):
-            yield False, address, protocol, port
-
-
-def _rules(policy: Policy) -> tuple[Allow | Deny, ...]:
-    return (*policy.allows, *policy.denies)
-
-
-def _named_ports(policy: Policy) -> set[tuple[str, int]]:
-    specs = (spec for rule in _rules(policy) for spec in rule.ports)
-    return _edges(spec for spec in specs if isinstance(spec, PortRange))
-
-
-def _edges(ranges: Iterable[PortRange]) -> set[tuple[str, int]]:
-    """The first and last port of each range, and the ports just outside."""
-    return {
-        (r.protocol, port)
-        for r in ranges
-        for port in (r.first - 1, r.first, r.last, r.last + 1)
-        if 0 < port < 65536
-    }
-
-
-def _key(address: Address) -> tuple[int, int]:
-    return address.version, int(address)
-
-
-def cut_points(family: int, policy: Policy, inventory: Inventory, facts: HostFacts) -> set[int]:
-    """Where a source may begin to mean something else: the ends of all networks named anywhere."""
-    networks: list[IPNetwork] = [s for n in inventory.networks for s in n.subnets]
-    every_source = [s for rule in _rules(policy) for s in rule.sources]
-    for source in (*policy.baseline, *every_source):
-        if isinstance(source, AddressSource):
-            networks.append(source.network)
-        elif isinstance(source, FileSource | HostSource):
-            networks += source.networks
-    addresses = {a for c in inventory.containers for e in c.endpoints for a in e.addresses}
-    networks += [ip_network(a) for a in (*facts.addresses, *addresses)]
-    networks += [ip_network("127.0.0.0/8"), ip_network("::1/128"), ip_address_space(family)]
-    return {
-        edge
-        for n in networks
-        if n.version == family
-        for edge in (int(n.network_address), int(n.broadcast_address) + 1)
-        if edge < 2**n.max_prefixlen
-    }
-
-
-def ip_address_space(family: int) -> IPNetwork:
-    return ip_network("0.0.0.0/0" if family == 4 else "::/0")
-
-
-def as_address(number: int, family: int) -> Address:
-    return IPv4Address(number) if family == 4 else IPv6Address(number)

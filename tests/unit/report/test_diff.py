@@ -37,7 +37,8 @@ from dockerfw.rules.buckets import Inside, Interface
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
 from tests.oracle import Question, allowed_sources
-from tests.strategies import as_address, facts_for, inventories, policies, profile, questions
+from tests.questions import as_address, facts_for, questions
+from tests.strategies import inventories, policies, profile
 
 SHOP = Network(
     "n1",

@@ -30,8 +30,10 @@ from dockerfw.plan.state import SetState
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ledger import LINGER, Change, Ledger
 from dockerfw.rules.ruleset import Ruleset
+from tests.build import ORIGIN
+from tests.questions import facts_for
 from tests.replay import RELEASE, Replay
-from tests.strategies import ORIGIN, facts_for, fitting, inventories, profile
+from tests.strategies import fitting, inventories, profile
 from tests.unit.rules.test_properties import (
     Situation,
     _commit,

@@ -27,21 +27,11 @@ from dockerfw.model.policy import (
 from dockerfw.plan.planner import Plan, SealUpdate, plan
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Hook, Packet, Rule, Ruleset, end_of
+from tests.build import ORIGIN
 from tests.oracle import TODAY, Question, allowed_sources, inside_sources, is_ours
+from tests.questions import as_address, cut_points, facts_for, questions
 from tests.replay import NO_SEAL, RELEASE, Replay, Tables, seal_passes
-from tests.strategies import (
-    ENDS,
-    ORIGIN,
-    as_address,
-    changed_policies,
-    cut_points,
-    facts_for,
-    fitting,
-    inventories,
-    policies,
-    profile,
-    questions,
-)
+from tests.strategies import ENDS, changed_policies, fitting, inventories, policies, profile
 
 _SOMEONE = {4: as_address(0, 4), 6: as_address(0, 6)}
 

@@ -34,7 +34,8 @@ from dockerfw.model.policy import (
 )
 from dockerfw.report.explain import Explanation, UnknownContainer, broken_expectations, explain
 from tests.oracle import Question, allowed_sources
-from tests.strategies import facts_for, inventories, policies, profile
+from tests.questions import facts_for
+from tests.strategies import inventories, policies, profile
 
 EVERYWHERE = (IPv4Address("0.0.0.0"), IPv6Address("::"))
 BRIDGED = HostFacts(br_netfilter=(True, True))

@@ -1,0 +1,158 @@
+"""The questions worth asking of a policy and an inventory, and a host that fits them. Pure.
+
+Takes random numbers where there is a choice; gives `Question`s about the ports and addresses that
+somebody publishes or names, and beside them, and the numbers at which a source may begin to mean
+something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from random import Random
+from typing import Literal, TypeAlias
+
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Address, IPNetwork
+from dockerfw.model.policy import (
+    AddressSource,
+    Allow,
+    Deny,
+    FileSource,
+    HostSource,
+    Policy,
+    PortRange,
+)
+from tests.oracle import Question
+
+OUTSIDE_INTERFACES = ("eth0", "wg0", "br-lan")
+OWN_ADDRESSES: tuple[Address, ...] = (
+    IPv4Address("192.0.2.10"),
+    IPv4Address("192.0.2.11"),
+    IPv6Address("2001:db8:f::10"),
+)
+HEARD: tuple[Address, ...] = (IPv4Address("255.255.255.255"), IPv6Address("ff02::1"))
+"""Destinations that docker-proxy hears without their being this host's own."""
+ELSEWHERE: tuple[Address, ...] = (IPv4Address("198.51.100.200"), IPv6Address("2001:db8:e::5"))
+"""Hosts that this one routes to and that are no container's."""
+
+_Target: TypeAlias = tuple[bool, Address, str, int]
+"""On the host path or not, address, protocol, port."""
+
+
+def facts_for(*inventories: Inventory) -> HostFacts:
+    """A host with the gateways of all these networks."""
+    gateways = {
+        subnet.network_address + 1
+        for inventory in inventories
+        for network in inventory.networks
+        if network.bridge
+        for subnet in network.subnets
+    }
+    return HostFacts(addresses=frozenset({*OWN_ADDRESSES, *gateways}))
+
+
+def questions(
+    policy: Policy, inventory: Inventory, facts: HostFacts, random: Random, count: int
+) -> list[Question]:
+    """That many questions, most of them about ports that somebody publishes or names."""
+    targets = [*_host_targets(policy, inventory, facts), *_direct_targets(policy, inventory)]
+    named = _named_ports(policy) if any(c.host_network for c in inventory.containers) else set()
+    ours = [t for t in targets if _of_interest(inventory, named, t)]
+    bridges = [n.bridge for n in inventory.networks if n.bridge]
+    interfaces = (*OUTSIDE_INTERFACES, *bridges)
+    found = []
+    for _ in range(count):
+        pool = ours if ours and random.random() < 0.9 else targets
+        host, address, protocol, port = random.choice(pool)
+        path: Literal["host", "direct"] = "host" if host else "direct"
+        found.append(Question(path, random.choice(interfaces), address, protocol, port))
+    return found
+
+
+def _of_interest(inventory: Inventory, named: set[tuple[str, int]], target: _Target) -> bool:
+    """A host port that is published or that a rule may name, or the address of a container."""
+    host, address, protocol, port = target
+    if not host:
+        return any(address in e.addresses for c in inventory.containers for e in c.endpoints)
+    return (protocol, port) in named or any(
+        (protocol, port) == (b.protocol, b.host_port) and b.host_address.version == address.version
+        for c in inventory.containers
+        for b in c.ports
+    )
+
+
+def _host_targets(policy: Policy, inventory: Inventory, facts: HostFacts) -> Iterator[_Target]:
+    ports: set[tuple[str, int]]
+    ports = {(b.protocol, b.host_port) for c in inventory.containers for b in c.ports}
+    ports |= _edges(spec.ports for rule in _rules(policy) for spec in rule.published)
+    ports |= _named_ports(policy)
+    ports.add(("tcp", 22))
+    for address in (*sorted(facts.addresses, key=_key), *HEARD):
+        for protocol, port in sorted(ports):
+            yield True, address, protocol, port
+
+
+def _direct_targets(policy: Policy, inventory: Inventory) -> Iterator[_Target]:
+    ports: set[tuple[str, int]]
+    ports = {(b.protocol, b.container_port) for c in inventory.containers for b in c.ports}
+    ports |= {port for c in inventory.containers for port in c.routed} | _named_ports(policy)
+    ports |= {("tcp", 22), ("icmp", 0), ("esp", 0)}
+    addresses = {a for c in inventory.containers for e in c.endpoints for a in e.addresses}
+    unused = {s.network_address + 200 for n in inventory.networks for s in n.subnets}
+    for address in sorted({*addresses, *unused, *ELSEWHERE}, key=_key):
+        for protocol, port in sorted(ports):
+            yield False, address, protocol, port
+
+
+def _rules(policy: Policy) -> tuple[Allow | Deny, ...]:
+    return (*policy.allows, *policy.denies)
+
+
+def _named_ports(policy: Policy) -> set[tuple[str, int]]:
+    specs = (spec for rule in _rules(policy) for spec in rule.ports)
+    return _edges(spec for spec in specs if isinstance(spec, PortRange))
+
+
+def _edges(ranges: Iterable[PortRange]) -> set[tuple[str, int]]:
+    """The first and last port of each range, and the ports just outside."""
+    return {
+        (r.protocol, port)
+        for r in ranges
+        for port in (r.first - 1, r.first, r.last, r.last + 1)
+        if 0 < port < 65536
+    }
+
+
+def _key(address: Address) -> tuple[int, int]:
+    return address.version, int(address)
+
+
+def cut_points(family: int, policy: Policy, inventory: Inventory, facts: HostFacts) -> set[int]:
+    """Where a source may begin to mean something else: the ends of all networks named anywhere."""
+    networks: list[IPNetwork] = [s for n in inventory.networks for s in n.subnets]
+    every_source = [s for rule in _rules(policy) for s in rule.sources]
+    for source in (*policy.baseline, *every_source):
+        if isinstance(source, AddressSource):
+            networks.append(source.network)
+        elif isinstance(source, FileSource | HostSource):
+            networks += source.networks
+    addresses = {a for c in inventory.containers for e in c.endpoints for a in e.addresses}
+    networks += [ip_network(a) for a in (*facts.addresses, *addresses)]
+    networks += [ip_network("127.0.0.0/8"), ip_network("::1/128"), ip_address_space(family)]
+    return {
+        edge
+        for n in networks
+        if n.version == family
+        for edge in (int(n.network_address), int(n.broadcast_address) + 1)
+        if edge < 2**n.max_prefixlen
+    }
+
+
+def ip_address_space(family: int) -> IPNetwork:
+    return ip_network("0.0.0.0/0" if family == 4 else "::/0")
+
+
+def as_address(number: int, family: int) -> Address:
+    return IPv4Address(number) if family == 4 else IPv6Address(number)
