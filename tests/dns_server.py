@@ -1,4 +1,4 @@
-"""A DNS server for tests: on 127.0.0.1 and a port of its own, with the answers that it is given.
+"""A DNS server for tests: on 127.0.0.1 and a port of its own, with the answers it is given.
 
 Takes zones in words, ``{"vpn.example.org A": "300 192.0.2.7"}``; one that is not there is no such
 name, ``servfail`` and ``silent`` are what they say, ``nodata`` is a name without such a record.
@@ -63,13 +63,13 @@ class DnsServer:
         return wire
 
     def _fill(self, response: dns.message.Message, name: str, kind: str) -> bool:
-        """False: say nothing."""
-        said = self.zone.get(f"{name} {kind}")
+        """Return False where no answer is to be sent."""
+        written = self.zone.get(f"{name} {kind}")
         if alias := self.zone.get(f"{name} CNAME"):
             ttl, target = alias.split()
             response.answer.append(dns.rrset.from_text(f"{name}.", int(ttl), "IN", "CNAME", target))
             return self._fill(response, target.rstrip("."), kind)
-        match said:
+        match written:
             case "silent":
                 return False
             case "servfail":
@@ -79,7 +79,7 @@ class DnsServer:
             case None:
                 response.set_rcode(dns.rcode.NXDOMAIN)
             case _:
-                ttl, *addresses = said.split()
+                ttl, *addresses = written.split()
                 rrset = dns.rrset.from_text(f"{name}.", int(ttl), "IN", kind, *addresses)
                 response.answer.append(rrset)
         return True
@@ -94,7 +94,7 @@ class DnsServer:
             one.server_close()
 
     def resolver(self) -> dns.resolver.Resolver:
-        """As a host has it that asks this server."""
+        """Return a resolver that asks this server."""
         resolver = dns.resolver.Resolver(configure=False)
         resolver.nameservers = ["127.0.0.1"]
         resolver.port = self.port

@@ -32,7 +32,7 @@ class PolicyInForce:
         self.store = session.store
         self.session = session
         self.files = FileNotices()
-        self.resolver = Resolver()
+        self.resolver = Resolver(session.clock)
         self.text: PolicyText | None = None
         self.whole: Policy | None = None
         self.policy: Policy | None = None

@@ -39,7 +39,7 @@ def explain(
 
 def _policy(session: Session, config: Path | None) -> Policy:
     if config is not None:
-        return with_names(session.store, collect(config, for_kernel=False)).parse()
+        return with_names(session.store, collect(config, for_kernel=False), session.clock).parse()
     policy, _, problem = read_policy_in_force(session.store)
     if problem:
         session.notify(f"warning: {problem}")

@@ -72,7 +72,7 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
     Raises `PolicyError` for a policy that is refused, `Failed` without root or Docker.
     """
     session.require_root()
-    text = with_names(session.store, text)
+    text = with_names(session.store, text, session.clock)
     # The facts first: a bridge that is in them and not in the inventory is somebody else's.
     facts = kernel_facts.read(session.runner)
     inventory = session.inventory(text.parse())
@@ -92,7 +92,7 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
 def plan_from_nothing(session: Session, text: PolicyText, inventory: Inventory) -> PolicyPlan:
     """Plan for a recorded inventory, on a host where nothing of dockerfw stands yet."""
     now = session.clock.time()
-    checked = check(with_names(session.store, text), inventory, RECORDED, now)
+    checked = check(with_names(session.store, text, session.clock), inventory, RECORDED, now)
     empty = KernelState({f: TablesState(f) for f in RECORDED.families}, {}, None)
     ruleset = compile_ruleset(checked.policy.without_ended(now), checked.inventory, RECORDED)
     steps = planning.plan(empty, ruleset, RECORDED, seal.updates(None, ruleset.seal))

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from dockerfw.cli import app as cli
-from dockerfw.dns import resolver as resolve
-from dockerfw.dns.resolver import Answer, answer
+from dockerfw.clock import SystemClock
+from dockerfw.dns.answer import Answer, answer
+from dockerfw.dns.lookup import System
 from dockerfw.model.net import Address
 from dockerfw.model.policy import HostAddresses
 from dockerfw.operations.host_names import with_names
@@ -48,11 +49,11 @@ def answering(monkeypatch: pytest.MonkeyPatch, **answers: Answer) -> list[str]:
     """The names that were asked for, of ``NAME.example.org``; the others do not exist."""
     asked: list[str] = []
 
-    def look_up(_: resolve.System, name: str) -> Answer:
+    def look_up(_: System, name: str) -> Answer:
         asked.append(name)
         return answers.get(name.partition(".")[0], Answer(problem="no such name"))
 
-    monkeypatch.setattr(resolve.System, "look_up", look_up)
+    monkeypatch.setattr(System, "look_up", look_up)
     return asked
 
 
@@ -61,12 +62,12 @@ def test_a_name_that_fails_stands_for_what_it_did_in_the_policy_in_force(
 ) -> None:
     state = state_with(tmp_path, NAMES)
     answering(monkeypatch)
-    found = with_names(state, text({}))
+    found = with_names(state, text({}), SystemClock())
     assert found.names == NAMES
     (warning,) = found.warnings
     assert warning.startswith(f"/etc/dockerfw/config.toml:1: host:{VPN} cannot be looked up")
     answering(monkeypatch, vpn=answer(addresses("192.0.2.9")))
-    assert with_names(state, text({})).names == {VPN: addresses("192.0.2.9")}
+    assert with_names(state, text({}), SystemClock()).names == {VPN: addresses("192.0.2.9")}
 
 
 def test_a_policy_without_names_asks_nobody(
@@ -74,7 +75,7 @@ def test_a_policy_without_names_asks_nobody(
 ) -> None:
     asked = answering(monkeypatch)
     plain = PolicyText((Document("config.toml", b'[sources]\nx = "host:vpn.example.org"\n'),))
-    assert with_names(Store(tmp_path, tmp_path), plain) is plain
+    assert with_names(Store(tmp_path, tmp_path), plain, SystemClock()) is plain
     assert asked == []
 
 
