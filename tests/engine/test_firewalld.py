@@ -18,12 +18,12 @@ from typing import NamedTuple, TypeAlias
 
 import pytest
 
-from tests.engine.scene import OFFICE, STRANGER, allow, apply
+from tests.engine.scene import OFFICE, allow, apply, strangers_ways
 from tests.lab import engine as engines, firewalld as firewallds
 from tests.lab.daemon import Daemon
 from tests.lab.engine import Engine
 from tests.lab.firewalld import Firewalld
-from tests.lab.host import Host
+from tests.lab.host import HOST_V4, Host
 from tests.lab.place import Blows
 from tests.lab.wait import becomes_true, until
 
@@ -72,13 +72,8 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
         engine = opened.enter_context(Engine(host, setup.engine, "--live-restore"))
         assert firewalld.knows("docker0"), "Docker has found firewalld"
         database = engine.container("db", "-p", "5432:5432", env={"PORT": "5432"})
-        paths = (
-            ("203.0.113.1", 5432, STRANGER[0]),
-            ("2001:db8:1::1", 5432, STRANGER[1]),
-            (database.address, 5432, STRANGER[0]),
-        )
         apply(host, POLICY)
-        yield Scene(setup, host, firewalld, engine, paths)
+        yield Scene(setup, host, firewalld, engine, strangers_ways(database))
 
 
 # --- what firewalld does -------------------------------------------------------------------------
@@ -130,7 +125,7 @@ def hammered(scene: Scene, fault: Fault) -> Blows:
 
 
 def office_gets_in(scene: Scene) -> bool:
-    answer = scene.host.outside.tcp("203.0.113.1", 5432, source=OFFICE[0], patience=0.3)
+    answer = scene.host.outside.tcp(HOST_V4, 5432, source=OFFICE[0], patience=0.3)
     return answer.text == "db"
 
 

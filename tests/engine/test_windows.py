@@ -12,18 +12,12 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.engine.scene import CONFIG, OFFICE, SOURCES, allow, strangers_ways
 from tests.lab.engine import Engine, Version
-from tests.lab.host import Host
+from tests.lab.host import HOST_V4, Host
 from tests.lab.place import Blows, Hammer
 
-POLICY = """
-[[allow]]
-to    = "db"
-ports = [5432]
-from  = ["198.51.100.0/24", "2001:db8:10::/48"]
-"""
-STRANGER_V4, STRANGER_V6 = "203.0.113.9", "2001:db8:1::9"
-OFFICE_V4 = "198.51.100.7"
+POLICY = SOURCES + allow('to = "db"\nports = [5432]', "office")
 
 
 class Scene(NamedTuple):
@@ -44,13 +38,8 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     version: Version = request.param
     with Host() as host, Engine(host, version, "--live-restore") as engine:
         database = engine.container("db", "-p", "5432:5432", env={"PORT": "5432"})
-        host.write("/etc/dockerfw/config.toml", POLICY)
-        paths = (
-            ("203.0.113.1", 5432, STRANGER_V4),
-            ("2001:db8:1::1", 5432, STRANGER_V6),
-            (database.address, 5432, STRANGER_V4),
-        )
-        yield Scene(host, engine, paths)
+        host.write(CONFIG, POLICY)
+        yield Scene(host, engine, strangers_ways(database))
 
 
 def create_networks(scene: Scene, hammer: Hammer) -> None:
@@ -139,5 +128,5 @@ def test_no_denied_connection_is_accepted_while_the_rules_are_moved(
     assert sealed.tries > 1000, sealed
     fault.undo(scene)
     scene.host.dockerfw("apply", "--yes")
-    office = scene.host.outside.tcp("203.0.113.1", 5432, source=OFFICE_V4, patience=5)
+    office = scene.host.outside.tcp(HOST_V4, 5432, source=OFFICE[0], patience=5)
     assert office.text == "db", "what is allowed works again after the next apply"

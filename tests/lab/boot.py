@@ -29,6 +29,7 @@ from typing import Any, Literal, TypeAlias
 from tests.lab import process
 from tests.lab.cgroups import cgroup2
 from tests.lab.engine import IMAGE, SERVE, image, remove_cgroups
+from tests.lab.files import Files
 from tests.lab.guard import LabError, elsewhere
 from tests.lab.host import Host, Outside
 from tests.lab.roots import root
@@ -142,7 +143,7 @@ def _child(pid: int) -> int | None:
     return None
 
 
-class Machine(Closable):
+class Machine(Files, Closable):
     """A disk, and a network for each boot; see the module."""
 
     def __init__(self, suite: Suite) -> None:
@@ -303,12 +304,6 @@ class Machine(Closable):
     def path(self, path: str) -> Path:
         """A file on the machine's disk, as seen from out here; also while it is off."""
         return Path(f"/proc/{self._disk.pid}/root/run/lab/root{path}")
-
-    def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        target = self.path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-        target.chmod(mode)
 
     def copy(self, source: Path, path: str) -> None:
         """A file of this repository, or a folder with all that is in it."""

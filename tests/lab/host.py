@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.lab import process
+from tests.lab.files import Files
 from tests.lab.guard import LabError
 from tests.lab.packet import Packet
 from tests.lab.place import Agent, Place
@@ -114,7 +115,7 @@ class Outside(Place):
             )
 
 
-class Host(Place, Closable):
+class Host(Place, Files, Closable):
     """A host of its own: network, mounts and processes; see `tests.lab`.
 
     rp_filter      0 off, 1 strict, 2 loose, on every interface
@@ -290,15 +291,6 @@ class Host(Place, Closable):
     def path(self, path: str) -> Path:
         """A file of the host, as seen from out here; gone with the host."""
         return Path(f"/proc/{self.pid}/root{path}")
-
-    def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        target = self.path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-        target.chmod(mode)
-
-    def read(self, path: str) -> str:
-        return self.path(path).read_text(encoding="utf-8")
 
     def dockerfw(
         self,
