@@ -208,7 +208,7 @@ def test_a_packet_forged_in_this_hosts_name_makes_nobody_an_answerer(scene: Scen
     own_ports = count(45000)
 
     def answers(port: int) -> bool:
-        """Whether the receiver of a forged packet reaches the port that it came from."""
+        """Whether the receiver of a spoofed packet reaches the port that it came from."""
         own = next(own_ports)
         scene.host.outside.forge(Packet("udp", HOST_V6, BEHIND_V6, port, own))
         return probe([Probe(scene.host.outside, "udp", HOST_V6, port, BEHIND_V6, own)])[0].reached

@@ -42,7 +42,7 @@ def plant(host: Host, address: str, port: int) -> None:
     host.outside.forge(Packet("udp", address, STRANGER[family], 5432, port, payload=b"plant"))
 
 
-def drop_the_rule_against_forgers(host: Host) -> None:
+def drop_the_rule_against_spoofers(host: Host) -> None:
     for chain in ("forward", "input"):
         listing = host.run(["nft", "-a", "list", "chain", "inet", "dockerfw", chain]).stdout
         found = re.search(r"fib saddr oifname.* # handle (\d+)$", listing, re.MULTILINE)
@@ -51,7 +51,7 @@ def drop_the_rule_against_forgers(host: Host) -> None:
 
 
 @pytest.mark.parametrize("address", ["172.28.0.2", "fd00:28::2"])
-def test_a_forger_plants_no_entry_for_a_network_made_after_the_apply(
+def test_a_spoofer_plants_no_entry_for_a_network_made_after_the_apply(
     host: Host, late: Place, tmp_path: Path, address: str
 ) -> None:
     def knocks(port: int) -> bool:
@@ -65,8 +65,8 @@ def test_a_forger_plants_no_entry_for_a_network_made_after_the_apply(
     commit(host, tmp_path, inventory())
     assert not host.outside.udp(address, 5432).reached, "the seal"
     assert not knocks(40001)
-    drop_the_rule_against_forgers(host)
-    assert knocks(40002), "without that rule the forger gets in"
+    drop_the_rule_against_spoofers(host)
+    assert knocks(40002), "without that rule the spoofer gets in"
 
 
 @pytest.mark.parametrize("family", [4, 6])

@@ -1,10 +1,10 @@
-"""Forged packets, as the one that wants in and as the one that plants a conntrack entry.
+"""Spoofed packets, as the one that wants in and as the one that plants a conntrack entry.
 
 Each case first has to get in where no more than addresses and connection states are looked at,
 as hand-written rules do; then it has to stay out under dockerfw. The kernel's own source checks
 are off (``rp_filter`` 0, ``accept_local`` 1): nothing may depend on them.
 
-A planted entry turns the forger's next packets into replies: *from* ``db:5432`` *to* the outside,
+A planted entry turns the spoofer's next packets into replies: *from* ``db:5432`` *to* the outside,
 sent by the outside itself, and the outside may talk to ``db:5432``.
 """
 
@@ -59,7 +59,7 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Forgery:
+class Spoofing:
     """``knock`` must not reach ``victim``; ``plant`` is what may have paved its way.
 
     A victim called host stands for docker-proxy, and for a host-network container.
@@ -76,7 +76,7 @@ class Forgery:
         return f"{self.title}, IPv{self.family} {self.transport}"
 
 
-def _forgeries() -> Iterator[Forgery]:
+def _spoofings() -> Iterator[Spoofing]:
     for family in FAMILIES:
         for transport in TRANSPORTS:
             yield from _to_containers(family, transport)
@@ -84,13 +84,13 @@ def _forgeries() -> Iterator[Forgery]:
     yield from _heard_by_many()
 
 
-def _to_containers(family: Family, transport: Transport) -> Iterator[Forgery]:
+def _to_containers(family: Family, transport: Transport) -> Iterator[Spoofing]:
     db, web, cache = at("db", family), at("web", family), at("cache", family)
     host, outside = HOST[family], OUTSIDE[family]
 
-    def knock(title: str, place: str, source: str, via: str = "eth0") -> Forgery:
+    def knock(title: str, place: str, source: str, via: str = "eth0") -> Spoofing:
         shot = Shot(place, source, 7777, db, 5432, via)
-        return Forgery(title, family, transport, "db", shot)
+        return Spoofing(title, family, transport, "db", shot)
 
     yield knock("outside as a neighbour", "outside", web)
     yield knock("tunnel as a neighbour", "outside", web, "wg0")
@@ -102,8 +102,8 @@ def _to_containers(family: Family, transport: Transport) -> Iterator[Forgery]:
     yield knock("container as a gateway elsewhere", "cache", gateway("br-a", family))
     yield knock("vm as a neighbour", "vm", web)
 
-    def planted(title: str, plant: Shot, shot: Shot) -> Forgery:
-        return Forgery(f"planted: {title}", family, transport, "db", shot, plant)
+    def planted(title: str, plant: Shot, shot: Shot) -> Spoofing:
+        return Spoofing(f"planted: {title}", family, transport, "db", shot, plant)
 
     ask = Shot("outside", outside, 7777, db, 5432)
     yield planted("outside to itself", Shot("outside", db, 5432, outside, 7777), ask)
@@ -122,14 +122,14 @@ def _to_containers(family: Family, transport: Transport) -> Iterator[Forgery]:
     )
 
 
-def _to_docker_proxy(family: Family, transport: Transport) -> Iterator[Forgery]:
+def _to_docker_proxy(family: Family, transport: Transport) -> Iterator[Spoofing]:
     db, host, outside = at("db", family), HOST[family], OUTSIDE[family]
     port = 5353 if transport == "udp" else 8080
     own, other = gateway("br-b", family), gateway("br-a", family)
 
-    def knock(title: str, place: str, source: str) -> Forgery:
+    def knock(title: str, place: str, source: str) -> Spoofing:
         shot = Shot(place, source, 7777, host, port)
-        return Forgery(f"docker-proxy: {title}", family, transport, "host", shot)
+        return Spoofing(f"docker-proxy: {title}", family, transport, "host", shot)
 
     yield knock("outside as a container", "outside", db)
     yield knock("container as another", "cache", db)
@@ -139,8 +139,8 @@ def _to_docker_proxy(family: Family, transport: Transport) -> Iterator[Forgery]:
         yield knock("outside as a gateway", "outside", own)
         yield knock("container as this host", "cache", host)
 
-    def planted(title: str, plant: Shot, shot: Shot) -> Forgery:
-        return Forgery(f"docker-proxy, planted: {title}", family, transport, "host", shot, plant)
+    def planted(title: str, plant: Shot, shot: Shot) -> Spoofing:
+        return Spoofing(f"docker-proxy, planted: {title}", family, transport, "host", shot, plant)
 
     ask = Shot("outside", outside, 7777, host, port)
     yield planted("outside to itself", Shot("outside", host, port, outside, 7777), ask)
@@ -157,7 +157,7 @@ def _to_docker_proxy(family: Family, transport: Transport) -> Iterator[Forgery]:
             Shot("outside", host, port, other, 7777),
             Shot("outside", other, 7777, host, port),
         )
-        yield Forgery(
+        yield Spoofing(
             "host network, planted: outside to itself",
             family,
             transport,
@@ -165,7 +165,7 @@ def _to_docker_proxy(family: Family, transport: Transport) -> Iterator[Forgery]:
             Shot("outside", outside, 7777, host, AGENT_PORT),
             Shot("outside", host, AGENT_PORT, outside, 7777),
         )
-        yield Forgery(
+        yield Spoofing(
             "host network, planted: outside to this host",
             family,
             transport,
@@ -175,14 +175,14 @@ def _to_docker_proxy(family: Family, transport: Transport) -> Iterator[Forgery]:
         )
 
 
-def _heard_by_many() -> Iterator[Forgery]:
+def _heard_by_many() -> Iterator[Spoofing]:
     """Addresses that this host hears, and that are not its own: broadcast and anycast."""
     host4, host6 = HOST[4], HOST[6]
     bridge_broadcast, tunnel_broadcast = "172.18.255.255", "10.9.0.255"
 
-    def udp(title: str, family: Family, plant: Shot, shot: Shot) -> Iterator[Forgery]:
+    def udp(title: str, family: Family, plant: Shot, shot: Shot) -> Iterator[Spoofing]:
         for port, whose in ((5353, "docker-proxy"), (AGENT_PORT, "host network")):
-            yield Forgery(
+            yield Spoofing(
                 f"{whose}, planted: {title}",
                 family,
                 "udp",
@@ -244,7 +244,7 @@ def _heard_by_many() -> Iterator[Forgery]:
     )
 
 
-FORGERIES = tuple(_forgeries())
+SPOOFINGS = tuple(_spoofings())
 
 
 # --- the hosts -----------------------------------------------------------------------------------
@@ -306,7 +306,7 @@ def guarded() -> Iterator[Scene]:
 # --- shooting ------------------------------------------------------------------------------------
 
 
-def _shoot(scene: Scene, shot: Shot, transport: Transport, payload: bytes = b"forged") -> None:
+def _shoot(scene: Scene, shot: Shot, transport: Transport, payload: bytes = b"spoofed") -> None:
     place = scene.places[shot.place]
     bridge = {"web": "br-a", "cache": "br-b", "vm": "br-m"}.get(shot.place, shot.via)
     packet = Packet(
@@ -321,11 +321,11 @@ def _shoot(scene: Scene, shot: Shot, transport: Transport, payload: bytes = b"fo
 
 
 class _Trial:
-    """One forgery on one host; what arrived at the victim since the trial began."""
+    """One spoofing on one host; what arrived at the victim since the trial began."""
 
-    def __init__(self, scene: Scene, forgery: Forgery) -> None:
-        self.scene, self.forgery = scene, forgery
-        self.victim = scene.places[forgery.victim]
+    def __init__(self, scene: Scene, spoofing: Spoofing) -> None:
+        self.scene, self.spoofing = scene, spoofing
+        self.victim = scene.places[spoofing.victim]
         self.texts: list[str] = []
         self.arrived = False
         # An entry of an earlier case could do for this one.
@@ -333,38 +333,38 @@ class _Trial:
         self.victim.received()
 
     def fire(self) -> None:
-        forgery = self.forgery
-        if forgery.plant is not None:
-            _shoot(self.scene, forgery.plant, forgery.transport)
+        spoofing = self.spoofing
+        if spoofing.plant is not None:
+            _shoot(self.scene, spoofing.plant, spoofing.transport)
             self._settle()
-        if forgery.transport == "udp":
-            _shoot(self.scene, forgery.knock, "udp")
+        if spoofing.transport == "udp":
+            _shoot(self.scene, spoofing.knock, "udp")
             self._settle()
-            self.arrived |= "forged" in self.texts
+            self.arrived |= "spoofed" in self.texts
             return
         with self._witness().sniff() as sniffer:
-            _shoot(self.scene, forgery.knock, "tcp")
+            _shoot(self.scene, spoofing.knock, "tcp")
             self._settle()
-            ends = (forgery.knock.source_port, forgery.knock.port)
+            ends = (spoofing.knock.source_port, spoofing.knock.port)
             for packet in sniffer.seen():
                 wanted = (packet.source_port, packet.port)
                 if packet.flags == "S":
-                    self.arrived |= forgery.victim != "host" and wanted == ends
+                    self.arrived |= spoofing.victim != "host" and wanted == ends
                 elif packet.flags == "SA":
-                    self.arrived |= forgery.victim == "host" and wanted == ends[::-1]
+                    self.arrived |= spoofing.victim == "host" and wanted == ends[::-1]
 
     def _witness(self) -> Place:
         """Who sees a SYN that got through: its receiver, or the one that a SYN-ACK goes to."""
-        if self.forgery.victim != "host":
+        if self.spoofing.victim != "host":
             return self.victim
-        as_db = self.forgery.knock.source == at("db", self.forgery.family)
+        as_db = self.spoofing.knock.source == at("db", self.spoofing.family)
         return self.scene.places["db" if as_db else "outside"]
 
     def _settle(self) -> None:
         """Wait for a friend's datagram to the same victim: what was sent before it is through."""
         text = f"friend {next(_numbers)}"
-        family = self.forgery.family
-        to_host = self.forgery.victim == "host"
+        family = self.spoofing.family
+        to_host = self.spoofing.victim == "host"
         where = (HOST[family], 5353) if to_host else (at("db", family), 5432)
         shot = Shot("outside", FRIEND[family], 9999, *where)
         _shoot(self.scene, shot, "udp", text.encode())
@@ -373,40 +373,43 @@ class _Trial:
             self.texts += [one.text for one in self.victim.received()]
             return text in self.texts
 
-        until(through, f"the friend to be heard by {self.forgery.victim}")
+        until(through, f"the friend to be heard by {self.spoofing.victim}")
 
 
 # --- the tests -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
-def test_a_forger_gets_past_naive_rules_but_not_past_dockerfw(
-    naive: Scene, guarded: Scene, forgery: Forgery
+@pytest.mark.parametrize("spoofing", SPOOFINGS, ids=str)
+def test_a_spoofer_gets_past_naive_rules_but_not_past_dockerfw(
+    naive: Scene, guarded: Scene, spoofing: Spoofing
 ) -> None:
-    leak = _Trial(naive, forgery)
+    leak = _Trial(naive, spoofing)
 
     def leaks() -> bool:
         leak.fire()
         return leak.arrived
 
     assert becomes_true(leaks, 3), "this case gets in nowhere: it tests nothing"
-    trial = _Trial(guarded, forgery)
+    trial = _Trial(guarded, spoofing)
     trial.fire()
     assert not trial.arrived
 
 
-def test_a_forger_does_not_get_in_by_nat_either() -> None:
+def test_a_spoofer_does_not_get_in_by_nat_either() -> None:
     """From the outside and from a container, as a container: to a published port."""
     with Scene(rp_filter=0, nat6=True) as scene:
-        forged = [
-            (place, Packet("udp", at("cache", family), HOST[family], 7777, 5353, payload=b"forged"))
+        spoofed = [
+            (
+                place,
+                Packet("udp", at("cache", family), HOST[family], 7777, 5353, payload=b"spoofed"),
+            )
             for place in ("outside", "vm")
             for family in FAMILIES
         ]
         web, host = scene.places["web"], scene.host
 
         def shoot() -> list[str]:
-            for place, packet in forged:
+            for place, packet in spoofed:
                 mac = host.mac("br-m" if place == "vm" else "eth0")
                 scene.places[place].forge(packet, mac=mac)
             return [one.text for one in web.received()]
@@ -415,7 +418,7 @@ def test_a_forger_does_not_get_in_by_nat_either() -> None:
 
         def leaks() -> bool:
             heard.extend(shoot())
-            return len(heard) >= len(forged)
+            return len(heard) >= len(spoofed)
 
         assert becomes_true(leaks, 3)
         scene.commit(policy(allow("any", to="web", ports="all")))
@@ -427,13 +430,13 @@ def test_a_forger_does_not_get_in_by_nat_either() -> None:
             )
             == []
         )
-        assert "forged" not in [one.text for one in web.received()]
+        assert "spoofed" not in [one.text for one in web.received()]
 
 
 # --- what has to live on -------------------------------------------------------------------------
 
 
-def test_answers_pass_where_forged_packets_do_not(guarded: Scene) -> None:
+def test_answers_pass_where_spoofed_packets_do_not(guarded: Scene) -> None:
     """To containers and to this host, also to a guarded port of a host-network container."""
     outside = guarded.outside
     outside.listen("7/tcp", "7/udp")
