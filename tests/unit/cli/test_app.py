@@ -2,50 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import os
+import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import NoReturn
 
+import click
 import pytest
 
-from dockerfw.cli.app import main
+from dockerfw.cli import commands
+from dockerfw.cli.app import cli
+from dockerfw.errors import Failed, PolicyError, UsageError
+from tests.paths import REPOSITORY
+from tests.unit.cli.terminal import Terminal
 
-POLICY = '[[allow]]\nto = "web"\nports = [80]\nfrom = ["any"]\n'
-
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
+HEAVY = ("docker", "dns", "requests", "dockerfw.operations", "dockerfw.kernel", "dockerfw.rules")
 
 
-class Terminal:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let ``dockerfw boot`` end in this error."""
 
-    def run(self, *arguments: str) -> Done:
-        self._monkeypatch.setattr(sys, "argv", ["dockerfw", *arguments])
-        with pytest.raises(SystemExit) as left:
-            main()
-        captured = self._capsys.readouterr()
-        status = left.value.code
-        return Done(status if isinstance(status, int) else 0, captured.out, captured.err)
+    def fail(_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("dockerfw.operations.boot.boot", fail)
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(monkeypatch, capsys)
+def test_every_file_of_commands_is_a_command_of_that_name() -> None:
+    files = {path.stem for path in Path(*commands.__path__).glob("*.py")} - {"__init__"}
+    assert files == set(cli.commands)
+    assert {command.name for command in cli.commands.values()} == files
 
 
-@pytest.fixture
-def policy(tmp_path: Path) -> Path:
-    path = tmp_path / "config.toml"
-    path.write_text(POLICY)
-    path.chmod(0o600)
-    return path
+def test_help_does_not_wait_for_what_it_never_uses() -> None:
+    script = (
+        "import sys\n"
+        "from dockerfw.cli.app import cli\n"
+        "cli.main(['--help'], standalone_mode=False)\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    modules = done.stdout.splitlines()[-1].split()
+    assert "dockerfw.cli.commands.apply" in modules
+    assert [name for name in modules if name in HEAVY] == []
 
 
 @pytest.mark.parametrize(
@@ -63,23 +65,6 @@ def test_who_is_not_root_is_told_so(
     assert done.err.count("\n") == 1
 
 
-def test_check_is_for_everybody(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, policy: Path
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert terminal.run("check", "-c", str(policy)).status == 0
-    monkeypatch.setenv("DOCKERFW_CONFIG", str(policy))
-    told = json.loads(terminal.run("check", "--json").out)
-    assert told == {"schema": 1, "valid": True, "warnings": []}
-
-
-def test_findings_begin_with_file_and_line(terminal: Terminal, policy: Path) -> None:
-    policy.write_text(POLICY.replace("80", "0").replace("any", "nay"))
-    done = terminal.run("check", "-c", str(policy))
-    assert done.status == 2
-    assert [line.split(": ")[0] for line in done.err.splitlines()] == [f"{policy}:3", f"{policy}:4"]
-
-
 @pytest.mark.parametrize(
     "arguments",
     [("nonsense",), ("check", "--nonsense"), ("explain", "one"), ("check", "-c", "/no")],
@@ -90,27 +75,55 @@ def test_bad_usage_is_2(terminal: Terminal, arguments: tuple[str, ...]) -> None:
     assert done.err
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_are_no_failure(terminal: Terminal, option: str) -> None:
+    done = terminal.run(option)
+    assert (done.status, done.err) == (0, "")
+    assert "dockerfw" in done.out
+
+
+@pytest.mark.parametrize(
+    "error, status, err",
+    [
+        (Failed("no ipset\nhere"), 1, "dockerfw: no ipset\ndockerfw: here\n"),
+        (UsageError("no such thing"), 2, "dockerfw: no such thing\n"),
+        (PolicyError(["a.toml:1: bad", "a.toml:2: worse"]), 2, "a.toml:1: bad\na.toml:2: worse\n"),
+        (click.exceptions.Abort(), 130, "dockerfw: stopped\n"),
+        (KeyboardInterrupt(), 130, "\ndockerfw: stopped\n"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_every_error_has_its_words_and_its_exit_status(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, err: str
+) -> None:
+    failing(monkeypatch, error)
+    done = terminal.run("boot")
+    assert (done.status, done.out, done.err) == (status, "", err)
+
+
+def test_a_reader_that_has_gone_is_no_traceback() -> None:
+    done = subprocess.run(
+        ["bash", "-c", '"$0" -m dockerfw schema | :', sys.executable],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_a_bug_is_one_sentence_and_no_traceback(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> str:
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr("dockerfw.operations.boot.boot", broken)
+    failing(monkeypatch, RuntimeError("a bug"))
     done = terminal.run("boot")
     assert done.status == 1
     assert done.err.startswith("dockerfw: internal error: RuntimeError: a bug")
     assert "Traceback" not in done.err
 
 
-def test_a_plan_for_a_recorded_inventory_needs_neither_docker_nor_root(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, policy: Path, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    recorded = tmp_path / "inventory.json"
-    recorded.write_text('{"schema": 1, "engine": "", "containers": [], "networks": []}')
-    done = terminal.run("plan", "-c", str(policy), "--inventory", str(recorded))
-    assert done.status == 3
-    assert "matches no container" in done.err or "web" in done.err
-    recorded.write_text("{")
-    assert terminal.run("plan", "-c", str(policy), "--inventory", str(recorded)).status == 2
+def test_who_debugs_gets_the_traceback(monkeypatch: pytest.MonkeyPatch, terminal: Terminal) -> None:
+    failing(monkeypatch, RuntimeError("a bug"))
+    monkeypatch.setenv("DOCKERFW_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="a bug"):
+        terminal.run("boot")

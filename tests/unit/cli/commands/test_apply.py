@@ -1,0 +1,57 @@
+"""The question whether to keep what an apply did."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from dockerfw.cli.commands.apply import Question
+from tests.clock import FakeClock
+
+
+class Keyboard(io.TextIOWrapper):
+    """Standard input at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """What is written here is typed at the terminal."""
+    reading, writing = os.pipe()
+    with Keyboard(os.fdopen(reading, "rb")) as keyboard:
+        monkeypatch.setattr(sys, "stdin", keyboard)
+        yield writing
+        os.close(writing)
+
+
+def test_nobody_is_asked_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    clock = FakeClock()
+    assert Question(clock).poll(60) is None
+    assert clock.slept == [0.1], "whoever polls does not spin"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "answer, kept",
+    [(b"y\n", True), (b"Yes\n", True), (b"n\n", False), (b"\n", False)],
+)
+def test_it_is_asked_once_and_answered_later(
+    keys: int, capsys: pytest.CaptureFixture[str], answer: bytes, kept: bool
+) -> None:
+    question = Question(FakeClock())
+    assert question.poll(59.8) is None
+    assert question.poll(59.6) is None
+    assert capsys.readouterr().out == (
+        "Can you still get in from elsewhere? Keep these rules? [y/N] (rolls back in 60 s) "
+    )
+    os.write(keys, answer)
+    assert question.poll(59.4) is kept

@@ -1,0 +1,48 @@
+"""``dockerfw check``: for everybody, and every finding at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.terminal import Terminal
+
+
+def test_check_is_for_everybody(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, policy: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert terminal.run("check", "-c", str(policy)).status == 0
+    monkeypatch.setenv("DOCKERFW_CONFIG", str(policy))
+    told = json.loads(terminal.run("check", "--json").out)
+    assert told == {"schema": 1, "valid": True, "warnings": []}
+
+
+def test_findings_begin_with_file_and_line(terminal: Terminal, policy: Path) -> None:
+    policy.write_text(policy.read_text().replace("80", "0").replace("any", "nay"))
+    done = terminal.run("check", "-c", str(policy))
+    assert done.status == 2
+    assert [line.split(": ")[0] for line in done.err.splitlines()] == [f"{policy}:3", f"{policy}:4"]
+
+
+def test_a_valid_policy_is_counted(terminal: Terminal, policy: Path) -> None:
+    done = terminal.run("check", "-c", str(policy))
+    assert done.out == f"{policy}: valid (1 allow, 0 denies, 0 expectations)\n"
+    assert terminal.run("check", "-q", "-c", str(policy)).out == ""
+
+
+def test_a_recorded_inventory_brings_its_warnings(
+    terminal: Terminal, policy: Path, tmp_path: Path
+) -> None:
+    recorded = tmp_path / "inventory.json"
+    recorded.write_text('{"schema": 1, "engine": "", "containers": [], "networks": []}')
+    done = terminal.run("check", "-c", str(policy), "--inventory", str(recorded))
+    assert done.status == 0
+    assert done.err.startswith(f"warning: {policy}:")
+    recorded.write_text("{")
+    done = terminal.run("check", "-c", str(policy), "--inventory", str(recorded))
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("dockerfw: the inventory is not JSON")

@@ -1,0 +1,113 @@
+"""On which terms a policy is put in force, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dockerfw.errors import Failed, PolicyError
+from dockerfw.operations.apply import Outcome, Terms, apply
+from dockerfw.operations.plan import PolicyPlan, plan_from_nothing
+from dockerfw.operations.reconcile import Reconciler
+from dockerfw.operations.session import Session
+from dockerfw.policy.files import PolicyText
+from dockerfw.state.confirm import Pending
+from dockerfw.state.stored_policy import Applied
+from tests import build
+from tests.clock import NOW
+
+POLICY = '[[allow]]\nto = "web"\nports = [80]\nfrom = ["any"]\n'
+SHOP = build.inventory(
+    build.network("front", "172.18.0.0/16"),
+    build.container("web", "front 172.18.0.2", published="8080:80"),
+)
+
+
+class Bench:
+    """Applies one policy; what it does beyond the store is written down in ``done``."""
+
+    def __init__(self, session: Session, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.session = session
+        self.config = config
+        self.done: list[str] = []
+        self.foreign: tuple[str, ...] = ()
+        self.unenforced: tuple[str, ...] = ()
+        monkeypatch.setattr("dockerfw.operations.apply.plan", self._plan)
+        monkeypatch.setattr(Reconciler, "commit", self._commit)
+
+    def _plan(self, session: Session, text: PolicyText) -> PolicyPlan:
+        found = plan_from_nothing(session, text, SHOP)
+        checked = replace(found.checked, unenforced=self.unenforced)
+        return replace(found, checked=checked, foreign=self.foreign)
+
+    def _commit(self, *_: object) -> SimpleNamespace:
+        assert self.session.store.policy.applied() is not None, "the copy comes first"
+        assert not self.session.store.policy.locked_down()
+        self.done.append("commit")
+        return SimpleNamespace(steps=3)
+
+    def _start_rollback(self, pending: Pending) -> None:
+        assert pending == self.session.store.confirm.pending()
+        self.done.append("start rollback")
+
+    def apply(self, terms: Terms) -> Outcome:
+        return apply(self.session, self.config, terms, self._start_rollback)
+
+
+@pytest.fixture
+def bench(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    config = tmp_path / "config.toml"
+    config.write_text(POLICY)
+    config.chmod(0o600)
+    return Bench(session, config, monkeypatch)
+
+
+def test_the_policy_in_force_is_the_one_that_was_applied(bench: Bench) -> None:
+    bench.session.store.policy.set_lockdown(True)
+    outcome = bench.apply(Terms())
+    store = bench.session.store
+    assert store.policy.load() == outcome.planned.checked.text
+    assert store.policy.applied() == Applied(str(bench.config), NOW, "nft")
+    assert store.last_seen.inventory().containers == SHOP.containers
+    assert (outcome.steps, outcome.pending, bench.done) == (3, None, ["commit"])
+
+
+def test_what_cannot_be_enforced_has_to_be_allowed(bench: Bench) -> None:
+    bench.unenforced = ("a path is open", "another too")
+    with pytest.raises(Failed, match="cannot hold here: a path is open; another too"):
+        bench.apply(Terms())
+    assert (bench.done, bench.session.store.policy.applied()) == ([], None)
+    assert bench.apply(Terms(allow_unenforced=True)).steps == 3
+
+
+def test_strict_refuses_warnings(bench: Bench) -> None:
+    bench.foreign = ("a rule of others accepts",)
+    with pytest.raises(PolicyError) as refused:
+        bench.apply(Terms(strict=True))
+    assert refused.value.findings == ("a rule of others accepts (--strict)",)
+    assert (bench.done, bench.session.store.policy.applied()) == ([], None)
+    assert bench.apply(Terms()).steps == 3
+
+
+def test_the_way_back_is_there_before_anything_is_written(bench: Bench) -> None:
+    outcome = bench.apply(Terms(confirm_seconds=10))
+    assert bench.done == ["start rollback", "commit"]
+    assert outcome.pending is not None
+    assert outcome.pending.deadline == NOW + 10
+
+
+def test_only_the_first_apply_waits_by_itself(bench: Bench) -> None:
+    first = bench.apply(Terms(first_confirm_seconds=60))
+    assert first.pending is not None
+    assert first.pending.deadline == NOW + 60
+    assert bench.apply(Terms(first_confirm_seconds=60)).pending is None
+
+
+def test_an_apply_that_waits_for_nothing_keeps_the_one_before_it(bench: Bench) -> None:
+    waiting = bench.apply(Terms(confirm_seconds=10)).pending
+    assert waiting is not None
+    bench.apply(Terms())
+    assert bench.session.store.confirm.was_kept(waiting.token)

@@ -1,0 +1,137 @@
+"""An apply that waits for its confirmation ends once, by whoever comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dockerfw.errors import Failed
+from dockerfw.operations.confirm import await_confirm, confirm, roll_back_when_due
+from dockerfw.operations.session import Session
+from dockerfw.state.confirm import Pending
+from tests.clock import FakeClock
+
+
+@pytest.fixture
+def pending(session: Session, clock: FakeClock) -> Pending:
+    return session.store.confirm.begin(clock.now + 60)
+
+
+@pytest.fixture
+def rolled_back(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> list[float]:
+    """When it was rolled back; the kernel is left out."""
+    moments: list[float] = []
+
+    def roll_back(session: Session) -> None:
+        session.store.confirm.restore_previous()
+        moments.append(clock.now)
+
+    monkeypatch.setattr("dockerfw.operations.confirm.roll_back", roll_back)
+    return moments
+
+
+def nobody(_remaining: float) -> None:
+    return None
+
+
+def test_there_has_to_be_something_to_confirm(session: Session) -> None:
+    with pytest.raises(Failed, match="nothing waits for a confirmation"):
+        confirm(session)
+
+
+# --- the process that outlives the terminal ------------------------------------------------------
+
+
+def test_it_rolls_back_at_the_deadline_and_not_before(
+    session: Session, clock: FakeClock, pending: Pending, rolled_back: list[float]
+) -> None:
+    roll_back_when_due(session, pending.token)
+    assert len(rolled_back) == 1
+    assert pending.deadline <= rolled_back[0] < pending.deadline + 0.2
+    assert max(clock.slept) <= 0.2, "a confirmation ends the wait soon"
+    assert session.store.confirm.pending() is None
+
+
+@pytest.mark.usefixtures("pending")
+def test_another_apply_is_not_its_business(session: Session, rolled_back: list[float]) -> None:
+    roll_back_when_due(session, "another")
+    assert rolled_back == []
+    assert session.store.confirm.pending() is not None
+
+
+def test_what_was_confirmed_in_time_is_kept(
+    session: Session,
+    clock: FakeClock,
+    pending: Pending,
+    rolled_back: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    during(clock, monkeypatch, pending.deadline - 30, lambda: confirm(session))
+    roll_back_when_due(session, pending.token)
+    assert rolled_back == []
+    assert session.store.confirm.was_kept(pending.token)
+
+
+def during(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, moment: float, act: Callable[[], None]
+) -> None:
+    """Do something once, in the sleep that reaches this moment."""
+    sleep, todo = clock.sleep, [act]
+
+    def sleep_and_act(seconds: float) -> None:
+        sleep(seconds)
+        if clock.now >= moment and todo:
+            todo.pop()()
+
+    monkeypatch.setattr(clock, "sleep", sleep_and_act)
+
+
+# --- the apply, at its terminal ------------------------------------------------------------------
+
+
+def test_yes_keeps_it(session: Session, pending: Pending, rolled_back: list[float]) -> None:
+    assert await_confirm(session, pending, lambda _: True)
+    assert rolled_back == []
+    assert session.store.confirm.was_kept(pending.token)
+
+
+def test_no_rolls_it_back(session: Session, pending: Pending, rolled_back: list[float]) -> None:
+    assert not await_confirm(session, pending, lambda _: False)
+    assert len(rolled_back) == 1
+    assert not session.store.confirm.was_kept(pending.token)
+
+
+def test_who_is_asked_learns_how_much_time_is_left(
+    session: Session, clock: FakeClock, pending: Pending
+) -> None:
+    remaining: list[float] = []
+
+    def ask(seconds: float) -> bool | None:
+        remaining.append(seconds)
+        clock.sleep(0.5)
+        return True if len(remaining) == 3 else None
+
+    assert await_confirm(session, pending, ask)
+    assert remaining == [60, 59.5, 59]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_it_may_end_elsewhere(
+    session: Session, pending: Pending, rolled_back: list[float], kept: bool
+) -> None:
+    def elsewhere(_remaining: float) -> None:
+        if kept:
+            confirm(session)
+        else:
+            session.store.confirm.restore_previous()
+
+    assert await_confirm(session, pending, elsewhere) is kept
+    assert rolled_back == [], "whoever ended it has done so"
+
+
+def test_an_apply_that_came_after_it_has_ended_it(session: Session, pending: Pending) -> None:
+    session.store.confirm.keep()
+    later = session.store.confirm.begin(pending.deadline + 60)
+    assert later.token != pending.token
+    assert await_confirm(session, pending, nobody)
