@@ -1,0 +1,127 @@
+"""Entries of ``from``."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+
+from dockerfw.model.policy import (
+    AddressSource,
+    AnySource,
+    BridgeSource,
+    FileSource,
+    HostSource,
+    InterfaceSource,
+    Selector,
+    SelectorSource,
+)
+from dockerfw.policy.document import Document
+from dockerfw.policy.parser import parse
+from tests.policy_text import read, refusal, rule
+
+
+@pytest.mark.parametrize(
+    "word, source",
+    [
+        ("any", AnySource()),
+        ("bridge", BridgeSource()),
+        ("192.0.2.7", AddressSource(ip_network("192.0.2.7"))),
+        ("192.0.2.0/24", AddressSource(ip_network("192.0.2.0/24"))),
+        ("2001:db8::/32", AddressSource(ip_network("2001:db8::/32"))),
+        ("fe80::1", AddressSource(ip_network("fe80::1"))),
+        ("fec::1", AddressSource(ip_network("fec::1"))),
+        ("iface:eth0.10", InterfaceSource("eth0.10")),
+        ("iface:exactly15chars_", InterfaceSource("exactly15chars_")),
+        ("iface:wg*", InterfaceSource("wg*")),
+        ("container:web", SelectorSource(Selector("container", "web"))),
+        ("compose:shop/app", SelectorSource(Selector("compose", "shop", "app"))),
+        ("label:tier=app", SelectorSource(Selector("label", "tier", "app"))),
+        ("network:front", SelectorSource(Selector("network", "front"))),
+    ],
+)
+def test_a_source_is(word: str, source: object) -> None:
+    assert read(rule(f'"{word}"', published="80")).allows[0].sources == (source,)
+
+
+def test_a_list_file_is_read_once_and_keeps_its_path() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def read_file(document: str, path: str) -> bytes:
+        asked.append((document, path))
+        return b"192.0.2.0/24 # office\r\n\r\n2001:db8::1\n192.0.2.0/24\n"
+
+    text = '[sources]\nse = "file:se.netset"\n' + rule('["se", "file:se.netset"]', published="80")
+    policy = parse([Document("etc/config.toml", text.encode())], read_file)
+    networks = tuple(map(ip_network, ("192.0.2.0/24", "2001:db8::1", "192.0.2.0/24")))
+    assert policy.allows[0].sources == (FileSource("se.netset", networks),)
+    assert asked == [("etc/config.toml", "se.netset")]
+
+
+@pytest.mark.parametrize("written", ["vpn.example.org", "VPN.Example.org", "vpn.example.org."])
+def test_a_name_is_a_source_that_nobody_has_looked_up_yet(written: str) -> None:
+    sources = f'[sources]\nx = ["host:{written}", "192.0.2.1"]\n'
+    policy = read(rule('"x"', published="80") + sources)
+    assert policy.allows[0].sources == (
+        HostSource("vpn.example.org"),
+        AddressSource(ip_network("192.0.2.1")),
+    )
+    assert policy.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "word, told",
+    [
+        ("::ffff:192.0.2.1", "write `192.0.2.1`"),
+        ("::ffff:c000:201", "write `192.0.2.1`"),
+        ("::ffff:192.0.2.0/120", "write `192.0.2.0/24`"),
+        ("fe80::1%eth0", "write `iface:eth0`"),
+        ("fe80::1%", "write `iface:NAME`"),
+        ("10.0.0.1-10.0.0.9", '"10.0.0.1", "10.0.0.2/31", "10.0.0.4/30", "10.0.0.8/31"'),
+        ("10.0.0.1-10.0.0.62", '"10.0.0.1", "10.0.0.2/31", "10.0.0.4/30", "10.0.0.8/29" and so on'),
+        ("10.0.0.1-9", "is a range: write networks (CIDR)"),
+        ("10.0.0.9-10.0.0.1", "smaller address first"),
+        ("10.0.0.1-2001:db8::1", "is a range: write networks (CIDR)"),
+        ("2001:db8::-2001:db8::ff", '"2001:db8::/120"'),
+        ("10.0.0.1/8", "write `10.0.0.0/8` for the network or `10.0.0.1` for the one address"),
+        ("2001:db8::1/32", "write `2001:db8::/32`"),
+        ("10.0.0.0/255.0.0.0", "write the length of the prefix, `10.0.0.0/8`"),
+        ("10.0.0.0/08", "write the length of the prefix, `10.0.0.0/8`"),
+        ("10.0.0", "is no IP address and no network"),
+        ("10.0.0.256", "is no IP address and no network"),
+        ("010.0.0.1", "is no IP address and no network"),
+        ("10.0.0.0/33", "is no IP address and no network"),
+        ("10.0.0.0/", "is no IP address and no network"),
+        ("2001:db8:::1", "is no IP address and no network"),
+        ("2001:db8::/129", "is no IP address and no network"),
+        ("80", "is no IP address and no network"),
+        ("iface:sixteen-letters-", "has 16 characters, an interface name has at most 15"),
+        ("iface:eth0*x", "is no interface name"),
+        ("iface:-j", "is no interface name"),
+        ("iface:e th", "is no interface name"),
+        ("iface:a/b", "is no interface name"),
+        ("iface:ä", "is no interface name"),
+        ("iface:eth+", "write `eth*`"),
+        ("iface:eth0:1", "write `iface:eth0`"),
+        ("iface:eth0@if5", "write `iface:eth0`"),
+        ("iface:", "`iface:` has no name"),
+        ("file:", "`file:` has no name"),
+        ("file: x", "has a space at its end"),
+        ("host:vpn", "is no full domain name"),
+        ("host:192.0.2.1", "write it without `host:`"),
+        ("host:-x.example", "is no full domain name"),
+        ("service:web", "is for `to` only"),
+        ("image:nginx", "is for `to` only"),
+        ("container:", "`container:` has no name"),
+        ("contaner:web", "did you mean `container`?"),
+        ("if:eth0", "unknown word `if:`"),
+        ("!office", "write a [[deny]]"),
+        ("web", "write `container:web` for a container"),
+        ("Any", "did you mean `any`?"),
+        ("brige", "did you mean `bridge`?"),
+        ("", "an empty name"),
+        (" any", "write `any`"),
+    ],
+)
+def test_what_is_no_source_is_refused_with_what_to_write(word: str, told: str) -> None:
+    assert told in refusal("from", word)
