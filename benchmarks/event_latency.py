@@ -31,7 +31,8 @@ from typing import NamedTuple, ParamSpec, TextIO, TypeVar
 from unittest.mock import patch
 
 from dockerfw.daemon import loop as daemons
-from dockerfw.docker.client import Docker, EventStream
+from dockerfw.docker.client import Docker
+from dockerfw.docker.event_stream import EventStream
 from dockerfw.docker.events import Event, Misread
 from dockerfw.docker.watcher import Watcher
 from dockerfw.kernel.ipset import driver as ipset

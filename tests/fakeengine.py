@@ -22,6 +22,7 @@ import select
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
@@ -59,8 +60,13 @@ class FakeEngine(Closable):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.url = f"unix://{path}"
-        self.version = "26.1.5"
-        self.security_options = ["name=seccomp,profile=builtin"]
+        self.about: dict[str, Any] = {"Version": "26.1.5", "ApiVersion": "1.45", "Os": "linux"}
+        """The answer of ``/version``."""
+        self.info: dict[str, Any] = {
+            "OSType": "linux",
+            "KernelVersion": os.uname().release,
+            "SecurityOptions": ["name=seccomp,profile=builtin"],
+        }
         self.legacy_events = False
         self.answers: dict[str, Any] = {}
         self.before: Callable[[str], None] = lambda _: None
@@ -82,6 +88,11 @@ class FakeEngine(Closable):
         self.network("bridge", "172.17.0.0/16", bridge="docker0")
         self.calls.clear()
         self.revive()
+
+    @property
+    def asked(self) -> Counter[str]:
+        """How often each path was asked for, whatever the query."""
+        return Counter(call.partition("?")[0] for call in self.calls)
 
     # --- what runs -------------------------------------------------------------------------------
 
@@ -294,13 +305,9 @@ class FakeEngine(Closable):
             case ["_ping"]:
                 return "OK"
             case ["version"]:
-                return {"Version": self.version, "ApiVersion": "1.45", "Os": "linux"}
+                return self.about
             case ["info"]:
-                return {
-                    "OSType": "linux",
-                    "KernelVersion": os.uname().release,
-                    "SecurityOptions": self.security_options,
-                }
+                return self.info
             case ["containers", "json"]:
                 return self._list(self.containers, filters)
             case ["networks"]:

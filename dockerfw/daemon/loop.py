@@ -35,7 +35,8 @@ from dockerfw.daemon.signals import signals
 from dockerfw.daemon.timers import Timers
 from dockerfw.daemon.worker import Worker
 from dockerfw.docker.client import Docker
-from dockerfw.docker.watcher import Changed, Connected, Lost, Refusal, Report, Watcher
+from dockerfw.docker.reports import Changed, Connected, Lost, Refusal, Report
+from dockerfw.docker.watcher import Watcher
 from dockerfw.errors import DockerfwError, Failed
 from dockerfw.kernel import facts as kernel_facts
 from dockerfw.kernel.notices import KernelNotices
@@ -66,13 +67,14 @@ _LIGHT = frozenset({"look", "look again 0", "look again 1", "look again 2"})
 def run(docker_host: str | None, form: Form) -> int:
     """The ``daemon`` command. Raises `Failed` when it cannot begin or go on."""
     log = to_stderr(form)
-    session = Session(SystemRunner(), Store(), SystemClock(), docker_host, log.info)
+    clock = SystemClock()
+    session = Session(SystemRunner(), Store(), clock, docker_host, log.info)
     session.require_root()
 
     def connect() -> Docker:
         return Docker.connect(docker_host, timeout=DOCKER_PATIENCE)
 
-    watcher = Watcher(connect, Needs())
+    watcher = Watcher(connect, Needs(), clock)
     with session.store.daemon.claim():
         return Daemon(session, watcher, KernelNotices(), log).run()
 

@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from dockerfw.docker.decode import Json, MalformedError, as_object, as_text, one_line
+from dockerfw.docker.json_values import Json, MalformedError, as_object, as_text, one_line
 
 Kind: TypeAlias = Literal["container", "network", "daemon"]
 

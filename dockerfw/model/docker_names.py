@@ -12,6 +12,20 @@ DOCKER_USER = "DOCKER-USER"
 GATEWAY_BRIDGE = "docker_gwbridge"
 """The network, and its bridge, by which swarm tasks reach the outside."""
 
+COMPOSE_PROJECT_LABEL = "com.docker.compose.project"
+COMPOSE_SERVICE_LABEL = "com.docker.compose.service"
+SWARM_SERVICE_LABEL = "com.docker.swarm.service.name"
+"""Labels that docker compose and swarm give to the containers that they make."""
+
+BRIDGE_NAME_OPTION = "com.docker.network.bridge.name"
+"""The option of a network that names its bridge; without it the bridge is br- and the network's
+id."""
+GATEWAY_MODE_OPTIONS = (
+    "com.docker.network.bridge.gateway_mode_ipv4",
+    "com.docker.network.bridge.gateway_mode_ipv6",
+)
+"""The options of a network that publish it as it is ("routed") instead of by NAT."""
+
 _BRIDGE = compile_regex(r"br-[0-9a-f]{12}|docker\d+|docker_gwbridge")
 _VETH = compile_regex(r"veth[0-9a-f]{7}")
 BRIDGE_PREFIXES = (*(f"br-{digit}" for digit in "0123456789abcdef"), "docker")

@@ -15,6 +15,11 @@ from ipaddress import IPv4Address, IPv6Address
 from re import Pattern, compile as compile_regex
 from typing import TypeAlias
 
+from dockerfw.model.docker_names import (
+    COMPOSE_PROJECT_LABEL,
+    COMPOSE_SERVICE_LABEL,
+    SWARM_SERVICE_LABEL,
+)
 from dockerfw.model.net import Address, IPNetwork
 from dockerfw.model.policy import Protocol, Selector
 
@@ -177,8 +182,8 @@ class Inventory:
             case "container":
                 return _matches(selector.name, container.name)
             case "compose":
-                project = container.label("com.docker.compose.project")
-                service = container.label("com.docker.compose.service")
+                project = container.label(COMPOSE_PROJECT_LABEL)
+                service = container.label(COMPOSE_SERVICE_LABEL)
                 return (
                     project is not None
                     and _matches(selector.name, project)
@@ -194,7 +199,7 @@ class Inventory:
                     e.network == selector.name for e in self.network_owner(container).endpoints
                 )
             case "service":
-                return container.label("com.docker.swarm.service.name") == selector.name
+                return container.label(SWARM_SERVICE_LABEL) == selector.name
 
     def select(self, selectors: Iterable[Selector]) -> Selected:
         """The containers that a ``to`` list names, each with the endpoints it is named at.

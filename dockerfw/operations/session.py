@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dockerfw.clock import Clock
-from dockerfw.docker.client import TIMEOUT, Docker
+from dockerfw.docker.client import Docker
+from dockerfw.docker.connection import TIMEOUT
 from dockerfw.errors import Failed
 from dockerfw.kernel.runner import Runner
 from dockerfw.model.inventory import Inventory

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import TypeAlias
 
+from dockerfw.model.docker_names import COMPOSE_PROJECT_LABEL, SWARM_SERVICE_LABEL
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Inventory
 from dockerfw.model.policy import (
@@ -159,7 +160,7 @@ class _StatementChecks:
             case "container":
                 return {c.name for c in containers}
             case "compose":
-                return self._label_values("com.docker.compose.project")
+                return self._label_values(COMPOSE_PROJECT_LABEL)
             case "label":
                 return {key for c in containers for key, _ in c.labels}
             case "image":
@@ -167,7 +168,7 @@ class _StatementChecks:
             case "network":
                 return {n.name for n in self.inventory.networks}
             case "service":
-                return self._label_values("com.docker.swarm.service.name")
+                return self._label_values(SWARM_SERVICE_LABEL)
 
     def _label_values(self, key: str) -> set[str]:
         return {value for c in self.inventory.containers if (value := c.label(key)) is not None}

@@ -18,8 +18,9 @@ from dockerfw.kernel.runner import Completed, NotInstalled
 from dockerfw.operations.reconcile import Reconciler
 from dockerfw.policy.document import Document
 from dockerfw.policy.parser import parse
-from tests.edges.docker.test_client import FakeEngine
+from tests.edges.docker.answers import play
 from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow, apply, source_for
+from tests.fakeengine import FakeEngine
 from tests.lab.engine import Engine, EngineContainer
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Place, Probe, disagreements
@@ -246,7 +247,7 @@ def played() -> Iterator[Played]:
             # As where the operator trusts an interface (option trusted_host_interfaces).
             host.run(["nft", "flush", "chain", family, "docker-bridges", "raw-PREROUTING"])
         engine = FakeEngine(host.path("/run/docker.sock"))
-        engine.play(RECORDED)
+        play(engine, RECORDED)
         yield Played(host, places)
         engine.close()
 

@@ -11,8 +11,10 @@ from contextlib import closing
 
 import pytest
 
+from dockerfw.clock import SystemClock
 from dockerfw.docker.client import Docker
-from dockerfw.docker.watcher import Changed, Connected, Lost, Report, Watcher
+from dockerfw.docker.reports import Changed, Connected, Lost, Report
+from dockerfw.docker.watcher import Watcher
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs
 from tests.lab.engine import IMAGE, Engine, Version
@@ -30,7 +32,7 @@ class Beside:
         self.docker = engine.docker
         self.inventory = Inventory()
         self.reports: list[Report] = []
-        self.watcher = Watcher(self.connect, Needs(images=True, labels=True))
+        self.watcher = Watcher(self.connect, Needs(images=True, labels=True), SystemClock())
         self.watcher.start()
         self.until(lambda: self.has(Connected), "a connection")
 

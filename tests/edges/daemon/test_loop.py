@@ -25,8 +25,8 @@ from dockerfw.daemon.enforcer import MANY_REPAIRS
 from dockerfw.daemon.log_lines import Line
 from dockerfw.daemon.loop import TRIES, Daemon
 from dockerfw.dns.resolver import Moved
-from dockerfw.docker.client import EngineInfo
-from dockerfw.docker.watcher import Changed, Connected, Lost, Report
+from dockerfw.docker.engine import EngineInfo
+from dockerfw.docker.reports import Changed, Connected, Lost, Report
 from dockerfw.errors import Failed
 from dockerfw.kernel import facts as kernel_facts, notices
 from dockerfw.kernel.ipset import driver as ipset

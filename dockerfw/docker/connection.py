@@ -1,0 +1,231 @@
+"""The connection to Docker: which socket, and every error of it as one sentence.
+
+The only module that opens Docker's socket. Takes the address that the user named (``-H``, else
+``DOCKER_HOST``, else Docker's own socket) and gives the client of the ``docker`` package, and
+streams of ``GET /events``. An address of another host is refused: dockerfw filters where it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlencode
+
+from docker import APIClient
+from docker.errors import DockerException
+from docker.utils import kwargs_from_env, parse_host
+from requests.exceptions import Timeout
+
+from dockerfw.docker.engine import Refused
+from dockerfw.docker.json_values import one_line
+from dockerfw.errors import Failed
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+TIMEOUT = 60
+"""Seconds that one answer of Docker may take: a busy engine needs some for a list."""
+
+
+class Connection:
+    """An engine's address, and a client that has agreed with it on a version of the API.
+
+    When the engine was restarted behind the socket, perhaps as another version, connect anew.
+    """
+
+    def __init__(self, url: str, client: APIClient) -> None:
+        self.url = url
+        self.where = one_line(url)
+        """The address, fit for a sentence."""
+        self.client = client
+
+    @classmethod
+    def open(cls, host: str | None, *, remote_ok: bool, timeout: float) -> Connection:
+        """Connect to ``host`` (else ``DOCKER_HOST``, else Docker's own socket).
+
+        The newest API version of the engine is used, as ``/version`` has it: no single one is
+        known to both engine 20.10 (up to 1.41) and 29.0 (from 1.44 on). ``remote_ok`` allows tcp
+        and ssh. ``timeout`` is in seconds, for each answer. Raises `Failed`.
+        """
+        url = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+        where = one_line(url)
+        options = _options(url, where, remote_ok=remote_ok, timeout=timeout)
+        with plain_errors(where):
+            client = APIClient(version="auto", timeout=timeout, **options)  # type: ignore[arg-type]
+        return cls(url, client)
+
+    def close(self) -> None:
+        self.client.close()
+
+    def open_events(self, query: Mapping[str, str]) -> OpenedStream:
+        """Open ``GET /events``. Raises `Failed`.
+
+        The ``docker`` package is not used here: its stream has no time limit for the first
+        answer, and ends at the first broken line.
+        """
+        connection = _UnixConnection(self.url.removeprefix("unix://"), self.client.timeout)
+        with plain_errors(self.where):
+            try:
+                path = f"/v{self.client.api_version}/events?{urlencode(query)}"
+                return _open_stream(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("docker", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStream:
+    """An answer of Docker that goes on until one side ends it."""
+
+    _connection: HTTPConnection
+    _socket: socket.socket
+    _response: HTTPResponse
+
+    def readline(self, limit: int) -> bytes:
+        """Wait for a line, of at most ``limit`` bytes; empty at the end.
+
+        Raises OSError, HTTPException or ValueError where the stream breaks.
+        """
+        return self._response.readline(limit)
+
+    def shut_down(self) -> None:
+        """End a `readline` that waits in another thread."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give back what it holds; nobody may read from it meanwhile."""
+        self._response.close()
+        self._connection.close()
+
+
+def _open_stream(connection: _UnixConnection, path: str) -> OpenedStream:
+    connection.connect()
+    opened = connection.sock
+    connection.request("GET", path)
+    response = connection.getresponse()
+    if response.status != 200:
+        answer = response.read(1000).decode(errors="replace")
+        response.close()
+        raise OSError(f"it gives no events: {response.status} {answer}")
+    opened.settimeout(None)  # nothing may happen in Docker for days
+    return OpenedStream(connection, opened, response)
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+def _options(url: str, where: str, *, remote_ok: bool, timeout: float) -> dict[str, Any]:
+    """The client's arguments for this address. Raises `Failed` if nobody answers there."""
+    scheme, separator, rest = url.partition("://")
+    if scheme == "unix" and rest.startswith("/"):
+        _check_socket(rest, where, timeout)
+        return {"base_url": url}
+    if not separator or scheme not in ("tcp", "http", "https", "ssh") or not _parses(url):
+        raise Refused(
+            f"{where!r} is no address of Docker: write -H unix:///var/run/docker.sock,"
+            " or set DOCKER_HOST to that, or to nothing"
+        )
+    if not remote_ok:
+        raise Refused(
+            f"Docker at {where} is a remote engine, and dockerfw filters on the host that it runs"
+            " on: run it on the engine's own host, or record that one with `dockerfw -H"
+            f" {where} inventory`"
+        )
+    if scheme == "ssh":
+        if find_spec("paramiko") is None:  # the docker package wants it, even for /usr/bin/ssh
+            raise Failed(
+                f"{where} needs the Python package paramiko: install it, or run `dockerfw"
+                " inventory` on that host and copy what it prints"
+            )
+        return {"base_url": url, "use_ssh_client": True}
+    try:
+        return dict(kwargs_from_env(environment={**os.environ, "DOCKER_HOST": url}))
+    except DockerException as error:
+        raise Failed(
+            f"cannot use the certificates for {where}: DOCKER_CERT_PATH (else ~/.docker) has to"
+            " hold ca.pem, cert.pem and key.pem"
+        ) from error
+
+
+def _parses(url: str) -> bool:
+    try:
+        return bool(parse_host(url))
+    except (DockerException, ValueError):
+        return False
+
+
+def _check_socket(path: str, where: str, timeout: float) -> None:
+    """Raise `Failed` if no process listens at the socket.
+
+    It comes before any HTTP, where the reason would be wrapped in other errors.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(timeout)
+            client.connect(path)
+    except FileNotFoundError as error:
+        raise Failed(
+            f"there is no socket at {where}: is Docker running? Start it with"
+            " `systemctl start docker`, or name another socket with -H or DOCKER_HOST"
+        ) from error
+    except PermissionError as error:
+        raise Failed(
+            f"no permission for Docker's socket at {where}: run as root, or as a member of the"
+            " group docker"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = one_line(getattr(error, "strerror", None) or error)
+        raise Failed(
+            f"nobody answers at {where} ({reason}): is Docker running? Start it with"
+            " `systemctl start docker`"
+        ) from error
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def plain_errors(where: str) -> Iterator[None]:
+    """Raise `Failed` with one sentence for whatever a conversation with Docker can end in."""
+    try:
+        yield
+    # OSError is the base of what requests raises, ValueError of broken JSON; the client also
+    # trips over configuration files of the user that are not what it expects.
+    except (
+        DockerException,
+        OSError,
+        HTTPException,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        if _timed_out(error):
+            what = "takes too long to answer"
+        else:
+            what = f"does not answer as it should: {one_line(error)}"
+        raise Failed(
+            f"Docker at {where} {what}; see `journalctl -u docker`, then try again"
+        ) from error
+
+
+def _timed_out(error: BaseException | None) -> bool:
+    """While it agrees on a version, the client wraps whatever goes wrong."""
+    while error is not None and not isinstance(error, (Timeout, TimeoutError)):
+        error = error.__cause__ or error.__context__
+    return error is not None
