@@ -1,8 +1,8 @@
-"""What runs on this host, as Docker tells it: containers, networks, published ports.
+"""What runs on this host, as Docker reports it: containers, networks, published ports.
 
 Pure values and the questions that the compiler asks of them (which containers does a selector
-name, at which addresses do they live). Never talks to Docker: ``docker/client.py`` does, and a file
-written by ``dockerfw inventory`` serves as well.
+name, at which addresses do they live). Never asks Docker: ``docker/client.py`` does, and a
+file written by ``dockerfw inventory`` serves as well.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _INTERFACE_NAME = compile_regex(r"(?!\.{1,2}\Z)[A-Za-z0-9_.:@+-]{1,15}\Z")
 
 
 def is_interface_name(text: str) -> bool:
-    """Whether this may stand for an interface in kernel text: the kernel's 15 letters, plain."""
+    """Return True if kernel text may hold this as an interface: at most 15 plain characters."""
     return _INTERFACE_NAME.match(text) is not None
 
 
@@ -47,7 +47,7 @@ class PublishedPort:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A container's place on one network; the addresses are None while it is not running."""
+    """A container on one network; the addresses are None while it is not running."""
 
     network: str
     network_id: str
@@ -113,7 +113,7 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 Selected: TypeAlias = tuple[tuple[Container, tuple[Endpoint, ...]], ...]
-"""Containers, each with the endpoints that it is named at."""
+"""Containers, each with the endpoints at which a list of selectors names it."""
 
 
 class _Index:
@@ -126,13 +126,13 @@ class _Index:
         self.networks = {n.id: n for n in networks}
         self.bridges = tuple(n for n in networks if n.driver == "bridge" and n.bridge)
         self.bridge_ids = frozenset(n.id for n in self.bridges)
-        # A compiler asks the same of every family and place; an inventory never changes.
+        # The compiler asks the same for each family and chain; an inventory never changes.
         self.selected: dict[tuple[Selector, ...], Selected] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """One look at Docker: all running containers and all networks."""
+    """A snapshot of Docker: all running containers and all networks."""
 
     containers: tuple[Container, ...] = ()
     networks: tuple[Network, ...] = ()
@@ -146,11 +146,11 @@ class Inventory:
         return self._index.networks.get(network_id)
 
     def bridges(self) -> tuple[Network, ...]:
-        """Networks whose packets this host's kernel filters."""
+        """Return the networks whose packets this host's kernel filters."""
         return self._index.bridges
 
     def network_owner(self, container: Container) -> Container:
-        """The container whose network namespace this one lives in: itself, mostly.
+        """Return the container whose network namespace this one is in: itself, mostly.
 
         An owner may share another's network in turn. Where one is not running, this is the
         last one that is.
@@ -165,19 +165,19 @@ class Inventory:
         return container
 
     def endpoints(self, container: Container) -> tuple[Endpoint, ...]:
-        """Its places on bridge networks (its donor's, if it shares a network)."""
+        """Return its endpoints on bridge networks (its owner's, if it shares a network)."""
         bridges = self._index.bridge_ids
         return tuple(e for e in self.network_owner(container).endpoints if e.network_id in bridges)
 
     def published(self, container: Container) -> tuple[PublishedPort, ...]:
-        """The host ports that lead to it (to the owner, if it shares a network)."""
+        """Return the host ports that lead to it (to its owner, if it shares a network)."""
         return self.network_owner(container).ports
 
     def on_host_network(self, container: Container) -> bool:
         return self.network_owner(container).host_network
 
     def matches(self, container: Container, selector: Selector) -> bool:
-        """Whether this selector, its ``!`` aside, names this container."""
+        """Return True if this selector, its ``!`` aside, names this container."""
         match selector.kind:
             case "container":
                 return _matches(selector.name, container.name)
@@ -202,7 +202,7 @@ class Inventory:
                 return container.label(SWARM_SERVICE_LABEL) == selector.name
 
     def select(self, selectors: Iterable[Selector]) -> Selected:
-        """The containers that a ``to`` list names, each with the endpoints it is named at.
+        """Return the containers that a ``to`` list names, each with those endpoints.
 
         Plain selectors add up, negated ones take out. ``network:NAME`` names a container at its
         address on that network only; every other kind names it at all of its addresses, and
@@ -221,12 +221,12 @@ class Inventory:
         for container in self.containers:
             if any(self.matches(container, s) for s in unwanted):
                 continue
-            named_by = [s for s in wanted if self.matches(container, s)]
-            if wanted and not named_by:
+            matching = [s for s in wanted if self.matches(container, s)]
+            if wanted and not matching:
                 continue
             endpoints = self.endpoints(container)
-            if named_by and all(s.kind == "network" for s in named_by):
-                networks = {s.name for s in named_by}
+            if matching and all(s.kind == "network" for s in matching):
+                networks = {s.name for s in matching}
                 endpoints = tuple(e for e in endpoints if e.network in networks)
             chosen.append((container, endpoints))
         return tuple(chosen)

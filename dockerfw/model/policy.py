@@ -145,10 +145,10 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class HostSource:
-    """``host:NAME``: the name and the addresses that it has, as far as anybody knows.
+    """``host:NAME``: the name and the addresses that it had when it was last looked up.
 
-    ``networks`` are single addresses, at most `MOST_ADDRESSES`; empty when the name was never
-    looked up, or has none: then it matches nobody.
+    ``networks`` are single addresses, at most `MOST_ADDRESSES`; empty where the name was never
+    looked up or has no address: then it matches nobody.
     """
 
     name: str
@@ -203,7 +203,7 @@ Source: TypeAlias = (
 )
 
 HostAddresses: TypeAlias = Mapping[str, tuple[Address, ...]]
-"""What each name of a ``host:`` source stands for."""
+"""By name of a ``host:`` source, its addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +225,13 @@ class Allow:
 
     @property
     def end(self) -> int | None:
-        """``until`` as Unix time, in whole seconds: earlier rather than later."""
+        """Return ``until`` as Unix time, rounded down to whole seconds; None: it does not end."""
         return None if self.until is None else int(self.until.timestamp())
 
     def ended(self, now: float) -> bool:
-        """Whether it is over at that Unix time.
+        """Return True if the rule has ended at that Unix time.
 
-        The kernel counts whole seconds, so that with less than one left it is.
+        The kernel counts whole seconds, so with less than one left it has.
         """
         return self.end is not None and self.end - now < 1
 
@@ -268,7 +268,7 @@ Committer: TypeAlias = Literal["iptables-restore", "python-iptables"]
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a policy must know of each container beyond what Docker's list calls say.
+    """What a policy must know of each container beyond what Docker's list calls return.
 
     ``images``: the name that it was created from. ``labels``: those given to the container.
     """
@@ -277,16 +277,17 @@ class Needs:
     labels: bool = False
 
     def covers(self, other: Needs) -> bool:
-        """Return True if who knows this much knows all that ``other`` asks for."""
+        """Return True if what is known for these needs is enough for ``other``."""
         return (self.images or not other.images) and (self.labels or not other.labels)
 
 
 NOTHING = Needs()
+"""Docker's list calls are enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All that one policy file and its ``conf.d`` say."""
+    """What one policy file and its ``conf.d`` declare together."""
 
     baseline: tuple[Source, ...] = (BridgeSource(),)
     mode: Mode = "enforce"
@@ -302,9 +303,9 @@ class Policy:
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def without_ended(self, now: float) -> Policy:
-        """The policy as it is at that Unix time: an allow that has ended opens nothing.
+        """Return the policy as it is at that Unix time: an allow that has ended opens nothing.
 
-        It stays, without sources: the ports of host-network containers that it names are
+        The allow stays, without sources: the ports of host-network containers that it names are
         guarded because a rule names them, and must not open to all when its time is over.
         """
         if not any(allow.ended(now) for allow in self.allows):
@@ -313,7 +314,7 @@ class Policy:
         return replace(self, allows=tuple(allows))
 
     def next_end(self, now: float) -> datetime | None:
-        """When the next allow ends, of those that have not; None: none ever will."""
+        """Return when the next allow ends, of those that have not; None: none will."""
         return min((a.until for a in self.allows if a.until and not a.ended(now)), default=None)
 
     def needs(self) -> Needs:
@@ -331,7 +332,7 @@ class Policy:
                 yield source.selector
 
     def host_names(self) -> Mapping[str, Origin | None]:
-        """The names of all ``host:`` sources, each with the first rule that has it.
+        """Return the names of all ``host:`` sources, each with the first rule that has it.
 
         None: only the baseline has it.
         """
@@ -341,13 +342,13 @@ class Policy:
         return {**dict.fromkeys(_host_names(self.baseline)), **found}
 
     def with_names(self, names: HostAddresses) -> Policy:
-        """The policy with these addresses for its ``host:`` sources; the other names have none."""
+        """Return the policy with these addresses for its names; the other names have none."""
         if not self.host_names():
             return self
         return replace(
             self,
-            baseline=_named(self.baseline, names),
-            allows=tuple(replace(a, sources=_named(a.sources, names)) for a in self.allows),
+            baseline=_looked_up(self.baseline, names),
+            allows=tuple(replace(a, sources=_looked_up(a.sources, names)) for a in self.allows),
         )
 
 
@@ -355,7 +356,7 @@ def _host_names(sources: tuple[Source, ...]) -> tuple[str, ...]:
     return tuple(s.name for s in sources if isinstance(s, HostSource))
 
 
-def _named(sources: tuple[Source, ...], names: HostAddresses) -> tuple[Source, ...]:
+def _looked_up(sources: tuple[Source, ...], names: HostAddresses) -> tuple[Source, ...]:
     return tuple(
         HostSource(s.name, tuple(ip_network(a) for a in names.get(s.name, ())))
         if isinstance(s, HostSource)

@@ -32,7 +32,11 @@ class ListText:
 
 
 def parse_list(data: bytes) -> ListText:
-    """Every line counts: one that is wrong makes the list unusable, as does a cut-off end."""
+    """Return the networks of a list file, or the findings about it.
+
+    Every line counts: one that is wrong makes the list unusable, as does a last line without an
+    end, since a list that was cut off opens or closes less than it should.
+    """
     text, problem = decode(data)
     if problem:
         return ListText(errors=(problem,))
@@ -48,7 +52,7 @@ def parse_list(data: bytes) -> ListText:
             wrong.append((number, word))
             continue
         networks.append(network)
-        if word.startswith(("0", ":")) and whole_family(network):  # it asks dearly for the rest
+        if word.startswith(("0", ":")) and whole_family(network):  # whole_family is slow
             whole.append((number, whole_family_hint(word)))
     errors = _explained(wrong)
     if text and not text.endswith("\n"):

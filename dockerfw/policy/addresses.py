@@ -33,12 +33,12 @@ _LIKE_ADDRESS = re.compile(
 
 
 def looks_like_address(word: str) -> bool:
-    """Whether this is meant as an address, a network or a range, right or wrong."""
+    """Return True if this is meant as an address, a network or a range, right or wrong."""
     return _LIKE_ADDRESS.fullmatch(word) is not None
 
 
 def network_or_none(word: str) -> IPNetwork | None:
-    """An IP address or a CIDR, in the one notation that is accepted; None for all else."""
+    """Return an IP address or a CIDR in the one notation that is accepted; None for all else."""
     if not _CIDR.fullmatch(word):
         return None
     # Lists have 100,000 lines: inet_pton and a tuple are twice as fast as ipaddress with text.
@@ -57,7 +57,7 @@ def _number(family: int, address: str) -> int:
 
 
 def parse_network(word: str) -> IPNetwork:
-    """As `network_or_none`; what is refused is told how to be written."""
+    """As `network_or_none`; raises `WordError` with how to write what is refused."""
     network = network_or_none(word)
     if network is None:
         raise WordError(_why_no_network(word))
@@ -65,7 +65,7 @@ def parse_network(word: str) -> IPNetwork:
 
 
 def parse_address(word: str) -> Address:
-    """One IP address, not a network."""
+    """Return one IP address; a network is refused."""
     network = parse_network(word)
     if "/" in word:
         raise WordError(f"{shown(word)} is a network: write one address")
@@ -115,7 +115,7 @@ def _summary(low: Address, high: Address) -> Iterator[IPNetwork]:
 
 
 def _how_to_write_network(word: str) -> str | None:
-    """For IPv4 in IPv6, host bits and netmasks: the notation that is meant."""
+    """Return the notation that is meant, for IPv4 in IPv6, host bits and netmasks."""
     try:
         network = ip_network(word, strict=False)
     except ValueError:
@@ -136,12 +136,12 @@ def _how_to_write_network(word: str) -> str | None:
 
 
 def whole_family(network: IPNetwork) -> bool:
-    """``0.0.0.0/0`` and ``::/0``, also where only the ``/0`` was forgotten."""
+    """Return True for ``0.0.0.0/0`` and ``::/0``, also where only the ``/0`` was forgotten."""
     return int(network.network_address) == 0 and network.prefixlen in (0, network.max_prefixlen)
 
 
 def whole_family_hint(word: str) -> str:
-    """Why that is seldom what was meant."""
+    """Return why that is seldom what was meant."""
     if not word.endswith("/0"):
         return f"{shown(word)} is that one address, which nobody has: every address is `any`"
     family, other = ("IPv6", "IPv4") if ":" in word else ("IPv4", "IPv6")

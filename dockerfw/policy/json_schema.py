@@ -1,7 +1,7 @@
 """JSON Schema (2020-12) of the policy, for editors that complete and check TOML by one.
 
-Takes nothing, gives a dictionary. It knows forms, not meanings: names that must exist, host bits,
-circles and list files are ``policy/parser.py``'s.
+Takes nothing, gives a dictionary. It describes forms, not meanings: names that must exist, host
+bits, circles and list files are checked by ``policy/parser.py`` alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _RANGE = rf"{_NUMBER}(-{_NUMBER})?(/(tcp|udp|sctp))?"
 
 
 def json_schema() -> Schema:
-    """The schema of one policy file; ``conf.d`` files are a part of it."""
+    """Return the schema of one policy file; the files of ``conf.d`` may hold a part of it."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "dockerfw policy",

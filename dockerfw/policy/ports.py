@@ -21,7 +21,7 @@ _HOST_PORTS = re.compile(r"(.*):([^:\]]*)", re.DOTALL)
 
 
 def parse_port(value: object) -> PortSpec:
-    """One entry of ``ports``: ``80``, ``"53/udp"``, ``"8000-8100/tcp"`` or a keyword."""
+    """Read one entry of ``ports``: ``80``, ``"53/udp"``, ``"8000-8100/tcp"`` or a keyword."""
     if isinstance(value, str) and value in PORT_WORDS:
         return PortKeyword(value)
     if isinstance(value, str) and split_host_port(value):
@@ -33,7 +33,7 @@ def parse_port(value: object) -> PortSpec:
 
 
 def parse_published(value: object) -> PublishedSpec:
-    """One entry of ``published``: as ``ports`` without keywords; an address may go before."""
+    """Read one entry of ``published``: as ``ports`` without keywords; an address may go before."""
     if not isinstance(value, str) or ":" not in value:
         if value in PORT_WORDS:
             raise WordError(f"{shown(value)} stands in `ports` only: write host ports here")

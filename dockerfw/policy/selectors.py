@@ -35,7 +35,7 @@ _IMAGE = re.compile(r"[A-Za-z0-9*][A-Za-z0-9_./:@*-]*", re.ASCII)
 
 
 def parse_target(word: str) -> Selector:
-    """One entry of ``to``: a selector, with ``!`` in front to take out again."""
+    """Read one entry of ``to``: a selector, with ``!`` in front to leave out its containers."""
     check_text(word)
     negated = word.startswith("!")
     rest = word[1:] if negated else word
@@ -49,7 +49,7 @@ def parse_target(word: str) -> Selector:
 
 
 def parse_selector(kind: str, name: str, *, negated: bool = False) -> Selector:
-    """The selector ``kind:name``."""
+    """Return the selector ``kind:name``. Raises `WordError` for a kind that does not exist."""
     check_named(kind, name)
     match kind:
         case "container":

@@ -55,6 +55,7 @@ def statements(tables: Sequence[Node], kind: Literal["allow", "deny", "expect"])
 
 
 def read_allow(node: Node, sources: NamedSources) -> Allow:
+    """Return one ``[[allow]]``."""
     has_ports, has_published = "ports" in node.value, "published" in node.value
     if has_ports and has_published:
         node.error("an allow has `ports` or `published`, not both: write two [[allow]]")
@@ -75,6 +76,7 @@ def read_allow(node: Node, sources: NamedSources) -> Allow:
 
 
 def read_deny(node: Node, sources: NamedSources) -> Deny:
+    """Return one ``[[deny]]``."""
     has_ports, has_published = "ports" in node.value, "published" in node.value
     if has_ports and has_published:
         node.error("a deny has `ports` or `published`, not both: write two [[deny]]")
@@ -85,33 +87,30 @@ def read_deny(node: Node, sources: NamedSources) -> Deny:
 
 
 def _rule(node: Node, sources: NamedSources, verdict: Literal["allow", "deny"]) -> _Rule:
-    source = node.get("from")
-    if source is None:
+    if "from" not in node.value:
         node.error('no `from`: write who is meant (`from = "any"` is everyone)')
+    to = strings(_not_empty(node, "to"), "the name of a container or a selector")
+    source = _not_empty(node, "from")
     written = () if source is None else tuple(e.value for e in source.elements())
-    to = strings(_list(node, "to"), "the name of a container or a selector")
     return _Rule(
-        sources=() if source is None else sources.read(_not_empty(source), verdict),
+        sources=() if source is None else sources.read(source, verdict),
         to=convert_all(to, parse_target),
-        ports=convert_all(values(_list(node, "ports")), parse_port),
-        published=convert_all(values(_list(node, "published")), parse_published),
+        ports=convert_all(values(_not_empty(node, "ports")), parse_port),
+        published=convert_all(values(_not_empty(node, "published")), parse_published),
         written_from=tuple(word for word in written if isinstance(word, str)),
     )
 
 
-def _list(node: Node, key: str) -> Node | None:
+def _not_empty(node: Node, key: str) -> Node | None:
+    """Return what is written for a key; an empty list is reported: it could mean all or nothing."""
     found = node.get(key)
-    return None if found is None else _not_empty(found, key)
-
-
-def _not_empty(node: Node, key: str = "from") -> Node:
-    if node.value == []:
-        node.error(f"`{key}` is empty: write at least one entry, or take the rule out")
-    return node
+    if found is not None and found.value == []:
+        found.error(f"`{key}` is empty: write at least one entry, or take the rule out")
+    return found
 
 
 def _until(node: Node | None) -> datetime | None:
-    """In UTC. A local time would end at another moment on another host."""
+    """Return the end of a rule in UTC. A local time would be another moment on another host."""
     if node is None:
         return None
     until = node.value

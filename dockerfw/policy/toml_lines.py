@@ -2,7 +2,7 @@
 
 TOML parsers keep no positions, and "line 12" is what a reader of an error message needs. Takes
 text that a TOML parser has accepted, gives a tree of positions with the same shape as the parsed
-document. Never judges or converts a value: only strings, brackets, keys and line ends matter.
+document. Never checks or converts a value: only strings, brackets, keys and line ends matter.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Position:
     children: dict[Key, Position] = field(default_factory=dict)
 
     def at(self, *path: Key) -> Position:
-        """The position of ``path``, or of the nearest thing around it that has one."""
+        """Return the position of ``path``, or of the innermost thing around it that has one."""
         position = self
         for key in path:
             if key not in position.children:
@@ -48,7 +48,7 @@ _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b"}
 
 
 def scan(text: str) -> Position:
-    """The positions of a whole document.
+    """Return the positions of a whole document.
 
     Raises ValueError where the text is no TOML (not everywhere: a parser has to go first) and
     RecursionError for lists nested some hundred deep, as parsers do.
@@ -87,7 +87,7 @@ class _Scanner:
                 self._pair(table)
 
     def _next_element(self, root: Position) -> Position:
-        """The new table of a list of tables: what stands between ``[[`` and ``]]``."""
+        """Read what stands between ``[[`` and ``]]``; return the new table of that list."""
         line = self._line()
         *above, last = self._keys()
         elements = _descend(root, above, line).children.setdefault(last, Position(line))
@@ -109,7 +109,7 @@ class _Scanner:
         return keys
 
     def _key(self) -> str:
-        """One part of a dotted key, without the space around it."""
+        """Read one part of a dotted key, without the space around it."""
         self._take(_SPACE)
         if self._text[self._at : self._at + 1] not in ("'", '"'):
             key = self._take(_BARE_KEY)
@@ -122,7 +122,7 @@ class _Scanner:
         return key
 
     def _value(self, line: int) -> Position:
-        """``line`` is where the value's key stands, or, in a list, the value itself."""
+        """Read a value; ``line`` is where its key stands or, in a list, the value itself."""
         if self._skip("["):
             return self._list(line)
         if self._skip("{"):
@@ -182,7 +182,7 @@ class _Scanner:
 
 
 def _descend(position: Position, keys: list[str], line: int) -> Position:
-    """The table at ``keys``, made where it is missing; in a list of tables it is the last one."""
+    """Return the table at ``keys``, made where it is missing; of a list of tables the last."""
     for key in keys:
         position = position.children.setdefault(key, Position(line))
         last = len(position.children) - 1

@@ -10,7 +10,7 @@ LARGEST = 16 * 1024 * 1024
 
 
 def decode(data: bytes) -> tuple[str, tuple[int, str] | None]:
-    """The text of a policy or list file, or (line, what is wrong with its bytes)."""
+    """Return the text of a file and None, or no text and (line, what is wrong with its bytes)."""
     if len(data) > LARGEST:
         return "", (1, "the file is larger than 16 MiB: split it")
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):

@@ -20,7 +20,7 @@ class WordError(ValueError):
 
 
 def shown(value: object) -> str:
-    """A value from outside for a message: in backquotes, on one line, not too long."""
+    """Return a value from outside for a message: in backquotes, on one line, not too long."""
     plain = value if isinstance(value, str) else _as_toml(value)
     if len(plain) > _SHOWN_LENGTH:
         plain = plain[: _SHOWN_LENGTH - 3] + "..."
@@ -41,7 +41,7 @@ def _as_toml(value: object) -> str:
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """``: did you mean `x`?``, or nothing where no word comes near."""
+    """Return ``: did you mean `x`?``, or nothing where no word is similar, in whatever case."""
     by_lower_case = {known.lower(): known for known in words}
     close = get_close_matches(word.lower(), by_lower_case, n=1)
     return f": did you mean {shown(by_lower_case[close[0]])}?" if close else ""
@@ -64,6 +64,6 @@ def check_named(kind: str, name: str) -> None:
 
 
 def split_prefix(word: str) -> tuple[str, str] | None:
-    """``("label", "tier=db")`` of ``label:tier=db``; None where no ``word:`` stands in front."""
+    """Return ``("label", "tier=db")`` for ``label:tier=db``; None without a ``word:`` in front."""
     match = _PREFIX.fullmatch(word)
     return (match[1], match[2]) if match else None
