@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import doctest
 import json
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dockerfw import text
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.model.policy import (
@@ -294,9 +292,3 @@ def test_the_json_document_holds_everything_and_its_schema() -> None:
         "allowed": [],
         "denied": [{"container": "db", "port": "", "host_port": "", "packets": 5, "bytes": 300}],
     }
-
-
-def test_the_examples_in_the_text_module_hold() -> None:
-    results = doctest.testmod(text)
-    assert results.attempted
-    assert not results.failed

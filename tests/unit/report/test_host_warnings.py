@@ -1,0 +1,119 @@
+"""What this host cannot keep of a policy, and what could be better on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+
+from dockerfw.model.host import Bridge, FirstPacket, HostFacts, Proxy
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.policy import Policy
+from dockerfw.report.host_warnings import (
+    docker_rules_gone,
+    hints,
+    lost_without_seal,
+    proxy_next_step,
+    unenforced,
+)
+from dockerfw.report.warnings import advise
+from tests.build import container, policy
+from tests.unit.report.scene import FACTS, FRONT, HERE, LAN, closing, only, opening
+
+NO_BRIDGE = policy(baseline=())
+BLIND = HostFacts(br_netfilter=(False, False))
+
+
+@pytest.mark.parametrize(
+    "rules, said",
+    [
+        (NO_BRIDGE, "the baseline is without bridge"),
+        (closing(source="bridge"), "config.toml:12 denies containers"),
+        (closing("web", "container:worker"), "config.toml:12 denies containers"),
+        (closing(source="iface:br-*"), "config.toml:12 denies containers"),
+    ],
+)
+def test_separating_containers_of_one_bridge_needs_br_netfilter(rules: Policy, said: str) -> None:
+    (reason,) = unenforced(rules, HERE, BLIND)
+    assert said in reason
+    assert "modprobe br_netfilter" in reason
+    assert "net.bridge.bridge-nf-call-iptables=1" in reason
+    assert unenforced(rules, HERE, FACTS) == ()
+
+
+@pytest.mark.parametrize(
+    "rules", [policy(), closing(), closing(source="iface:wg0"), opening("web")]
+)
+def test_a_policy_about_the_outside_needs_no_br_netfilter(rules: Policy) -> None:
+    assert unenforced(rules, HERE, BLIND) == ()
+
+
+def test_only_families_that_containers_have_matter() -> None:
+    assert unenforced(NO_BRIDGE, HERE, HostFacts(br_netfilter=(True, False))) == ()
+    dual = replace(FRONT, subnets=(*FRONT.subnets, ip_network("fd00:18::/64")))
+    both = replace(HERE, networks=(dual,))
+    (reason,) = unenforced(NO_BRIDGE, both, HostFacts(br_netfilter=(True, False)))
+    assert "off for IPv6;" in reason
+    assert "bridge-nf-call-ip6tables" in reason
+    no_ipv6 = HostFacts(ipv6=False, br_netfilter=(True, False))
+    assert unenforced(NO_BRIDGE, both, no_ipv6) == ()
+
+
+def test_without_a_docker_bridge_there_is_nothing_to_separate() -> None:
+    assert unenforced(NO_BRIDGE, Inventory(), BLIND) == ()
+
+
+def test_a_kernel_without_nf_tables_is_warned_of_but_not_refused() -> None:
+    bare = replace(FACTS, nf_tables=False)
+    assert lost_without_seal(FACTS) == ()
+    assert "only by the next apply" in only(policy(), HERE, bare)
+    assert unenforced(policy(), HERE, bare) == ()
+
+
+@pytest.mark.parametrize(
+    "first_packet, step",
+    [
+        ("closed", None),
+        ("no proxy", None),
+        ("elsewhere", "dockerd.slice"),
+        ("unsupported", '"userland-proxy": false'),
+        ("no cgroup2", '"userland-proxy": false'),
+    ],
+)
+def test_where_docker_proxy_is_open_at_first_a_hint_says_what_closes_it(
+    first_packet: FirstPacket, step: str | None
+) -> None:
+    facts = replace(FACTS, proxy=Proxy(first_packet=first_packet))
+    found = hints(HERE, facts)
+    assert (proxy_next_step(facts) is None) == (step is None)
+    if step is None:
+        assert found == ()
+    else:
+        (hint,) = found
+        assert step in hint
+        assert not advise(policy(), HERE, facts), "apply --strict is not for hints"
+
+
+def test_nobody_is_told_of_docker_proxy_where_nothing_is_published() -> None:
+    loopback = container("admin", "front 172.18.0.2", published="127.0.0.1:9090:90")
+    assert hints(Inventory((loopback,), (FRONT,)), FACTS) == ()
+
+
+def test_rules_of_docker_that_are_gone_matter_while_it_runs_containers() -> None:
+    flushed = replace(FACTS, docker_rules=False)
+    (sentence,) = docker_rules_gone(HERE, flushed)
+    assert "restart Docker" in sentence
+    assert docker_rules_gone(HERE, FACTS) == ()
+    assert docker_rules_gone(Inventory(), flushed) == ()
+
+
+@pytest.mark.parametrize("by", ["inventory", "facts"])
+def test_a_bridge_with_a_foreign_port_is_outside(by: str) -> None:
+    if by == "inventory":
+        mixed = replace(HERE, networks=(replace(FRONT, foreign_ports=("eth1",)), LAN))
+        warning = only(policy(), mixed)
+    else:
+        host = replace(FACTS, bridges=(Bridge("br-front", ("eth1",)), Bridge("virbr0", ("tap0",))))
+        warning = only(policy(), HERE, host)
+    assert "eth1 in the Docker bridge br-front (network front) is not Docker's" in warning
