@@ -5,12 +5,12 @@
         web = engine.run("web", "shop", "172.18.0.2", ports={8080: 80})   # its id; events and all
         engine.die("web", shown=2)     # the next two lists still show it, as real engines do
         engine.calls                   # "GET" paths with their queries, version left out
-        engine.mute()                  # the event stream stays open and says nothing any more
+        engine.mute()                  # the event stream stays open and brings nothing any more
         engine.kill(); engine.revive() # everybody is cut off, nobody listens; the same again
 
 Answers have the shapes of engines 20.10 to 29. Events are as of API 1.52 (no ``status``, ``id``
 and ``from``); ``legacy_events`` adds these. Filters by ``id`` are obeyed; those of events are
-not: an engine may always say more than it was asked for.
+not: an engine may always send more than it was asked for.
 """
 
 from __future__ import annotations
@@ -107,13 +107,13 @@ class FakeEngine(Closable):
                 "Internal": False,
                 "Options": option,
             }
-        self.tell("network", "create", id_for(name), name=name)
+        self.emit("network", "create", id_for(name), name=name)
         return id_for(name)
 
     def remove_network(self, name: str) -> None:
         with self._lock:
             del self.networks[id_for(name)]
-        self.tell("network", "destroy", id_for(name), name=name)
+        self.emit("network", "destroy", id_for(name), name=name)
 
     def run(
         self,
@@ -145,8 +145,8 @@ class FakeEngine(Closable):
             }
         if not quiet:
             for joined in networks:
-                self._tell_place("connect", name, joined)
-            self.tell("container", "start", id_for(name), name=name)
+                self._emit_move("connect", name, joined)
+            self.emit("container", "start", id_for(name), name=name)
         return id_for(name)
 
     def _place(self, network: str, address: str) -> dict[str, str]:
@@ -166,13 +166,13 @@ class FakeEngine(Closable):
         self.dying.add(id_for(name))
         self._after(shown, change)
         if not quiet:
-            self.tell("container", "die", id_for(name), name=name)
+            self.emit("container", "die", id_for(name), name=name)
 
     def rename(self, name: str, other: str) -> None:
         """Its id stays: it is that of ``name``."""
         with self._lock:
             self.containers[id_for(name)]["Names"] = ["/" + other]
-        self.tell("container", "rename", id_for(name), name=other, oldName="/" + name)
+        self.emit("container", "rename", id_for(name), name=other, oldName="/" + name)
 
     def connect(self, name: str, network: str, address: str, *, shown: int = 0) -> None:
         """``shown``: how many lists of containers do not show it yet."""
@@ -182,14 +182,14 @@ class FakeEngine(Closable):
             places[network] = self._place(network, address)
 
         self._after(shown, change)
-        self._tell_place("connect", name, network)
+        self._emit_move("connect", name, network)
 
     def disconnect(self, name: str, network: str, *, shown: int = 0) -> None:
         def change() -> None:
             self.containers[id_for(name)]["NetworkSettings"]["Networks"].pop(network, None)
 
         self._after(shown, change)
-        self._tell_place("disconnect", name, network)
+        self._emit_move("disconnect", name, network)
 
     def _after(self, lists: int, change: Callable[[], object]) -> None:
         with self._lock:
@@ -208,10 +208,10 @@ class FakeEngine(Closable):
 
     # --- events ----------------------------------------------------------------------------------
 
-    def _tell_place(self, action: str, name: str, network: str) -> None:
-        self.tell("network", action, id_for(network), name=network, container=id_for(name))
+    def _emit_move(self, action: str, name: str, network: str) -> None:
+        self.emit("network", action, id_for(network), name=network, container=id_for(name))
 
-    def tell(self, kind: str, action: str, about: str = "", **attributes: str) -> None:
+    def emit(self, kind: str, action: str, about: str = "", **attributes: str) -> None:
         now = time.time_ns()
         event: dict[str, Any] = {
             "Type": kind,
@@ -223,9 +223,9 @@ class FakeEngine(Closable):
         }
         if self.legacy_events:
             event |= {"status": action, "id": about, "from": "nginx:1"}
-        self.say(json.dumps(event).encode() + b"\n")
+        self.send(json.dumps(event).encode() + b"\n")
 
-    def say(self, line: bytes) -> None:
+    def send(self, line: bytes) -> None:
         """Send this on every event stream, whatever it is."""
         with self._lock:
             if self._muted:
@@ -250,7 +250,7 @@ class FakeEngine(Closable):
         with self._lock:
             held, self._held = self._held or [], None
         for line in held:
-            self.say(line)
+            self.send(line)
 
     def end_streams(self) -> None:
         with self._lock:
@@ -259,7 +259,7 @@ class FakeEngine(Closable):
 
     @property
     def listeners(self) -> int:
-        """How many listen for events."""
+        """How many streams of events are open."""
         return len(self._streams)
 
     # --- faults ----------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""Docker's edge: its API and events -> `Inventory`."""
+"""Docker's API and events -> `Inventory`; `client.Docker` reads, `watcher.Watcher` follows."""

@@ -1,7 +1,7 @@
 """A line of Docker's event stream -> `Event`.
 
 Pure: takes one line as it came, gives the event, None for one that changes nothing here, or a
-`Misread` that says what is wrong with it. It never raises and asks nobody.
+`Misread` with a sentence about what is wrong with it. It never raises and never asks Docker.
 
 Which events matter: a container's addresses and ports change when it starts or dies, and when it
 joins or leaves a network while it runs. Health checks alone make three events each (``exec_*``),
@@ -19,14 +19,14 @@ from dockerfw.docker.json_values import Json, MalformedError, as_object, as_text
 Kind: TypeAlias = Literal["container", "network", "daemon"]
 
 _KINDS: dict[str, Kind] = {"container": "container", "network": "network", "daemon": "daemon"}
-_OTHER_KINDS = frozenset({"builder", "config", "image", "node", "plugin", "secret", "service"})
-_OTHER_KINDS |= {"volume", "snapshotter"}
-_WORTH: dict[Kind, frozenset[str]] = {
+_IGNORED_KINDS = frozenset({"builder", "config", "image", "node", "plugin", "secret", "service"})
+_IGNORED_KINDS |= {"volume", "snapshotter"}
+_ACTED_ON: dict[Kind, frozenset[str]] = {
     "container": frozenset({"start", "die", "destroy", "rename"}),
     "network": frozenset({"connect", "disconnect", "create", "update", "remove", "destroy"}),
     "daemon": frozenset({"reload"}),
 }
-_OTHER_ACTIONS: dict[Kind, frozenset[str]] = {
+_IGNORED_ACTIONS: dict[Kind, frozenset[str]] = {
     "container": frozenset(
         {
             "archive-path",
@@ -58,10 +58,12 @@ _OTHER_ACTIONS: dict[Kind, frozenset[str]] = {
     "network": frozenset({"prune"}),
     "daemon": frozenset(),
 }
+"""Known and of no effect here. What is in neither table is new: it is reported, so that it is
+noticed, and everything is read."""
 
 FILTERS: dict[str, list[str]] = {
     "type": list(_KINDS),
-    "event": sorted(frozenset[str]().union(*_WORTH.values())),
+    "event": sorted(frozenset[str]().union(*_ACTED_ON.values())),
 }
 """What to ask of ``GET /events``."""
 
@@ -90,8 +92,9 @@ class Misread:
 
 
 def read_event(line: bytes) -> Event | Misread | None:
-    """One line of ``GET /events``: engines to 28, and API 1.52 and later, which leaves out
-    ``status``, ``id`` and ``from``.
+    """Return what one line of ``GET /events`` means; None if it changes nothing here.
+
+    Engines to 28 send ``status``, ``id`` and ``from`` as well; API 1.52 and later leaves them out.
     """
     try:
         return _event(as_object(json.loads(line)))
@@ -104,13 +107,13 @@ def _event(entry: Json) -> Event | Misread | None:
     kind_given, action = as_text(entry.get("Type")), as_text(entry.get("Action"))
     if not kind_given or not action:
         raise MalformedError("it has no type or no action")
-    if kind_given in _OTHER_KINDS:
+    if kind_given in _IGNORED_KINDS:
         return None
     kind = _KINDS.get(kind_given)
     action = action.partition(":")[0]  # exec_start: COMMAND, health_status: healthy
-    if kind is not None and action in _OTHER_ACTIONS[kind]:
+    if kind is not None and action in _IGNORED_ACTIONS[kind]:
         return None
-    if kind is None or action not in _WORTH[kind]:
+    if kind is None or action not in _ACTED_ON[kind]:
         return Misread(f"Docker tells of something new: {one_line(f'{kind_given} {action}')}")
     actor = as_object(entry.get("Actor"))
     attributes = as_object(actor.get("Attributes"))

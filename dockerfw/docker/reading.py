@@ -51,7 +51,7 @@ class Reading:
     """An inventory in the making, by id.
 
     ``stale`` are containers that a list described as they were before an event that is known,
-    ``left_out`` those that are not in the inventory because nobody could tell what they are,
+    ``left_out`` those that are not in the inventory because Docker's answer made no sense,
     ``waiting`` those that wait for their next start.
     """
 

@@ -1,7 +1,7 @@
 """`Inventory` <-> JSON text: what ``dockerfw inventory`` writes and ``--inventory FILE`` reads.
 
-Takes and gives text and values only; opening files is the caller's. What was written by `dump`
-comes back from `load` as it was. A file may also be written by hand, so every field is checked:
+Pure: takes and gives text and values; the caller opens the file. `load` returns what `dump` was
+given. A file may also be written by hand, so every field is checked:
 nothing from it reaches kernel text as anything but an address, a port or an interface name.
 """
 
@@ -32,7 +32,7 @@ _Json = dict[str, Any]
 
 
 def dump(inventory: Inventory) -> str:
-    """As JSON, in ASCII, with a newline at its end."""
+    """Return the inventory as JSON text, in ASCII, with a newline at its end."""
     document = {
         "schema": SCHEMA,
         "engine": inventory.engine,
@@ -43,7 +43,7 @@ def dump(inventory: Inventory) -> str:
 
 
 def load(text: str) -> Inventory:
-    """The inventory in this text. Raises `UsageError` that names the first wrong field."""
+    """Return the inventory in this text. Raises `UsageError` that names the first wrong field."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:

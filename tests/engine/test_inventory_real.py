@@ -214,7 +214,7 @@ def test_an_image_is_the_name_that_the_container_was_created_from(
     assert one(bare, "moved").image.startswith("sha256:")
 
 
-def test_the_inventory_survives_its_file_and_a_second_look(
+def test_the_inventory_survives_its_file_and_a_second_reading(
     scene: Scene, inventory: Inventory
 ) -> None:
     assert load(dump(inventory)) == inventory
@@ -285,24 +285,24 @@ def test_an_inventory_follows_what_happens(empty: Engine) -> None:
     web = empty.container("web", "-p", "8080:80")
     with closing(Docker.connect(f"unix://{empty.socket}")) as docker:
 
-        def look() -> Inventory:
+        def fresh() -> Inventory:
             return docker.read_inventory({}, Needs(images=True, labels=True))
 
-        assert one(look(), "web").id == web.id
+        assert one(fresh(), "web").id == web.id
         empty.docker("network", "connect", "--ip", "172.30.0.9", "front", "web")
-        places = {e.network: e.ipv4 for e in one(look(), "web").endpoints}
+        places = {e.network: e.ipv4 for e in one(fresh(), "web").endpoints}
         assert places["front"] == IPv4Address("172.30.0.9")
         empty.docker("network", "disconnect", "bridge", "web")
-        assert [e.network for e in one(look(), "web").endpoints] == ["front"]
+        assert [e.network for e in one(fresh(), "web").endpoints] == ["front"]
         empty.docker("rename", "web", "www")
-        assert [c.name for c in look().containers] == ["www"]
+        assert [c.name for c in fresh().containers] == ["www"]
         empty.docker("rm", "-f", "www")
-        assert look().containers == ()
+        assert fresh().containers == ()
         empty.docker("network", "rm", "front")
-        assert "front" not in {n.name for n in look().networks}
+        assert "front" not in {n.name for n in fresh().networks}
         empty.stop()
         with pytest.raises(Failed, match="does not answer as it should"):
-            look()
+            fresh()
     gc.collect()  # the docker package leaves the socket open that nobody answered
     with pytest.raises(Failed, match=r"is Docker running\?"):
         read(empty)

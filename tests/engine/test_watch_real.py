@@ -1,4 +1,4 @@
-"""The watcher beside a real engine: whatever happens there, it knows what a fresh look knows."""
+"""The watcher beside a real engine: after whatever happens there, it equals a fresh reading."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Beside:
             assert docker.warnings == ()
             return inventory
 
-    def equals_a_fresh_look(self, after: str) -> None:
+    def equals_a_fresh_reading(self, after: str) -> None:
         self.until(lambda: self.inventory == self.fresh(), f"after {after}: {self.fresh()}")
 
     def run(self, name: str, *rest: str) -> None:
@@ -122,17 +122,17 @@ rm -f db
 """
 
 
-def test_after_each_step_it_equals_a_fresh_look(beside: Beside) -> None:
+def test_after_each_step_it_equals_a_fresh_reading(beside: Beside) -> None:
     run = beside.engine.container
     run("web", "-p", "8080:80", "--label", "tier=front")
     run("db", "--network", "back", "-p", "127.0.0.1:5432:5432")
     beside.run("side", "--network", "container:db", IMAGE, "sleep", "1000")
     run("hostnet", "--network", "host", env={"PORT": "9191"})
-    beside.equals_a_fresh_look("all had started")
+    beside.equals_a_fresh_reading("all had started")
     assert beside.names() == {"web", "db", "side", "hostnet"}
     for step in STEPS.strip().splitlines():
         beside.docker(*step.split())
-        beside.equals_a_fresh_look(step)
+        beside.equals_a_fresh_reading(step)
     assert beside.names() == {"hostnet"}
     beside.watcher.resync()
     beside.until(lambda: any(isinstance(r, Changed) and r.whole for r in beside.reports), "answer")
@@ -156,7 +156,7 @@ def test_one_that_docker_restarts_by_itself_comes_and_goes(beside: Beside) -> No
         return bool(beside.engine.inspect("crash")["State"]["Status"] == "exited")
 
     beside.until(ended, "the last attempt")
-    beside.equals_a_fresh_look("it gave up")
+    beside.equals_a_fresh_reading("it gave up")
     assert starts >= 1
     assert beside.names() == set()
 
@@ -169,10 +169,10 @@ def test_while_it_waits_for_its_next_start_it_has_no_address(beside: Beside) -> 
             and beside.inventory == beside.fresh()
             and all(not e.addresses for c in beside.inventory.containers for e in c.endpoints)
         ),
-        "the same as a fresh look while it waits",
+        "the same as a fresh reading while it waits",
     )
     beside.docker("rm", "-f", "loop")
-    beside.equals_a_fresh_look("it was removed")
+    beside.equals_a_fresh_reading("it was removed")
 
 
 def test_a_storm_of_starts_and_kills(beside: Beside) -> None:
@@ -189,7 +189,7 @@ def test_a_storm_of_starts_and_kills(beside: Beside) -> None:
     for thread in threads:
         thread.start()
     beside.until(lambda: not any(t.is_alive() for t in threads), "the storm to end")
-    beside.equals_a_fresh_look("the storm")
+    beside.equals_a_fresh_reading("the storm")
     assert len(beside.names()) == 3 * 4
 
 
@@ -201,7 +201,7 @@ def test_docker_restarted_is_lost_once_and_read_anew(beside: Beside) -> None:
     beside.engine.restart()
     beside.until(lambda: beside.has(Connected), "a new connection")
     assert sum(isinstance(r, Lost) for r in beside.reports) == 1
-    beside.equals_a_fresh_look("dockerd was restarted")
+    beside.equals_a_fresh_reading("dockerd was restarted")
     beside.engine.container("more")
     beside.until(lambda: "more" in beside.names(), "more")
     gc.collect()  # the docker package leaves the socket open that nobody answered
@@ -219,7 +219,7 @@ def test_routed_ports_are_known_as_soon_as_the_container_runs(empty: Beside) -> 
     routed = "com.docker.network.bridge.gateway_mode_ipv4=routed"
     empty.docker("network", "create", "--subnet", "172.30.0.0/24", "-o", routed, "routed")
     empty.engine.container("plain", "--network", "routed", "-p", "80", "-p", "53:53/udp")
-    empty.equals_a_fresh_look("it started")
+    empty.equals_a_fresh_reading("it started")
     (plain,) = empty.inventory.containers
     assert plain.routed == (("tcp", 80), ("udp", 53))
 
@@ -230,7 +230,7 @@ def test_a_swarm_that_begins_and_its_services_are_followed(empty: Beside) -> Non
     empty.docker(*create, "--name", "api", "-p", "8080:80", IMAGE)
     empty.until(lambda: len(empty.inventory.containers) == 1, "the task of api")
     empty.watcher.resync()  # no event tells of a swarm's own endpoints and ports
-    empty.equals_a_fresh_look("a service was created")
+    empty.equals_a_fresh_reading("a service was created")
     (task,) = empty.inventory.containers
     assert {(p.host_port, p.container_port) for p in task.ports} == {(8080, 80)}
     assert "docker_gwbridge" in {e.network for e in task.endpoints}

@@ -331,9 +331,9 @@ def test_an_event_stream_that_is_silently_dead_is_noticed(scene: Scene) -> None:
 def test_what_makes_no_sense_is_told_and_the_others_are_served(scene: Scene) -> None:
     scene.apply(allowed(FRIEND))
     with scene.daemon() as daemon:
-        scene.engine.say(b"{no json\n")
-        scene.engine.say(b'{"Type": "container", "Action": "start", "Actor": 7}\n')
-        scene.engine.say(b'{"Type": "comet", "Action": "seen", "Actor": {"ID": "x"}}\n')
+        scene.engine.send(b"{no json\n")
+        scene.engine.send(b'{"Type": "container", "Action": "start", "Actor": 7}\n')
+        scene.engine.send(b'{"Type": "comet", "Action": "seen", "Actor": {"ID": "x"}}\n')
         scene.start("web2", LATE)
         assert scene.becomes_open_to(FRIEND, address=LATE), daemon.log()
         assert daemon.alive

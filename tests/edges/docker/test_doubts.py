@@ -26,7 +26,7 @@ def test_one_that_waits_to_be_started_again_is_shown_as_docker_does(engine: Fake
         entry = engine.containers[web]
         entry["State"] = "restarting"
         entry["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] = ""
-        engine.tell("container", "die", web, name="web")
+        engine.emit("container", "die", web, name="web")
         following.shows(web="")
         assert following.inventory == fresh(engine)
 

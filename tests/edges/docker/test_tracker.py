@@ -43,7 +43,7 @@ def test_a_death_is_no_call_at_all(engine: FakeEngine) -> None:
 
 def test_joining_before_the_start_asks_nothing(engine: FakeEngine) -> None:
     with followed(engine) as following:
-        engine.tell("network", "connect", id_for("bridge"), container=id_for("web"))
+        engine.emit("network", "connect", id_for("bridge"), container=id_for("web"))
         engine.network("mark", "172.19.0.0/16")
         following.report(Changed)
         assert not any(call.startswith("/containers") for call in engine.calls)
@@ -132,8 +132,8 @@ def test_an_event_costs_the_same_among_a_thousand(engine: FakeEngine) -> None:
 def test_an_inventory_that_did_not_change_is_not_reported(engine: FakeEngine) -> None:
     web = engine.run("web")
     with followed(engine) as following:
-        engine.tell("container", "start", web, name="web")
-        engine.tell("container", "exec_start: sh", web, name="web")
+        engine.emit("container", "start", web, name="web")
+        engine.emit("container", "exec_start: sh", web, name="web")
         engine.run("last", "bridge", "172.17.0.9")
         following.shows(web="172.17.0.2", last="172.17.0.9")
         (report,) = (r for r in following.reports if isinstance(r, Changed))
@@ -196,7 +196,7 @@ def test_an_event_that_makes_no_sense_is_a_warning_and_not_the_end(
 ) -> None:
     with followed(engine, step=0.1) as following:
         engine.run("quiet", "bridge", "172.17.0.7", quiet=True)
-        engine.say(BROKEN[case])
+        engine.send(BROKEN[case])
         assert len(following.report(Changed).warnings) == 1
         # Whatever it was about: everything is read, and nobody is blamed.
         following.shows(quiet="172.17.0.7")
@@ -208,8 +208,8 @@ def test_an_event_that_makes_no_sense_is_a_warning_and_not_the_end(
 def test_an_event_about_nobody_changes_nothing(engine: FakeEngine) -> None:
     engine.run("web")
     with followed(engine) as following:
-        engine.tell("container", "die", "x" * 64, name="x")
-        engine.tell("container", "start", "../../info?", name="x\n\x1b[31m")
+        engine.emit("container", "die", "x" * 64, name="x")
+        engine.emit("container", "start", "../../info?", name="x\n\x1b[31m")
         engine.run("last", "bridge", "172.17.0.9")
         following.shows(web="172.17.0.2", last="172.17.0.9")
 
@@ -222,7 +222,7 @@ def test_an_error_for_one_container_leaves_that_one_out(engine: FakeEngine) -> N
         assert addresses_of(following.inventory) == {}
         engine.run("web", "bridge", "172.17.0.3", labels={"c": "d"})
         following.shows(web="172.17.0.3")
-        engine.tell("container", "start", sick, name="sick")
+        engine.emit("container", "start", sick, name="sick")
         engine.run("more", "bridge", "172.17.0.4")
         following.shows(web="172.17.0.3", more="172.17.0.4")
         del engine.answers["/images/sha256:sick/json"]
