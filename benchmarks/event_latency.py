@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import NamedTuple, ParamSpec, TextIO, TypeVar
 from unittest.mock import patch
 
-from dockerfw.daemon import loop as daemons
+from dockerfw.daemon import main as daemons
 from dockerfw.docker.client import Docker
 from dockerfw.docker.event_stream import EventStream
 from dockerfw.docker.events import Event, Misread

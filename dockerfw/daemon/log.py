@@ -1,8 +1,8 @@
 """Where the daemon's lines go: to the journal, with fields of their own, or to stderr.
 
 Takes a `Line`, or a message with fields; writes exactly one entry. Whatever a message holds is
-printed on one line and cannot steer a terminal. Nothing in here raises: a daemon that cannot be
-heard goes on. What the lines say of containers and networks is ``daemon/log_lines.py``'s.
+printed on one line and cannot steer a terminal. Nothing in here raises: a daemon whose
+log is lost goes on. What the lines say is for ``log_lines.py`` and ``lifecycle_lines.py``.
 
 Which way, when ``form`` is ``text``:
 
@@ -19,12 +19,12 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
-from time import time
 from typing import Literal, TextIO, TypeAlias
 
+from dockerfw.clock import Clock
 from dockerfw.daemon.log_lines import Level, Line, Value
 from dockerfw.daemon.systemd import Journal, stderr_is_journal
 from dockerfw.text import printable
@@ -37,18 +37,19 @@ _PRIORITIES: Mapping[Level, int] = {"error": 3, "warning": 4, "info": 6}
 class Log:
     """May be used by several threads.
 
-    ``journal``: tell journald itself, and ``stream`` only what it does not take. ``prefixed``:
-    the stream ends in the journal, so each line begins with its priority and needs no time.
+    ``journal``: write to journald itself, and to ``stream`` only what it does not take.
+    ``prefixed``: the stream ends in the journal, so each line begins with its priority and needs
+    no time.
     """
 
     def __init__(
         self,
         stream: TextIO,
+        clock: Clock,
         form: Form = "text",
         journal: Journal | None = None,
         *,
         prefixed: bool = False,
-        clock: Callable[[], float] = time,
     ) -> None:
         self._stream = stream
         self._form = form
@@ -78,23 +79,23 @@ class Log:
 
     def _text(self, line: Line, message: str) -> str:
         level = "" if line.level == "info" else f"{line.level}: "
-        when = "" if self._prefixed else f"{_moment(self._clock(), 'seconds')} "
+        when = "" if self._prefixed else f"{_moment(self._clock.time(), 'seconds')} "
         return f"{when}{level}{message}"
 
     def _json(self, line: Line, message: str) -> str:
         head = {
-            "time": _moment(self._clock(), "milliseconds"),
+            "time": _moment(self._clock.time(), "milliseconds"),
             "level": line.level,
             "message": message,
         }
         return json.dumps({**head, **line.fields})
 
 
-def to_stderr(form: Form = "text", environ: Mapping[str, str] = os.environ) -> Log:
-    """The log of a daemon that was started with this environment."""
+def to_stderr(clock: Clock, form: Form = "text", environ: Mapping[str, str] = os.environ) -> Log:
+    """Return the log of a daemon that was started with this environment."""
     ours = stderr_is_journal(environ)
     journal = Journal() if ours and form == "text" else None
-    return Log(sys.stderr, form, journal, prefixed=ours)
+    return Log(sys.stderr, clock, form, journal, prefixed=ours)
 
 
 def _one_line(message: str) -> str:

@@ -1,554 +1,322 @@
 """The daemon: keeps the policy in force true while containers come and go and others write rules.
 
-Takes a `Session` (the edges of one host), a `Watcher` (Docker), notices of the kernel and of files;
-gives an exit status. One loop, in one thread, makes every decision and every write; what takes
-long and writes nothing (looking at the kernel, asking Docker) happens in threads beside it. Here
-is what wakes it up and in which order things are done; what is written is `Enforcer`'s.
+Takes the `Edges` of a host; gives an exit status. One loop, in one thread, makes every decision and
+every write; what takes long and writes nothing (reading the kernel, asking Docker) happens in
+threads beside it. Here is what wakes the loop, and in which order things are done; what an event
+schedules stands in ``transitions.py``, and what is written is the `Enforcer`'s.
 
 Three ways lead to the kernel:
 
-* an event of Docker: the ledger says which set elements change, one ``ipset restore`` writes them;
-* a notice that somebody changed rules: chains, jumps and seal are looked at, and put right;
-* every ``[daemon] resync`` seconds, after a reconnect, a new policy, a new bridge: a whole look.
+* an event of Docker: the ledger has the set elements that change, one ``ipset restore`` writes
+  them;
+* a notice that somebody changed rules: chains, jumps and seal are read, and repaired;
+* every ``[daemon] resync`` seconds, after a reconnect, a new policy, a new bridge: a check of
+  everything.
 """
 
 from __future__ import annotations
 
-import re
 import selectors
 import signal
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 from dockerfw import __version__
-from dockerfw.clock import SystemClock
-from dockerfw.daemon import lifecycle_lines, systemd
-from dockerfw.daemon.enforcer import Enforcer, Snapshot
-from dockerfw.daemon.log import Form, Log, to_stderr
+from dockerfw.daemon import lifecycle_lines
+from dockerfw.daemon.docker_follower import DockerFollower
+from dockerfw.daemon.edges import Edges
+from dockerfw.daemon.enforcer import Enforcer
+from dockerfw.daemon.full_check import FullCheck
+from dockerfw.daemon.links import Links
+from dockerfw.daemon.policy_follower import PolicyFollower
 from dockerfw.daemon.policy_in_force import PolicyInForce
+from dockerfw.daemon.repairs import Repairs
 from dockerfw.daemon.reporter import Reporter
+from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.signals import signals
-from dockerfw.daemon.timers import Timers
-from dockerfw.daemon.worker import Worker
-from dockerfw.docker.client import Docker
-from dockerfw.docker.reports import Changed, Connected, Lost, Refusal, Report
-from dockerfw.docker.watcher import Watcher
+from dockerfw.daemon.snapshots import Snapshot, Snapshots
+from dockerfw.daemon.timers import Task
+from dockerfw.daemon.transitions import (
+    CHECK_PAUSE,
+    CHECKS,
+    CHECKS_OF_RULES,
+    Event,
+    State,
+    is_dropped,
+    is_held_back,
+)
+from dockerfw.docker.reports import Report
 from dockerfw.errors import DockerfwError, Failed
-from dockerfw.kernel import facts as kernel_facts
-from dockerfw.kernel.notices import KernelNotices
-from dockerfw.kernel.runner import SystemRunner
-from dockerfw.model.host import Bridge, HostFacts
-from dockerfw.model.inventory import Inventory
-from dockerfw.model.policy import Needs, Policy
-from dockerfw.operations.session import Session
-from dockerfw.report import host_warnings
-from dockerfw.state.store import Store
-from dockerfw.text import counted
-
-DOCKER_PATIENCE = 10.0
-"""Seconds that one answer of Docker may take before it counts as gone."""
-LOCK_RETRY = 0.02
-LOOK_PAUSE = 0.1
-"""Rules that change all the time are looked at this often."""
-REMEMBER_DELAY = 5.0
-BRIDGE_GRACE = 3.0
-"""A bridge is somebody else's once Docker has had this long to claim it."""
-TRIES = 5
-"""A whole look that was overtaken by events is taken anew this often."""
-
-_IPTABLES = re.compile(r"(ip6?tables|xtables)[a-z-]*\Z")
-_LIGHT = frozenset({"look", "look again 0", "look again 1", "look again 2"})
-
-
-def run(docker_host: str | None, form: Form) -> int:
-    """The ``daemon`` command. Raises `Failed` when it cannot begin or go on."""
-    log = to_stderr(form)
-    clock = SystemClock()
-    session = Session(SystemRunner(), Store(), clock, docker_host, log.info)
-    session.require_root()
-
-    def connect() -> Docker:
-        return Docker.connect(docker_host, timeout=DOCKER_PATIENCE)
-
-    watcher = Watcher(connect, Needs(), clock)
-    with session.store.daemon.claim():
-        return Daemon(session, watcher, KernelNotices(), log).run()
 
 
 class Daemon:
-    """One run of the daemon."""
+    """One run of the daemon: puts its parts together, and turns."""
 
-    def __init__(
-        self, session: Session, watcher: Watcher, notices: KernelNotices, log: Log
-    ) -> None:
-        self.session = session
-        self.watcher = watcher
-        self.notices = notices
-        self.worker = Worker()
-        self.timers = Timers()
-        self.reporter = Reporter(session, log, self.worker)
-        self.inforce = PolicyInForce(session)
-        self.enforcer = Enforcer(session, self.reporter, self.timers)
-        self.todo: set[str] = set()
-        self.reports: deque[Report] = deque()
-        self.looks: deque[Snapshot] = deque()
-        self.stopping = False
-        self.refused: str | None = None
-        # Docker
-        self.docker: str | None = "it was not asked yet"
-        """Why there is no answer; None while there is."""
-        self.lost_at: float | None = None
-        self.knows = Needs()
-        # looking
-        self.looking = False
-        self.looked_at = 0.0
-        self.looking_at_links = False
-        self.awaited: Snapshot | None = None
-        """A look at the host that waits for Docker's answer, which has to be younger."""
-        self.overtaken = 0
-        self.heard: set[str] = set()
-        """Who has changed rules since the last look began."""
-        # the host
-        self.host_seen = HostFacts()
-        self.bridges_since: dict[str, float] = {}
-        self.docker_ports: frozenset[str] | None = frozenset()
-        """As they were when Docker was lost; None: they are being counted."""
+    def __init__(self, edges: Edges) -> None:
+        clock, kernel, worker, store = edges.clock, edges.kernel, edges.worker, edges.store
+        self._edges = edges
+        self.schedule = Schedule(clock)
+        self.reporter = Reporter(store, kernel, clock, edges.log, edges.systemd, worker)
+        self.repairs = Repairs(clock, self.schedule, self.reporter)
+        self.enforcer = Enforcer(
+            kernel, edges.reconciler, store, clock, self.schedule, self.reporter, self.repairs
+        )
+        self.policy = PolicyInForce(store, clock, edges.files, edges.names)
+        self.policy_follower = PolicyFollower(
+            self.policy, self.enforcer, edges.docker, self.reporter, self.schedule, clock
+        )
+        self.snapshots = Snapshots(kernel, worker, clock, self._failed)
+        self.links = Links(kernel, worker, clock, self.schedule)
+        self.full_check = FullCheck(
+            kernel, clock, self.schedule, self.enforcer, self.reporter, self.links, edges.docker
+        )
+        self.docker = DockerFollower(
+            clock, self.schedule, self.enforcer, self.reporter, self.links, self.full_check
+        )
+        self._due: set[Task] = set()
+        """Tasks that are due and not done yet: another process may have the lock."""
+        self._reports: deque[Report] = deque()
+        self._stopping = False
+        self._tasks: Mapping[Task, Callable[[], None]] = {
+            # First what can only close, then what the policy means, then what follows from both.
+            Task.DROP_ADDRESSES: self.enforcer.drop_addresses,
+            Task.READ_LISTS: self.policy_follower.read_lists,
+            Task.READ_NAMES: self.policy_follower.read_names,
+            Task.END_RULES: self.policy_follower.end_rules,
+            Task.EXPIRE_GUARDS: self.enforcer.expire,
+            Task.WRITE_SEAL: self.enforcer.write_seal,
+            Task.RENEW_TIMEOUTS: self.enforcer.renew,
+            Task.REMEMBER: self._remember,
+        }
+
+    def states(self) -> frozenset[State]:
+        """Return the states that the daemon is in, see `State`."""
+        states = {self.docker.state}
+        if self.policy.policy is None:
+            states.add(State.WAITING)
+        if self.repairs.paused:
+            states.add(State.PAUSED)
+        return frozenset(states)
 
     # --- the loop --------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Until SIGTERM or SIGINT. Raises `Failed` when it cannot begin."""
+        """Turn until SIGTERM or SIGINT. Raises `Failed` when it cannot begin or go on."""
         with self._wakers() as selector:
-            self._begin()
-            while not self.stopping:
-                for key, _ in selector.select(self.timers.wait(time.monotonic())):
+            self.begin()
+            while not self._stopping:
+                for key, _ in selector.select(self.schedule.wait()):
                     key.data()
-                self._turn()
-            self._end()
+                self.turn()
+            self.end()
         return 0
 
     @contextmanager
     def _wakers(self) -> Iterator[selectors.BaseSelector]:
-        """All that can wake the loop up, each with what to call then."""
-        with selectors.DefaultSelector() as selector, signals(self._signalled) as (sock, heard):
-            selector.register(sock, selectors.EVENT_READ, heard)
-            selector.register(self.watcher.fileno(), selectors.EVENT_READ, self._reported)
-            selector.register(self.worker.fileno(), selectors.EVENT_READ, self.worker.finish)
-            files, names = self.inforce.files, self.inforce.resolver
-            selector.register(files.fileno(), selectors.EVENT_READ, self._files_changed)
-            selector.register(names.fileno(), selectors.EVENT_READ, self._names_moved)
-            for handle in self.notices.filenos():
-                selector.register(handle, selectors.EVENT_READ, self._noticed)
+        """Give all that can wake the loop, each with what to call then."""
+        edges = self._edges
+        with selectors.DefaultSelector() as selector, signals(self.signalled) as (wakeup, received):
+            selector.register(wakeup, selectors.EVENT_READ, received)
+            selector.register(edges.docker.fileno(), selectors.EVENT_READ, self.docker_reported)
+            selector.register(edges.worker.fileno(), selectors.EVENT_READ, edges.worker.finish)
+            selector.register(edges.files.fileno(), selectors.EVENT_READ, self.files_changed)
+            selector.register(edges.names.fileno(), selectors.EVENT_READ, self.names_moved)
+            for handle in edges.notices.filenos():
+                selector.register(handle, selectors.EVENT_READ, self.kernel_noticed)
             yield selector
 
-    def _begin(self) -> None:
-        self.enforcer.facts = self.host_seen = kernel_facts.read(self.session.runner)
-        self.bridges_since = {b.name: 0.0 for b in self.host_seen.bridges}
-        self._read_policy()
-        self.reporter.log.say(lifecycle_lines.starting(__version__, self.inforce.policy))
-        self.todo.add("lists")  # they may have changed while nobody followed them
-        self.watcher.start()
+    def begin(self) -> None:
+        """Read the host and the policy; start to follow Docker. Raises `Failed`."""
+        facts = self._edges.kernel.facts()
+        self.enforcer.start(facts)
+        self.links.start(facts)
+        self.policy_follower.read()
+        self.reporter.line(lifecycle_lines.starting(__version__, self.policy.policy))
+        self.schedule.happened(Event.STARTED)
+        self._edges.docker.start()
         self._feed_watchdog()
 
-    def _end(self) -> None:
-        systemd.stopping()
-        self.watcher.stop()
-        self.inforce.close()
+    def end(self) -> None:
+        """Let go of everything but the rules."""
+        self._edges.systemd.stopping()
+        self._edges.docker.stop()
+        self._edges.files.close()
+        self._edges.names.stop()
         self.reporter.close()
-        if self.enforcer.followed and self.inforce.policy is not None:
-            self._attempt(lambda: self.session.store.last_seen.remember(self.enforcer.inventory))
+        if self.enforcer.followed and self.policy.policy is not None:
+            last_seen = self._edges.store.last_seen
+            self._attempt(lambda: last_seen.remember(self.enforcer.inventory))
         self.reporter.info("stopped; the rules stay as they are")
 
-    def _turn(self) -> None:
-        """Do what is due: nothing is written unless the lock of the host is ours."""
-        self.todo |= self.timers.take(time.monotonic())
-        if "watchdog" in self.todo:
+    def turn(self) -> None:
+        """Do what is due. Nothing is written unless the lock of the host is ours."""
+        self._due |= self.schedule.take()
+        if Task.FEED_WATCHDOG in self._due:
             self._feed_watchdog()
-        self._start_looks()
-        if not (self.reports or self.looks or self.todo):
+        self._begin_checks()
+        if not (self._reports or self.snapshots.waiting or self._due):
             return
         try:
-            with self.session.store.try_lock() as ours:
+            with self._edges.store.try_lock() as ours:
                 if not ours:
-                    self.timers.by("lock", time.monotonic() + LOCK_RETRY)
+                    # Not waited for: the loop goes on to take notices and to feed the watchdog.
+                    self.schedule.happened(Event.LOCK_IS_TAKEN)
                     return
                 self._act()
         except DockerfwError as error:  # there is no lock to be had
-            self._went_wrong(error)
+            self._failed(error)
             return
-        if self.refused is not None:
-            raise Failed(self.refused)
-        self.reporter.tell(self.inforce.policy, self.enforcer.inventory, self.docker)
+        if self.docker.refused is not None:
+            raise Failed(self.docker.refused)
+        self.reporter.publish(self.policy.policy, self.enforcer.inventory, self.docker.silent)
 
     def _act(self) -> None:
-        """In this order: what holds, what runs, what is due, what others did."""
+        """Do, in this order: the policy, what Docker reports, what is due, what others changed.
+
+        The policy first, since everything else is done by it. Snapshots last, since all that went
+        before shows in them as too old, by its epoch, and is not taken for drift.
+        """
         self._feed_watchdog()  # what comes may take its time
-        todo, self.todo = self.todo, set()
-        if self.inforce.replaced():
-            self._attempt(self._read_policy)
-        while self.reports:
-            self._attempt(partial(self._take, self.reports.popleft()))
-        tasks: dict[str, Callable[[], None]] = {
-            "bare": self._drop_addresses,
-            "lists": self._read_lists,
-            "names": self._read_names,
-            "ends": self._end_rules,
-            "expire": self._expire,
-            "seal": self.enforcer.write_seal,
-            "renew": self.enforcer.renew,
-            "remember": self._remember,
-        }
-        for name, task in tasks.items():
-            if name in todo and (pause := self._attempt(task)) is not None:
-                self.timers.by(name, time.monotonic() + pause)
-        while self.looks:
-            self._attempt(partial(self._judge, self.looks.popleft()))
+        due, self._due = self._due, set()
+        if self.policy.replaced():
+            self._attempt(self.policy_follower.read)
+        while self._reports:
+            self._attempt(partial(self.docker.take, self._reports.popleft()))
+        for task, do in self._tasks.items():
+            if task not in due or is_dropped(task, self.states()):
+                continue
+            pause = self._attempt(do)
+            if pause is not None:
+                self.schedule.retry(task, self._edges.clock.monotonic() + pause)
+        while (snapshot := self.snapshots.next()) is not None:
+            self._attempt(partial(self._compare, snapshot))
 
     def _attempt(self, part: Callable[[], None]) -> float | None:
-        """One thing that fails leaves the others alone. Gives the seconds until it is due again."""
+        """Do one thing; if it fails the others are done all the same.
+
+        Return None, or the seconds until it should be tried again.
+        """
         try:
             part()
         except DockerfwError as error:
-            return self._went_wrong(error)
+            return self._failed(error)
         return None
 
-    def _went_wrong(self, error: DockerfwError) -> float:
-        """The kernel is as it was or in between, never more open: look at all of it soon."""
+    def _failed(self, error: DockerfwError) -> float:
         pause = self.reporter.failed(error)
-        self.timers.by("whole", time.monotonic() + pause)
+        self.schedule.happened(Event.FAILED, self._edges.clock.monotonic() + pause)
         return pause
 
     def _feed_watchdog(self) -> None:
-        self.todo.discard("watchdog")
-        interval = systemd.watchdog_interval()
+        self._due.discard(Task.FEED_WATCHDOG)
+        interval = self._edges.systemd.watchdog_interval()
         if interval is not None:
-            systemd.watchdog()
-            self.timers.at("watchdog", time.monotonic() + interval / 2)
+            self._edges.systemd.watchdog()
+            moment = self._edges.clock.monotonic() + interval / 2
+            self.schedule.happened(Event.WATCHDOG_FED, moment)
 
-    # --- what wakes the loop up ------------------------------------------------------------------
+    # --- what wakes the loop ---------------------------------------------------------------------
 
-    def _signalled(self, number: int) -> None:
+    def signalled(self, number: int) -> None:
+        """Handle SIGTERM, SIGINT or SIGHUP."""
         if number in (signal.SIGTERM, signal.SIGINT):
-            self.stopping = True
+            self._stopping = True
         else:
-            self.todo.add("whole")
+            self.schedule.happened(Event.SIGHUP)
 
-    def _reported(self) -> None:
-        self.reports.extend(self.watcher.take())
+    def docker_reported(self) -> None:
+        """Take the watcher's reports; they wait for the lock of the host."""
+        self._reports.extend(self._edges.docker.take())
 
-    def _files_changed(self) -> None:
-        self.todo.add("lists" if self.inforce.concerns_lists() else "policy")
+    def files_changed(self) -> None:
+        """Take notices about the policy in force and its lists."""
+        lists = self.policy.list_files_changed()
+        self.schedule.happened(Event.LIST_FILES_CHANGED if lists else Event.POLICY_FILES_CHANGED)
 
-    def _names_moved(self) -> None:
-        if self.inforce.hear_names():
-            self.todo.add("names")
+    def names_moved(self) -> None:
+        """Take the resolver's answers."""
+        if self.policy.take_names():
+            self.schedule.happened(Event.NAMES_MOVED)
 
-    def _noticed(self) -> None:
-        noticed = self.notices.read()
-        now = time.monotonic()
+    def kernel_noticed(self) -> None:
+        """Take notices about rules and links."""
+        noticed = self._edges.notices.read()
         if noticed.rules:
-            self.enforcer.record_writers(noticed.writers)
-            # Notices that were lost have no names: then it may have been anybody.
-            self.heard |= noticed.writers or {"somebody"}
-            # At once, and again after the last notice: the kernel may be half way.
-            self.timers.by("look", max(now, self.looked_at + LOOK_PAUSE))
+            self.repairs.record_writers(noticed.writers)
+            self.snapshots.record_writers(noticed.writers)
+            now = self._edges.clock.monotonic()
+            moment = max(now, self.snapshots.finished_at + CHECK_PAUSE)
+            self.schedule.happened(Event.RULES_CHANGED, moment)
         if noticed.links:
-            if self.docker_ports is None:  # one that has gone would not be counted
-                self.timers.by("bare", now)
-            self.timers.by("links", now + LOOK_PAUSE)
+            self.links.changed()
 
-    # --- the policy ------------------------------------------------------------------------------
+    # --- checks ----------------------------------------------------------------------------------
 
-    def _read_policy(self) -> None:
-        before = self.inforce.whole
-        self.inforce.read()
-        policy, text = self.inforce.whole, self.inforce.text
-        self.reporter.note("policy", self.inforce.problem)
-        self.enforcer.knows_enough = self._knows_enough()
-        self.enforcer.set_policy(self.inforce.policy)
-        if policy is None:
-            systemd.ready()
+    def _begin_checks(self) -> None:
+        """Begin what only reads: without the lock, one snapshot at a time."""
+        checks = self._due & CHECKS
+        self._due -= checks
+        states = self.states()
+        checks = {task for task in checks if not is_dropped(task, states)}
+        if Task.CHECK_LINKS in checks:
+            self.links.check(docker_answers=self.docker.silent is None)
+        # Everything first: it has the rules in it.
+        if Task.CHECK_ALL in checks:
+            self._begin_check_of_all()
+        rules = checks & CHECKS_OF_RULES
+        if rules:
+            held_back = any(is_held_back(task, states) for task in rules)
+            self._begin_check_of_rules(held_back=held_back)
+
+    def _begin_check_of_all(self) -> None:
+        if self.snapshots.busy or self.full_check.awaits_docker:
+            self.schedule.happened(Event.CHECK_ALL_BUSY)
             return
-        if before is not None and text is not None:
-            rules = counted(len(policy.allows) + len(policy.denies), "rule")
-            replaced = lifecycle_lines.policy_replaced(
-                text.documents[0].name, f"{rules}, mode {policy.mode}"
-            )
-            self.reporter.log.say(replaced)
-        self.watcher.need(policy.needs())
-        self._schedule_end()
-        self.timers.by("whole", time.monotonic())
-        self.reporter.serve_metrics(policy)
+        self.schedule.happened(Event.CHECK_ALL_STARTED)
+        if self.policy.unwatched:
+            self.schedule.happened(Event.LISTS_UNWATCHED)
+        self.snapshots.take_all(self.enforcer.epoch, self.enforcer.lists())
 
-    def _schedule_end(self) -> None:
-        left = self.inforce.seconds_to_end()
-        self.timers.at("ends", None if left is None else time.monotonic() + left)
+    def _begin_check_of_rules(self, *, held_back: bool) -> None:
+        if self.snapshots.busy:
+            # Also where that is one of everything: it has to wait for Docker's answer, which rules
+            # need not.
+            self.schedule.happened(Event.CHECK_RULES_BUSY)
+        elif held_back:
+            self.schedule.happened(Event.CHECK_RULES_HELD_BACK, self.repairs.paused_until)
+        else:
+            enforcer = self.enforcer
+            self.snapshots.take_rules(enforcer.epoch, enforcer.facts, enforcer.expected_seal())
 
-    def _end_rules(self) -> None:
-        if self.inforce.cut():
-            self._sources_moved("a rule has ended")
-        self._schedule_end()
+    def _compare(self, snapshot: Snapshot) -> None:
+        if not snapshot.whole:
+            self.enforcer.check_rules(snapshot)
+            return
+        state = self.docker.state
+        if state is State.FOLLOWING:
+            self.full_check.ask_docker(snapshot)
+            return
+        self.full_check.settle_without_docker(snapshot)
+        if state is State.AWAY:  # in `State.STARTING` it has not had the time to answer yet
+            self.reporter.ready()
 
-    def _read_lists(self) -> None:
-        changed, wrong = self.inforce.read_lists()
-        self.reporter.note("lists", "; ".join(wrong) or None)
-        if changed:
-            self._sources_moved(changed)
-
-    def _read_names(self) -> None:
-        moved, remarks = self.inforce.read_names()
-        for remark in remarks:
-            self.reporter.info(remark)
-        if moved:
-            self._sources_moved("names stand for other addresses")
-
-    def _sources_moved(self, why: str) -> None:
-        if self.inforce.policy is not None:
-            self.enforcer.sources_moved(self.inforce.policy, why)
-
-    # --- Docker ----------------------------------------------------------------------------------
-
-    def _take(self, report: Report) -> None:
-        match report:
-            case Connected():
-                self._connected(report)
-            case Changed():
-                self._changed(report)
-            case Lost(reason=reason):
-                self._lost(reason)
-            case Refusal(reason=reason):
-                self.refused = reason
-
-    def _hear(self, report: Connected | Changed) -> None:
-        for warning in report.warnings:
-            self.reporter.log.warning(warning)
-        self.knows = report.knows
-        self.enforcer.knows_enough = self._knows_enough()
-
-    def _knows_enough(self) -> bool:
-        """Whether Docker has told all of each container that the policy asks for."""
-        return self.knows.covers((self.inforce.policy or Policy()).needs())
-
-    def _connected(self, report: Connected) -> None:
-        self._hear(report)
-        if self.lost_at is not None:
-            self.reporter.log.say(lifecycle_lines.docker_back(time.monotonic() - self.lost_at))
-        self.docker = self.lost_at = None
-        self.reporter.notes.pop("docker", None)
-        self._follow(report)
-        self.timers.by("whole", time.monotonic())
-
-    def _lost(self, reason: str) -> None:
-        if self.lost_at is None:
-            self.lost_at = time.monotonic()
-            self.reporter.log.say(lifecycle_lines.docker_lost(reason))
-            runner, self.docker_ports = self.session.runner, None
-            self.worker.submit(lambda: kernel_facts.docker_ports(runner), self._count_ports)
-        self.docker = reason
-        self.reporter.notes["docker"] = f"Docker does not answer: {reason}"
-        self.awaited = None
-        self.timers.by("whole", time.monotonic())
-
-    def _changed(self, report: Changed) -> None:
-        self._hear(report)
-        look = self.awaited
-        if report.whole:  # answered, whatever comes of it
-            self.awaited = None
-        self._follow(report)
-        if report.whole and look is not None:
-            self._settle(look)
-
-    def _follow(self, report: Connected | Changed) -> None:
-        before = self.enforcer.inventory
-        self.enforcer.follow(
-            report.inventory if self.enforcer.knows_enough else self._staying(report)
-        )
-        if self.enforcer.followed and self.inforce.policy is not None:
-            events = report.events if isinstance(report, Changed) else ()
-            self.reporter.changed(before, self.enforcer.inventory, self.inforce.policy, events)
-            self.timers.by("remember", time.monotonic() + REMEMBER_DELAY)
-
-    def _staying(self, report: Connected | Changed) -> Inventory:
-        """What was known and is still so: who comes is judged once enough is known of it."""
-        now = {container.id: container.endpoints for container in report.inventory.containers}
-        known = self.enforcer.inventory
-        stays = tuple(c for c in known.containers if now.get(c.id) == c.endpoints)
-        return replace(known, containers=stays)
-
-    def _expire(self) -> None:
-        """Not while Docker is away: its containers may listen again before it answers."""
-        if self.docker is None:
-            self.enforcer.expire()
+    # --- the record for the next boot ------------------------------------------------------------
 
     def _remember(self) -> None:
-        """For the next boot, and for nftables to begin with."""
+        """Record what runs and the seal, for boot and for nftables to begin with."""
         inventory, seal, facts = self.enforcer.inventory, self.enforcer.sealed, self.enforcer.facts
-        if not self.enforcer.followed or self.inforce.policy is None or seal is None:
+        if not self.enforcer.followed or self.policy.policy is None or seal is None:
             return
+        store, reconciler = self._edges.store, self._edges.reconciler
 
         def write() -> None:
-            self.session.store.last_seen.remember(inventory)
-            self.session.reconciler.keep_seal(seal, facts)
+            store.last_seen.remember(inventory)
+            reconciler.keep_seal(seal, facts)
 
-        self.worker.submit(write, self._remembered)
+        # Beside the loop: a slow disk must not hold up events.
+        self._edges.worker.submit(write, self._remembered)
 
     def _remembered(self, error: Exception | None) -> None:
         self.reporter.note("disk", None if error is None else str(error))
-
-    def _count_ports(self, ports: frozenset[str] | Exception) -> None:
-        self.docker_ports = ports if isinstance(ports, frozenset) else frozenset()
-
-    def _ports_seen(self, ports: frozenset[str] | Exception) -> None:
-        """Docker is away, and an interface of a container has gone: which one's, nobody says.
-
-        Another container may get its address before Docker answers again, so from here on no
-        address is taken for granted. Host ports stay as they are.
-        """
-        self.looking_at_links = False
-        if isinstance(ports, Exception):
-            return
-        gone, self.docker_ports = (self.docker_ports or frozenset()) - ports, ports
-        if gone:
-            self.timers.by("bare", time.monotonic())
-
-    def _drop_addresses(self) -> None:
-        if self.docker is not None:
-            self.enforcer.drop_addresses()
-
-    # --- looking ---------------------------------------------------------------------------------
-
-    def _schedule_whole(self) -> None:
-        policy = self.inforce.policy or Policy()
-        self.timers.at("whole", time.monotonic() + policy.resync)
-
-    def _start_looks(self) -> None:
-        """One look at a time; what was asked for meanwhile comes after it."""
-        light, whole, links = self.todo & _LIGHT, "whole" in self.todo, "links" in self.todo
-        self.todo -= _LIGHT | {"whole", "links"}
-        if self.inforce.policy is None:
-            return
-        if links:
-            self._look_at_links()
-        now = time.monotonic()
-        if whole and not self.looking and self.awaited is None:
-            self._start_whole()
-        elif whole:
-            self.timers.by("whole", now + LOOK_PAUSE)
-        if light and self.looking:  # a whole one has to wait for Docker's answer
-            self.timers.by("look", now + LOOK_PAUSE)
-        elif light and now < self.enforcer.pause:
-            self.timers.by("look", self.enforcer.pause)
-        elif light:
-            self._start_light()
-
-    def _start_light(self) -> None:
-        reconciler, epoch, facts = self.session.reconciler, self.enforcer.epoch, self.enforcer.facts
-        writers, self.heard = self.heard, set()
-        # The programs of iptables touch their own tables alone: Docker's are most of all notices.
-        by_iptables = writers and all(_IPTABLES.match(name) for name in writers)
-        seal = self.enforcer.expected_seal() if by_iptables else None
-        self.looking = True
-        self.worker.submit(
-            lambda: Snapshot(epoch, facts, reconciler.read_rules(facts, seal), whole=False),
-            self._looked,
-        )
-
-    def _start_whole(self) -> None:
-        reconciler, epoch, runner = (
-            self.session.reconciler,
-            self.enforcer.epoch,
-            self.session.runner,
-        )
-        lists = self.enforcer.lists()
-        self.todo.add("ends")  # the clock may have been set
-        if self.inforce.unwatched:
-            self.todo.add("lists")
-
-        def look() -> Snapshot:
-            facts = kernel_facts.read(runner)
-            return Snapshot(epoch, facts, reconciler.read(facts, lists), whole=True)
-
-        self.looking = True
-        self.worker.submit(look, self._looked)
-
-    def _looked(self, result: Snapshot | Exception) -> None:
-        self.looking = False
-        self.looked_at = time.monotonic()
-        if isinstance(result, Snapshot):
-            self.looks.append(result)
-        elif isinstance(result, DockerfwError):
-            self._went_wrong(result)
-        else:
-            raise result
-
-    def _look_at_links(self) -> None:
-        """Did a bridge come or go? While Docker is away: did a container?"""
-        if self.looking_at_links:  # one after the other, or looks would wait behind a queue
-            self.timers.by("links", time.monotonic() + LOOK_PAUSE)
-            return
-        self.looking_at_links = True
-        runner = self.session.runner
-        if self.docker is None:
-            self.worker.submit(lambda: kernel_facts.bridges(runner), self._bridges_seen)
-        else:
-            self.worker.submit(lambda: kernel_facts.docker_ports(runner), self._ports_seen)
-
-    def _bridges_seen(self, bridges: tuple[Bridge, ...] | Exception) -> None:
-        self.looking_at_links = False
-        if bridges != self.host_seen.bridges:
-            self.timers.by("whole", time.monotonic())
-
-    def _judge(self, look: Snapshot) -> None:
-        if not look.whole:
-            self.enforcer.check_rules(look)
-        elif self.docker is None:
-            self.awaited = look
-            self.watcher.resync()
-        else:
-            self.enforcer.settle_without_docker(look)
-            if self.lost_at is not None:  # else it has not had the time to answer yet
-                systemd.ready()
-            self._schedule_whole()
-
-    def _settle(self, look: Snapshot) -> None:
-        """A whole look, and Docker's answer."""
-        if not self.enforcer.knows_enough:
-            self.timers.by("whole", time.monotonic() + LOOK_PAUSE)
-            return
-        if look.epoch != self.enforcer.epoch and self.overtaken < TRIES:
-            self.overtaken += 1
-            self.timers.by("whole", time.monotonic())
-            return
-        if look.epoch != self.enforcer.epoch:  # nobody overtakes this one: it is taken here
-            live = self.session.reconciler.read(look.facts, self.enforcer.lists())
-            look = replace(look, live=live, epoch=self.enforcer.epoch)
-        self.overtaken = 0
-        self.host_seen = look.facts
-        self.enforcer.settle(replace(look, facts=self._claimed(look.facts)))
-        gone = host_warnings.docker_rules_gone(self.enforcer.inventory, look.facts)
-        self.reporter.note("rules", "; ".join(gone) or None)
-        self._schedule_whole()
-        self.timers.by("remember", time.monotonic() + REMEMBER_DELAY)
-        self.reporter.write_metrics()
-
-    def _claimed(self, facts: HostFacts) -> HostFacts:
-        """The facts without bridges that came just now and that Docker has not claimed yet.
-
-        A bridge that is in the facts and not in the inventory is taken for somebody else's.
-        """
-        now = time.monotonic()
-        docker = {n.bridge for n in self.enforcer.inventory.bridges()}
-        first = now if self.enforcer.followed else 0.0
-        self.bridges_since = {b.name: self.bridges_since.get(b.name, first) for b in facts.bridges}
-        young = {
-            name
-            for name, since in self.bridges_since.items()
-            if since > now - BRIDGE_GRACE and name not in docker
-        }
-        if young:
-            self.timers.by("whole", now + BRIDGE_GRACE)
-        return replace(facts, bridges=tuple(b for b in facts.bridges if b.name not in young))

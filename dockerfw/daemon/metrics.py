@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from socket import AF_INET, AF_INET6, AddressFamily
 from socketserver import BaseRequestHandler, TCPServer
-from time import time
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from dockerfw.clock import Clock
 from dockerfw.errors import DockerfwError, Failed
 from dockerfw.report.status import Traffic
 
@@ -31,7 +31,7 @@ LATENCIES = (0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Upper bounds, in seconds, of the histogram from Docker's event to the commit."""
 
 
-HEALED = ("rules", "sets", "seal")
+REPAIRED = ("rules", "sets", "seal")
 """What drift was about: counted from 0, so that the first time is seen as a rise."""
 
 
@@ -54,7 +54,7 @@ class Metrics:
     cannot read is left out of that answer.
     """
 
-    def __init__(self, traffic: CountTraffic, clock: Callable[[], float] = time) -> None:
+    def __init__(self, traffic: CountTraffic, clock: Clock) -> None:
         client = _client()
         self._client = client
         self._registry = client.CollectorRegistry()
@@ -79,9 +79,9 @@ class Metrics:
         self._failures = counter(
             "commit_failures", "Reads and writes that failed, to be tried again."
         )
-        self._healed = counter("drift_healed", "Times that others' changes were undone.", "what")
-        for what in HEALED:
-            self._healed.labels(what)
+        self._repaired = counter("drift_healed", "Times that others' changes were undone.", "what")
+        for what in REPAIRED:
+            self._repaired.labels(what)
         self._latency = client.Histogram(
             "dockerfw_event_to_commit_seconds",
             "From the time that Docker gives its event to the end of the commit.",
@@ -95,7 +95,7 @@ class Metrics:
         self._since = gauge(
             "since_last_reconcile_seconds", "Seconds since then; +Inf: they never were."
         )
-        self._since.set_function(lambda: _since(self._reconciled_at, clock()))
+        self._since.set_function(lambda: _since(self._reconciled_at, clock.time()))
         self._reconciled_at: float | None = None
         self._registry.register(_TrafficCollector(client, traffic))
 
@@ -112,9 +112,9 @@ class Metrics:
         """Something could not be read or written, and is tried again."""
         self._failures.inc()
 
-    def healed(self, what: str) -> None:
-        """Drift was put right; ``what`` is one of `HEALED`."""
-        self._healed.labels(what).inc()
+    def repaired(self, what: str) -> None:
+        """Drift was put right; ``what`` is one of `REPAIRED`."""
+        self._repaired.labels(what).inc()
 
     def state(
         self,
@@ -196,7 +196,7 @@ class NoMetrics(Metrics):
     def failed(self) -> None:
         pass
 
-    def healed(self, what: str) -> None:
+    def repaired(self, what: str) -> None:
         pass
 
     def state(

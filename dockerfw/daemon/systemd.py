@@ -1,5 +1,5 @@
-"""What the daemon tells systemd: that it is ready, alive and how it is doing; and lines for the
-journal with fields of their own.
+"""What the daemon reports to systemd: that it is ready, alive and how it is doing; and lines for
+the journal with fields of their own.
 
 Takes the environment that systemd made, writes datagrams to systemd's two sockets. Outside
 systemd there is nothing to do, and a socket that is lost costs the message, never the daemon:
@@ -27,54 +27,60 @@ LONGEST_VALUE = 8192
 """Bytes of one field. Larger entries would need a memfd, and no line of ours is worth one."""
 
 
-def ready(environ: Mapping[str, str] = os.environ) -> bool:
-    """Started: kernel, policy and Docker agree."""
-    return _notify(environ, "READY=1")
+class Systemd:
+    """sd_notify(3), with the environment that the unit gave.
 
-
-def status(text: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """The line that ``systemctl status`` shows."""
-    return _notify(environ, f"STATUS={printable(text)[:LONGEST_STATUS]}")
-
-
-def stopping(environ: Mapping[str, str] = os.environ) -> bool:
-    return _notify(environ, "STOPPING=1")
-
-
-def watchdog(environ: Mapping[str, str] = os.environ) -> bool:
-    """The main loop turns."""
-    return _notify(environ, "WATCHDOG=1")
-
-
-def watchdog_interval(environ: Mapping[str, str] = os.environ) -> float | None:
-    """Seconds (``WatchdogSec``) after which systemd ends who did not call `watchdog`.
-
-    Call it twice as often. None where the unit has none, or it is meant for another process.
+    Every method returns True if systemd took the message.
     """
-    usec, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    if not (usec.isascii() and usec.isdigit()) or int(usec) == 0:
-        return None
-    if pid and pid != str(os.getpid()):
-        return None
-    return int(usec) / 1_000_000
 
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
 
-def _notify(environ: Mapping[str, str], assignments: str) -> bool:
-    """sd_notify(3): whether systemd took the message. A socket of a VM (vsock) is not for us."""
-    path = environ.get("NOTIFY_SOCKET", "")
-    if not path.startswith(("/", "@")):
-        return False
-    address = "\0" + path[1:] if path.startswith("@") else path
-    try:
-        with _datagrams() as sender:
-            sender.sendto(assignments.encode(), address)
-    except OSError:
-        return False
-    return True
+    def ready(self) -> bool:
+        """Report that the start is over: kernel, policy and Docker agree."""
+        return self._notify("READY=1")
+
+    def status(self, text: str) -> bool:
+        """Set the line that ``systemctl status`` shows."""
+        return self._notify(f"STATUS={printable(text)[:LONGEST_STATUS]}")
+
+    def stopping(self) -> bool:
+        return self._notify("STOPPING=1")
+
+    def watchdog(self) -> bool:
+        """Report that the main loop turns."""
+        return self._notify("WATCHDOG=1")
+
+    def watchdog_interval(self) -> float | None:
+        """Return the seconds (``WatchdogSec``) after which systemd ends who was not heard of.
+
+        Call `watchdog` twice as often. None where the unit has none, or it is meant for another
+        process.
+        """
+        usec = self._environ.get("WATCHDOG_USEC", "")
+        pid = self._environ.get("WATCHDOG_PID", "")
+        if not (usec.isascii() and usec.isdigit()) or int(usec) == 0:
+            return None
+        if pid and pid != str(os.getpid()):
+            return None
+        return int(usec) / 1_000_000
+
+    def _notify(self, assignments: str) -> bool:
+        """A socket of a VM (vsock) is not for us."""
+        path = self._environ.get("NOTIFY_SOCKET", "")
+        if not path.startswith(("/", "@")):
+            return False
+        address = "\0" + path[1:] if path.startswith("@") else path
+        try:
+            with _datagrams() as sender:
+                sender.sendto(assignments.encode(), address)
+        except OSError:
+            return False
+        return True
 
 
 def stderr_is_journal(environ: Mapping[str, str] = os.environ, fd: int = 2) -> bool:
-    """Whether what is written to ``fd`` ends up in the journal.
+    """Return True if what is written to ``fd`` ends up in the journal.
 
     ``JOURNAL_STREAM`` is device and inode of the stream that systemd gave to the service. It is
     inherited, so that it holds only where the descriptor is still that one.
@@ -94,7 +100,7 @@ class Journal:
         self._socket = _datagrams()
 
     def send(self, fields: Mapping[str, str]) -> bool:
-        """Write one entry. False: nobody is there, say it another way.
+        """Write one entry. Return False where nobody reads: then it needs another way.
 
         Names are as journald wants them: capitals, digits and ``_``, a capital first. An entry
         that journald does not take in time is lost: it would be stuck on stderr as well.

@@ -1,36 +1,68 @@
-"""What the daemon has to do later, by name. Knows no clock: times are the caller's."""
+"""What the daemon has to do later: tasks and their moments.
+
+`Timers` reads no clock: moments are the caller's, in seconds of any clock that only goes forward.
+Which event sets which timer stands in ``transitions.py``.
+"""
 
 from __future__ import annotations
+
+from enum import Enum
 
 LONGEST_WAIT = 3600.0
 """Seconds. No selector waits for years, and a rule may end in years."""
 
 
+class Task(Enum):
+    """Everything that the main loop does at its time. The value says what that is."""
+
+    FEED_WATCHDOG = "report to systemd that the loop turns"
+    RETRY_LOCK = "try again to get the lock of the host"
+    READ_POLICY = "read the policy in force, if it was replaced"
+    DROP_ADDRESSES = "stop trusting that containers have the addresses that they had"
+    READ_LISTS = "read the list files of the policy in force again"
+    READ_NAMES = "use the addresses that host names stand for now"
+    END_RULES = "take out the rules that have ended"
+    EXPIRE_GUARDS = "stop guarding host ports whose container has been gone for long"
+    WRITE_SEAL = "bring the seal's own list of ports in line with the sets"
+    RENEW_TIMEOUTS = "put off the end of entries that end later than the kernel can count"
+    REMEMBER = "record what runs for the next boot"
+    CHECK_RULES = "compare chains, jumps and seal with what was written"
+    CHECK_RULES_AGAIN_1 = "the same, soon after a repair"
+    CHECK_RULES_AGAIN_2 = "the same, a second after a repair"
+    CHECK_RULES_AGAIN_3 = "the same, some seconds after a repair"
+    CHECK_ALL = "compare policy, Docker's answer and everything in the kernel"
+    CHECK_LINKS = "see which bridges, or which interfaces of containers, there are"
+
+
 class Timers:
-    """Each name is due once; asked for again, the earlier moment wins."""
+    """Each task is due once; asked for again, the earlier moment wins."""
 
     def __init__(self) -> None:
-        self._due: dict[str, float] = {}
+        self._due: dict[Task, float] = {}
 
-    def by(self, name: str, moment: float) -> None:
-        """``name`` is to be done at that moment, or before it if that was asked for already."""
-        self._due[name] = min(moment, self._due.get(name, moment))
+    def by(self, task: Task, moment: float) -> None:
+        """Do the task at that moment, or before it if that was asked for already."""
+        self._due[task] = min(moment, self._due.get(task, moment))
 
-    def at(self, name: str, moment: float | None) -> None:
-        """``name`` is to be done at that moment and no other; None: not at all."""
-        self._due.pop(name, None)
+    def at(self, task: Task, moment: float | None) -> None:
+        """Do the task at that moment, whatever was asked for before; None: not at all."""
+        self._due.pop(task, None)
         if moment is not None:
-            self._due[name] = moment
+            self._due[task] = moment
 
-    def take(self, now: float) -> set[str]:
-        """The names that are due; they are forgotten."""
-        due = {name for name, moment in self._due.items() if moment <= now}
-        for name in due:
-            del self._due[name]
+    def take(self, now: float) -> set[Task]:
+        """Return the tasks that are due, and forget them."""
+        due = {task for task, moment in self._due.items() if moment <= now}
+        for task in due:
+            del self._due[task]
         return due
 
+    def pending(self) -> dict[Task, float]:
+        """Return the moment of each task that is not due yet, or was not taken."""
+        return dict(self._due)
+
     def wait(self, now: float) -> float | None:
-        """Seconds until there may be something to do; None: nothing is to come."""
+        """Return the seconds until a task may be due; None: there is none."""
         if not self._due:
             return None
         return min(max(0.0, min(self._due.values()) - now), LONGEST_WAIT)

@@ -20,6 +20,6 @@ from dockerfw.cli.options import docker_host_option
 )
 def command(docker_host: str | None, log_format: Literal["text", "json"]) -> int:
     """Keep the policy in force true as containers come and go."""
-    from dockerfw.daemon.loop import run
+    from dockerfw.daemon.main import run
 
     return run(docker_host, log_format)

@@ -16,6 +16,7 @@ from dockerfw.daemon import metrics as module
 from dockerfw.daemon.metrics import Metrics, NoMetrics
 from dockerfw.errors import Failed
 from dockerfw.report.status import Health, Status, Traffic
+from tests.clock import FakeClock
 from tests.paths import DOCS
 
 NOTHING = Status(Health(enforcing=True, observing=False, in_sync=True))
@@ -46,7 +47,7 @@ def kernel() -> Kernel:
 
 @pytest.fixture
 def metrics(kernel: Kernel) -> Iterator[Metrics]:
-    found = Metrics(kernel, clock=lambda: 1042.5)
+    found = Metrics(kernel, FakeClock(1042.5))
     yield found
     found.close()
 
@@ -117,8 +118,8 @@ def test_what_the_daemon_did_is_told(metrics: Metrics, tmp_path: Path) -> None:
     metrics.committed()
     metrics.committed()
     metrics.failed()
-    metrics.healed("rules")
-    metrics.healed("rules")
+    metrics.repaired("rules")
+    metrics.repaired("rules")
     metrics.reconciled(1000.0)
     samples = written(metrics, tmp_path)
     told = {
@@ -306,13 +307,13 @@ def test_a_port_that_is_taken_is_one_sentence(metrics: Metrics) -> None:
 
 
 def test_the_port_is_free_again_after_the_end(kernel: Kernel) -> None:
-    first = Metrics(kernel)
+    first = Metrics(kernel, FakeClock())
     first.serve("127.0.0.1:0")
     assert first.address is not None
     ask(first)
     port = first.address[1]
     first.close()
-    second = Metrics(kernel)
+    second = Metrics(kernel, FakeClock())
     second.serve(f"127.0.0.1:{port}")
     assert ask(second)[0] == 200
     second.close()
@@ -391,7 +392,7 @@ def test_asked_for_and_missing_is_one_sentence(
 ) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(Failed) as caught:
-        Metrics(kernel)
+        Metrics(kernel, FakeClock())
     assert caught.value.exit_status == 1
     assert str(caught.value) == (
         f"metrics need prometheus_client: {sys.executable} -m pip install prometheus_client "
@@ -405,7 +406,7 @@ def test_not_asked_for_needs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     metrics = NoMetrics()
     metrics.followed(0.1)
     metrics.failed()
-    metrics.healed("sets")
+    metrics.repaired("sets")
     metrics.state(in_sync=True, containers=1)
     metrics.reconciled(1.0)
     metrics.write(tmp_path / "dockerfw.prom")

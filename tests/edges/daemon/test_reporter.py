@@ -1,4 +1,4 @@
-"""What the daemon tells of itself, by what it knows."""
+"""What the daemon reports of itself, by what it knows."""
 
 from __future__ import annotations
 
@@ -9,34 +9,31 @@ from typing import NoReturn
 
 import pytest
 
-from dockerfw.clock import SystemClock
 from dockerfw.daemon.log import Log
 from dockerfw.daemon.reporter import Reporter
+from dockerfw.daemon.systemd import Systemd
 from dockerfw.daemon.worker import Worker
 from dockerfw.errors import Failed
-from dockerfw.kernel.runner import Runner
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
-from dockerfw.operations.session import Session
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.state.store import Store
+from tests.clock import FakeClock
+from tests.edges.daemon.bench import PlayedKernel
 from tests.edges.daemon.test_metrics import eventually, parsed
 
 
-class NoRunner(Runner):
-    def run(self, *_: object, **__: object) -> NoReturn:
-        raise Failed("there is no kernel here")
-
-    def read_file(self, *_: object, **__: object) -> NoReturn:
+class NoCounters(PlayedKernel):
+    def set_counters(self, *_: object) -> NoReturn:
         raise Failed("there is no kernel here")
 
 
 @pytest.fixture
 def reporter(tmp_path: Path) -> Iterator[Reporter]:
-    store = Store(tmp_path / "state", tmp_path / "run")
-    session = Session(NoRunner(), store, SystemClock(), None, print)
-    found = Reporter(session, Log(io.StringIO()), Worker())
+    store, clock = Store(tmp_path / "state", tmp_path / "run"), FakeClock()
+    log = Log(io.StringIO(), clock)
+    found = Reporter(store, NoCounters(), clock, log, Systemd({}), Worker())
     yield found
     found.close()
 
@@ -45,7 +42,7 @@ def told(reporter: Reporter, policy: Policy, folder: Path) -> dict[str, float]:
     file = folder / "dockerfw.prom"
     file.unlink(missing_ok=True)
     reporter.serve_metrics(policy)
-    reporter.tell(policy, Inventory(), None)
+    reporter.publish(policy, Inventory(), None)
     reporter.write_metrics()
     eventually(file.exists, lambda: "no file of metrics")
     return parsed(file.read_text())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dockerfw.daemon import systemd
-from dockerfw.daemon.systemd import Journal, stderr_is_journal, watchdog_interval
+from dockerfw.daemon.systemd import Journal, Systemd, stderr_is_journal
 
 
 class Listener:
@@ -70,20 +70,20 @@ def parsed(entry: bytes) -> dict[str, bytes]:
 
 
 def test_each_message_is_a_datagram(environ: dict[str, str], listener: Listener) -> None:
-    assert systemd.ready(environ)
+    assert Systemd(environ).ready()
     assert listener.read() == b"READY=1"
-    assert systemd.status("13 containers", environ)
+    assert Systemd(environ).status("13 containers")
     assert listener.read() == b"STATUS=13 containers"
-    assert systemd.watchdog(environ)
+    assert Systemd(environ).watchdog()
     assert listener.read() == b"WATCHDOG=1"
-    assert systemd.stopping(environ)
+    assert Systemd(environ).stopping()
     assert listener.read() == b"STOPPING=1"
 
 
 def test_a_status_is_one_line_and_adds_no_assignment(
     environ: dict[str, str], listener: Listener
 ) -> None:
-    assert systemd.status("web\nMAINPID=1\x1b[2J" + "€" * 9999, environ)
+    assert Systemd(environ).status("web\nMAINPID=1\x1b[2J" + "€" * 9999)
     said = listener.read()
     assert said.startswith("STATUS=web?MAINPID=1?[2J€€€".encode())
     assert b"\n" not in said
@@ -93,7 +93,7 @@ def test_a_status_is_one_line_and_adds_no_assignment(
 def test_an_abstract_socket() -> None:
     name = f"dockerfw-test-{os.getpid()}"
     listener = Listener(f"\0{name}")
-    assert systemd.watchdog({"NOTIFY_SOCKET": f"@{name}"})
+    assert Systemd({"NOTIFY_SOCKET": f"@{name}"}).watchdog()
     assert listener.read() == b"WATCHDOG=1"
     listener.close()
 
@@ -108,19 +108,19 @@ def test_an_abstract_socket() -> None:
     ],
 )
 def test_without_a_socket_that_can_be_used_there_is_nothing_to_do(environ: dict[str, str]) -> None:
-    assert not systemd.ready(environ)
+    assert not Systemd(environ).ready()
 
 
 def test_a_lost_socket_costs_the_message_and_one_that_came_back_is_used(
     environ: dict[str, str], listener: Listener, tmp_path: Path
 ) -> None:
-    assert systemd.watchdog(environ)
+    assert Systemd(environ).watchdog()
     listener.close()
-    assert not systemd.watchdog(environ)
+    assert not Systemd(environ).watchdog()
     (tmp_path / "socket").unlink()
-    assert not systemd.watchdog(environ)
+    assert not Systemd(environ).watchdog()
     again = Listener(str(tmp_path / "socket"))
-    assert systemd.watchdog(environ)
+    assert Systemd(environ).watchdog()
     assert again.read() == b"WATCHDOG=1"
     again.close()
 
@@ -140,7 +140,7 @@ def test_a_full_socket_does_not_hold_us_up(
     environ: dict[str, str], journal: Journal, tmp_path: Path
 ) -> None:
     fill(tmp_path / "socket")
-    assert not systemd.watchdog(environ)
+    assert not Systemd(environ).watchdog()
     assert journal.send({"MESSAGE": "lost"})
 
 
@@ -161,7 +161,7 @@ def test_a_full_socket_does_not_hold_us_up(
     ],
 )
 def test_the_interval_of_the_watchdog(environ: dict[str, str], interval: float | None) -> None:
-    assert watchdog_interval(environ) == interval
+    assert Systemd(environ).watchdog_interval() == interval
 
 
 # --- the journal ---------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from dockerfw.daemon import log as module
 from dockerfw.daemon.log import Log, to_stderr
 from dockerfw.daemon.log_lines import Line
 from dockerfw.daemon.systemd import Journal
+from tests.clock import FakeClock
 
 MOMENT = 1_795_373_999.25
 UP = Line("info", "web up at 172.18.0.4: closed", {"event": "container_up", "container": "web"})
@@ -41,7 +42,7 @@ def said(
     prefixed: bool = False,
 ) -> str:
     stream = io.StringIO()
-    write(Log(stream, form, journal, prefixed=prefixed, clock=lambda: MOMENT))
+    write(Log(stream, FakeClock(MOMENT), form, journal, prefixed=prefixed))
     return stream.getvalue()
 
 
@@ -194,7 +195,7 @@ def test_the_way_is_chosen_by_what_stderr_is(
         monkeypatch.setattr(module, "Journal", lambda: journal)
         found = os.fstat(2)
         inode = found.st_ino if ours else found.st_ino + 1
-        to_stderr(form, {"JOURNAL_STREAM": f"{found.st_dev}:{inode}"}).info("web up")
+        to_stderr(FakeClock(), form, {"JOURNAL_STREAM": f"{found.st_dev}:{inode}"}).info("web up")
         stream.flush()
         text = (tmp_path / "stderr").read_text()
         natively = journald and ours and form == "text"
@@ -222,7 +223,7 @@ def closed() -> io.StringIO:
 def test_a_stderr_that_is_lost_does_not_end_the_daemon(stream: io.StringIO) -> None:
     with pytest.raises((OSError, ValueError)):
         print("x", file=stream, flush=True)
-    log = Log(stream)
+    log = Log(stream, FakeClock())
     log.info("nobody hears this")
     log.error("nor this")
 
@@ -246,7 +247,7 @@ class Meeting(io.StringIO):
 
 def test_threads_write_one_after_the_other() -> None:
     stream = Meeting()
-    log = Log(stream, prefixed=True)
+    log = Log(stream, FakeClock(), prefixed=True)
     threads = [threading.Thread(target=log.info, args=(word,)) for word in ("a", "b")]
     for thread in threads:
         thread.start()

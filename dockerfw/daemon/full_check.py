@@ -1,0 +1,100 @@
+"""A check of everything: the kernel and the host as a snapshot shows them, then what Docker answers
+to a question that is younger, then both against the policy.
+
+In this order, since Docker makes interfaces and rules before it tells of them: what the snapshot
+has and the younger answer has not is somebody else's. Takes snapshots and the moment of Docker's
+answer; hands both to the enforcer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dockerfw.clock import Clock
+from dockerfw.daemon.edges import DockerReports
+from dockerfw.daemon.enforcer import Enforcer
+from dockerfw.daemon.kernel import Kernel
+from dockerfw.daemon.links import Links
+from dockerfw.daemon.reporter import Reporter
+from dockerfw.daemon.schedule import Schedule
+from dockerfw.daemon.snapshots import Snapshot
+from dockerfw.daemon.transitions import Event
+from dockerfw.model.policy import Policy
+from dockerfw.report import host_warnings
+
+TRIES = 5
+"""A snapshot that was overtaken by writes is taken anew this often, beside the loop."""
+
+
+class FullCheck:
+    """At most one is under way."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        clock: Clock,
+        schedule: Schedule,
+        enforcer: Enforcer,
+        reporter: Reporter,
+        links: Links,
+        docker: DockerReports,
+    ) -> None:
+        self._kernel = kernel
+        self._clock = clock
+        self._schedule = schedule
+        self._enforcer = enforcer
+        self._reporter = reporter
+        self._links = links
+        self._docker = docker
+        self._awaiting: Snapshot | None = None
+        """Waits for Docker's answer, which has to be younger."""
+        self._overtaken = 0
+
+    @property
+    def awaits_docker(self) -> bool:
+        """Return True while Docker's answer is still to come."""
+        return self._awaiting is not None
+
+    def ask_docker(self, snapshot: Snapshot) -> None:
+        """Ask Docker for everything, now that there is a snapshot."""
+        self._awaiting = snapshot
+        self._docker.resync()
+
+    def abandon(self) -> Snapshot | None:
+        """Stop waiting. Return the snapshot that waited, if any."""
+        snapshot, self._awaiting = self._awaiting, None
+        return snapshot
+
+    def settle(self, snapshot: Snapshot) -> None:
+        """Compare and write, now that the inventory is younger than the snapshot."""
+        if not self._enforcer.knows_enough:
+            self._schedule.happened(Event.CHECK_POSTPONED)
+            return
+        if snapshot.epoch != self._enforcer.epoch and self._overtaken < TRIES:
+            self._overtaken += 1
+            self._schedule.happened(Event.ALL_OVERTAKEN)
+            return
+        if snapshot.epoch != self._enforcer.epoch:
+            # Read here, in the main loop, where nothing is written meanwhile. Events wait for it;
+            # but on a host that is never quiet drift would never be found.
+            live = self._kernel.read(snapshot.facts, self._enforcer.lists())
+            snapshot = replace(snapshot, live=live, epoch=self._enforcer.epoch)
+        self._overtaken = 0
+        facts = snapshot.facts
+        self._links.compared(facts)
+        bridges = {network.bridge for network in self._enforcer.inventory.bridges()}
+        claimed = self._links.claimed(facts, bridges, followed=self._enforcer.followed)
+        self._enforcer.settle(replace(snapshot, facts=claimed))
+        gone = host_warnings.docker_rules_gone(self._enforcer.inventory, facts)
+        self._reporter.note("rules", "; ".join(gone) or None)
+        self._schedule.happened(Event.SETTLED, self._next())
+        self._reporter.write_metrics()
+
+    def settle_without_docker(self, snapshot: Snapshot) -> None:
+        """Keep what stands; Docker cannot be asked."""
+        self._enforcer.settle_without_docker(snapshot)
+        self._schedule.happened(Event.CHECKED_WITHOUT_DOCKER, self._next())
+
+    def _next(self) -> float:
+        policy = self._enforcer.policy or Policy()
+        return self._clock.monotonic() + policy.resync

@@ -1,0 +1,58 @@
+"""The ``daemon`` command: makes the edges of this host, and runs the daemon on them.
+
+The one module here that reads the host's clocks, the environment of the process, and Docker's
+address; everything else gets what it needs passed in.
+"""
+
+from __future__ import annotations
+
+from dockerfw.clock import SystemClock
+from dockerfw.daemon.edges import Edges
+from dockerfw.daemon.kernel import HostKernel
+from dockerfw.daemon.log import Form, to_stderr
+from dockerfw.daemon.loop import Daemon
+from dockerfw.daemon.systemd import Systemd
+from dockerfw.daemon.worker import Worker
+from dockerfw.dns.resolver import Resolver
+from dockerfw.docker.client import Docker
+from dockerfw.docker.watcher import Watcher
+from dockerfw.kernel.notices import FileNotices, KernelNotices
+from dockerfw.kernel.runner import SystemRunner
+from dockerfw.model.policy import Needs
+from dockerfw.operations.session import Session
+from dockerfw.state.store import Store
+
+DOCKER_PATIENCE = 10.0
+"""Seconds that one answer of Docker may take before it counts as gone."""
+
+
+def run(docker_host: str | None, form: Form) -> int:
+    """Run until SIGTERM or SIGINT; return the exit status.
+
+    Raises `Failed` when it cannot begin or go on.
+    """
+    clock = SystemClock()
+    log = to_stderr(clock, form)
+    session = Session(SystemRunner(), Store(), clock, docker_host, log.info)
+    session.require_root()
+    reconciler = session.reconciler
+
+    def connect() -> Docker:
+        return Docker.connect(docker_host, timeout=DOCKER_PATIENCE)
+
+    with session.store.daemon.claim():
+        edges = Edges(
+            store=session.store,
+            reconciler=reconciler,
+            kernel=HostKernel(session.runner, reconciler),
+            clock=clock,
+            log=log,
+            systemd=Systemd(),
+            worker=Worker(),
+            docker=Watcher(connect, Needs(), clock),
+            # Listened to before anything is read, so that nothing falls in between.
+            notices=KernelNotices(),
+            files=FileNotices(),
+            names=Resolver(clock),
+        )
+        return Daemon(edges).run()

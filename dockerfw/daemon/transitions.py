@@ -1,0 +1,215 @@
+"""The daemon as one table: what can happen, which task that leads to, and when.
+
+Pure data. `SCHEDULED` has a row for every event: what it schedules does not hang on the state that
+the daemon is in. What is done with a task that is due does: `DROPPED` has the tasks that a state
+drops, and `HELD_BACK` those that wait until repairs go on. `Schedule` and the main loop go by these
+tables, and by nothing else; `docs/architecture.md` explains them.
+
+Of `State.STARTING`, `State.FOLLOWING` and `State.AWAY` exactly one holds at any time;
+`State.WAITING` and `State.PAUSED` may hold besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from dockerfw.daemon.timers import Task
+
+LOCK_RETRY = 0.02
+"""Another process writes: it takes some ten milliseconds."""
+CHECK_PAUSE = 0.1
+"""Rules and links that change all the time are looked at this often, and no more."""
+REMEMBER_DELAY = 5.0
+"""Containers come and go in crowds: one record for all of them is enough."""
+BRIDGE_GRACE = 3.0
+"""A bridge belongs to somebody else if Docker has not claimed it after so many seconds: Docker
+makes the interface before it tells of the network."""
+SEAL_DELAY = 0.2
+"""The seal's own list of ports follows behind the sets: ``nft`` may take longer than all the rest,
+and the sets guard the port meanwhile."""
+HALF_WAY_PAUSE = 0.05
+"""Jumps alone are repaired when they are wrong twice: Docker takes its own out and puts it back."""
+AGAIN = (0.1, 1.0, 5.0)
+"""After a repair: Docker undoes early ones when it builds its rules anew."""
+ALL_AGAIN = 2.0
+"""After a repair: whoever changed rules may have changed what nobody announces."""
+DAY = 86_400.0
+
+
+class State(Enum):
+    STARTING = "Docker has not answered yet"
+    FOLLOWING = "Docker answers"
+    AWAY = "Docker does not answer any more"
+    WAITING = "no policy was ever applied"
+    PAUSED = "repairs are paused, since another tool undoes them"
+
+
+class Event(Enum):
+    # The process and its host.
+    STARTED = auto()
+    WATCHDOG_FED = auto()
+    SIGHUP = auto()
+    LOCK_IS_TAKEN = auto()
+    FAILED = auto()
+
+    # The policy.
+    POLICY_FILES_CHANGED = auto()
+    POLICY_READ = auto()
+    NEXT_RULE_END_KNOWN = auto()
+    LIST_FILES_CHANGED = auto()
+    LISTS_UNWATCHED = auto()
+    NAMES_MOVED = auto()
+    TIMEOUTS_RENEWED = auto()
+
+    # Docker.
+    DOCKER_CONNECTED = auto()
+    DOCKER_LOST = auto()
+    INVENTORY_FOLLOWED = auto()
+    GUARDED_PORTS_CHANGED = auto()
+    NEXT_EXPIRY_KNOWN = auto()
+    WRITE_POSTPONED = auto()
+
+    # What others have changed.
+    RULES_CHANGED = auto()
+    LINKS_CHANGED = auto()
+    BRIDGES_CHANGED = auto()
+    CONTAINER_INTERFACE_GONE = auto()
+
+    # Checks.
+    CHECK_ALL_STARTED = auto()
+    CHECK_ALL_BUSY = auto()
+    CHECK_RULES_BUSY = auto()
+    CHECK_LINKS_BUSY = auto()
+    CHECK_RULES_HELD_BACK = auto()
+    RULES_OVERTAKEN = auto()
+    ALL_OVERTAKEN = auto()
+    UNSETTLED = auto()
+    CHECK_POSTPONED = auto()
+    BRIDGE_UNCLAIMED = auto()
+    SETTLED = auto()
+    CHECKED_WITHOUT_DOCKER = auto()
+
+    # Repairs.
+    HALF_WAY = auto()
+    REPAIRED = auto()
+    REPAIRS_PAUSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A task, ``after`` so many seconds; None: at the moment that comes with the event.
+
+    ``exact``: at that moment and no other, whatever was asked for before; a moment of None
+    cancels the task. Else the earlier moment wins.
+    """
+
+    task: Task
+    after: float | None = 0.0
+    exact: bool = False
+
+
+SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
+    # Lists may have changed while nobody followed them.
+    Event.STARTED: (Due(Task.READ_LISTS),),
+    # The moment: half of the interval that systemd grants.
+    Event.WATCHDOG_FED: (Due(Task.FEED_WATCHDOG, None, exact=True),),
+    Event.SIGHUP: (Due(Task.CHECK_ALL),),
+    Event.LOCK_IS_TAKEN: (Due(Task.RETRY_LOCK, LOCK_RETRY),),
+    # The moment: after a pause that doubles with each failure in a row. The kernel may be half
+    # way, never more open: all of it has to be compared.
+    Event.FAILED: (Due(Task.CHECK_ALL, None),),
+    # Only wakes the loop: it compares the stamp of the policy before anything else it does.
+    Event.POLICY_FILES_CHANGED: (Due(Task.READ_POLICY),),
+    Event.POLICY_READ: (Due(Task.CHECK_ALL),),
+    # The moment: when the next rule ends; None where none does.
+    Event.NEXT_RULE_END_KNOWN: (Due(Task.END_RULES, None, exact=True),),
+    Event.LIST_FILES_CHANGED: (Due(Task.READ_LISTS),),
+    # With every check of everything, where the kernel cannot tell of changes in files.
+    Event.LISTS_UNWATCHED: (Due(Task.READ_LISTS),),
+    Event.NAMES_MOVED: (Due(Task.READ_NAMES),),
+    Event.TIMEOUTS_RENEWED: (Due(Task.RENEW_TIMEOUTS, DAY, exact=True),),
+    Event.DOCKER_CONNECTED: (Due(Task.CHECK_ALL),),
+    Event.DOCKER_LOST: (Due(Task.CHECK_ALL),),
+    Event.INVENTORY_FOLLOWED: (Due(Task.REMEMBER, REMEMBER_DELAY),),
+    Event.GUARDED_PORTS_CHANGED: (Due(Task.WRITE_SEAL, SEAL_DELAY),),
+    # The moment: when the first port that lingers is let go; None where none does.
+    Event.NEXT_EXPIRY_KNOWN: (Due(Task.EXPIRE_GUARDS, None, exact=True),),
+    # More than set elements has to be written, and what Docker has told does not suffice for that.
+    Event.WRITE_POSTPONED: (Due(Task.CHECK_ALL),),
+    # The moment: at once, but not before `CHECK_PAUSE` has passed since the last snapshot. So
+    # there is one check at the first notice and one after the last: the kernel may be half way.
+    Event.RULES_CHANGED: (Due(Task.CHECK_RULES, None),),
+    Event.LINKS_CHANGED: (Due(Task.CHECK_LINKS, CHECK_PAUSE),),
+    Event.BRIDGES_CHANGED: (Due(Task.CHECK_ALL),),
+    Event.CONTAINER_INTERFACE_GONE: (Due(Task.DROP_ADDRESSES),),
+    # The clock may have been set.
+    Event.CHECK_ALL_STARTED: (Due(Task.END_RULES),),
+    # One snapshot at a time, and one wait for Docker's answer.
+    Event.CHECK_ALL_BUSY: (Due(Task.CHECK_ALL, CHECK_PAUSE),),
+    Event.CHECK_RULES_BUSY: (Due(Task.CHECK_RULES, CHECK_PAUSE),),
+    Event.CHECK_LINKS_BUSY: (Due(Task.CHECK_LINKS, CHECK_PAUSE),),
+    # The moment: when repairs go on.
+    Event.CHECK_RULES_HELD_BACK: (Due(Task.CHECK_RULES, None),),
+    # Something was written while the snapshot was taken.
+    Event.RULES_OVERTAKEN: (Due(Task.CHECK_RULES),),
+    Event.ALL_OVERTAKEN: (Due(Task.CHECK_ALL),),
+    # What should stand is not what was last compared: rules alone cannot be compared with it.
+    Event.UNSETTLED: (Due(Task.CHECK_ALL),),
+    # What Docker has told does not suffice to compare; it is being asked for more.
+    Event.CHECK_POSTPONED: (Due(Task.CHECK_ALL, CHECK_PAUSE),),
+    Event.BRIDGE_UNCLAIMED: (Due(Task.CHECK_ALL, BRIDGE_GRACE),),
+    # The moment of both: after ``[daemon] resync``.
+    Event.SETTLED: (
+        Due(Task.CHECK_ALL, None, exact=True),
+        Due(Task.REMEMBER, REMEMBER_DELAY),
+    ),
+    Event.CHECKED_WITHOUT_DOCKER: (Due(Task.CHECK_ALL, None, exact=True),),
+    Event.HALF_WAY: (Due(Task.CHECK_RULES, HALF_WAY_PAUSE),),
+    Event.REPAIRED: (
+        Due(Task.CHECK_RULES_AGAIN_1, AGAIN[0], exact=True),
+        Due(Task.CHECK_RULES_AGAIN_2, AGAIN[1], exact=True),
+        Due(Task.CHECK_RULES_AGAIN_3, AGAIN[2], exact=True),
+        Due(Task.CHECK_ALL, ALL_AGAIN),
+    ),
+    # The moment: when repairs go on.
+    Event.REPAIRS_PAUSED: (Due(Task.CHECK_ALL, None, exact=True),),
+}
+
+CHECKS_OF_RULES = frozenset(
+    {
+        Task.CHECK_RULES,
+        Task.CHECK_RULES_AGAIN_1,
+        Task.CHECK_RULES_AGAIN_2,
+        Task.CHECK_RULES_AGAIN_3,
+    }
+)
+CHECKS = CHECKS_OF_RULES | {Task.CHECK_ALL, Task.CHECK_LINKS}
+"""Tasks that only read: they begin without the lock of the host, in a thread of their own."""
+
+DROPPED: Mapping[State, frozenset[Task]] = {
+    # A container that is gone by the ledger may listen again before Docker answers.
+    State.STARTING: frozenset({Task.EXPIRE_GUARDS}),
+    # Docker has said by now who has which address.
+    State.FOLLOWING: frozenset({Task.DROP_ADDRESSES}),
+    State.AWAY: frozenset({Task.EXPIRE_GUARDS}),
+    # There is nothing to compare the kernel with.
+    State.WAITING: CHECKS,
+    State.PAUSED: frozenset(),
+}
+"""What is not done, nor done later, if it is due in this state."""
+
+HELD_BACK = CHECKS_OF_RULES
+"""What is put off in `State.PAUSED`, by `Event.CHECK_RULES_HELD_BACK`. A check of everything is
+not: it is rare, and what the policy or Docker asks for must not wait for another tool."""
+
+
+def is_dropped(task: Task, states: Collection[State]) -> bool:
+    """Return True if a task that is due in these states is passed over."""
+    return any(task in DROPPED[state] for state in states)
+
+
+def is_held_back(task: Task, states: Collection[State]) -> bool:
+    """Return True if a task that is due in these states has to wait until repairs go on."""
+    return State.PAUSED in states and task in HELD_BACK

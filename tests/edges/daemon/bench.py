@@ -1,0 +1,527 @@
+"""A daemon that is stepped by hand, on a host that is played.
+
+Nothing runs beside the test, and no clock but the bench's is read: the test says when a snapshot
+is finished, when Docker answers, what fails, and how much time passes. What is written is what the
+daemon hands to the reconciler (`PlayedKernel.written`), or straight to the kernel (``lines`` of
+``ipset restore``, ``documents`` of ``nft``).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dockerfw.daemon.edges import Edges, NameNotices
+from dockerfw.daemon.log import Log
+from dockerfw.daemon.loop import Daemon
+from dockerfw.daemon.systemd import Systemd
+from dockerfw.daemon.timers import Task
+from dockerfw.dns.resolver import Moved
+from dockerfw.docker.engine import EngineInfo
+from dockerfw.docker.reports import Changed, Connected, Lost, Report
+from dockerfw.errors import Failed
+from dockerfw.kernel.nft import driver as nft
+from dockerfw.kernel.notices import FileNotices, Noticed
+from dockerfw.kernel.render import chain_texts, set_state
+from dockerfw.kernel.runner import Completed
+from dockerfw.model.host import Bridge, HostFacts
+from dockerfw.model.inventory import Container, Inventory, Network
+from dockerfw.model.policy import Committer, HostAddresses, Needs
+from dockerfw.operations.reconcile import Observation, Reconciler
+from dockerfw.plan.planner import Created, Step
+from dockerfw.plan.state import ChainState, KernelState, SetState, TablesState
+from dockerfw.policy.document import Document
+from dockerfw.policy.files import PolicyText
+from dockerfw.rules.ruleset import IPSet, Ruleset, Seal
+from dockerfw.state.folder import Folder
+from dockerfw.state.kernel_record import KernelRecord
+from dockerfw.state.last_seen import LastSeen
+from dockerfw.state.store import Store
+from dockerfw.state.stored_policy import Applied, StoredPolicy
+from tests.build import container, facts, inventory, network
+from tests.clock import FakeClock
+
+FRONT = network("front", "172.18.0.0/24", bridge="br-0123456789ab")
+OWN = network("own", "172.20.0.0/24", bridge="lan0")
+"""Its bridge has a name that does not show that it is Docker's."""
+FACTS = facts(bridges=("br-0123456789ab",), ipv6=False)
+WEB = """
+[[allow]]
+to = "web*"
+ports = [80]
+from = ["198.51.100.7"]
+"""
+CLOSED = "[defaults]\nbaseline = []\n"
+LABELLED = """
+[[allow]]
+to = "*"
+ports = [80]
+from = ["any"]
+[[deny]]
+to = "label:tier=secret"
+from = ["any"]
+"""
+RESYNC = 30.0
+"""Seconds from one check of everything to the next, where nothing else asks for one."""
+
+
+def on_front(name: str, last: int, *ports: int, **labels: str) -> Container:
+    """A container at 172.18.0.LAST that publishes its port 80 as these."""
+    published = tuple(f"0.0.0.0:{port}:80" for port in ports)
+    return container(name, f"front 172.18.0.{last}", published=published, labels=labels)
+
+
+def here(*containers: Container, networks: tuple[Network, ...] = (FRONT,)) -> Inventory:
+    return inventory(*containers, *networks)
+
+
+# --- the host ------------------------------------------------------------------------------------
+
+
+class HostClock(FakeClock):
+    """The clock of a host, which may be ``set`` by so many seconds while timers go on."""
+
+    set = 0.0
+
+    def time(self) -> float:
+        return self.now + self.set
+
+
+class PlayedKernel:
+    """What stands. ``broken``: why nothing can be written."""
+
+    def __init__(self) -> None:
+        self.live = nothing()
+        self.host = FACTS
+        self.interfaces: frozenset[str] = frozenset()
+        self.broken = ""
+        self.lines: list[str] = []
+        self.documents: list[str] = []
+        self.written: list[Observation] = []
+
+    def stand(self, ruleset: Ruleset) -> None:
+        """Somebody has written this."""
+        self.live = standing(ruleset)
+
+    def execute(self, seen: Observation) -> None:
+        """The plan of an observation is carried out."""
+        self._check()
+        self.written.append(seen)
+        made = standing(seen.ruleset)
+        only_rules = not seen.ruleset.sets
+        self.live = replace(made, sets=self.live.sets) if only_rules else made
+
+    def _check(self) -> None:
+        if self.broken:
+            raise Failed(self.broken)
+
+    # as `dockerfw.daemon.kernel.Kernel`
+
+    def facts(self) -> HostFacts:
+        return self.host
+
+    def bridges(self) -> tuple[Bridge, ...]:
+        return self.host.bridges
+
+    def container_interfaces(self) -> frozenset[str]:
+        return self.interfaces
+
+    def read(self, _facts: HostFacts, _lists: Iterable[IPSet] = ()) -> KernelState:
+        return self.live
+
+    def read_rules(self, _facts: HostFacts, known_seal: str | None = None) -> KernelState:
+        seal = self.live.seal if known_seal is None else known_seal
+        return replace(self.live, sets={}, seal=seal)
+
+    def read_set_headers(self) -> Mapping[str, SetState]:
+        return dict(self.live.sets)
+
+    def expected_seal(self, seal: Seal) -> str:
+        return nft.wanted(seal)
+
+    def commit(self, steps: Iterable[Step], _facts: HostFacts, _committer: Committer) -> None:
+        for step in steps:
+            self._check()
+            if step.tool == "ipset":
+                self.lines += step.text.splitlines()
+            else:
+                self.documents.append(step.text)
+
+    def set_counters(self, _names: Collection[str]) -> Mapping[str, Any]:
+        return {}
+
+
+class PlayedReconciler(Reconciler):
+    """Plans as the real one does; reads and writes the played kernel."""
+
+    def __init__(self, kernel: PlayedKernel, store: Store) -> None:
+        super().__init__(Programs(), store)
+        self._kernel = kernel
+
+    def read(self, facts: HostFacts, sets: Iterable[IPSet] = ()) -> KernelState:
+        return self._kernel.read(facts, sets)
+
+    def read_rules(self, facts: HostFacts, known_seal: str | None = None) -> KernelState:
+        return self._kernel.read_rules(facts, known_seal)
+
+    def carry_out(self, look: Observation, committer: Committer) -> None:
+        _ = committer
+        self._kernel.execute(look)
+
+
+class Programs:
+    """No program does anything."""
+
+    def run(self, *_: object, **__: object) -> Completed:
+        return Completed("", "", 0)
+
+    def read_file(self, _: str) -> str | None:
+        return None
+
+
+def nothing() -> KernelState:
+    """A host with Docker and without dockerfw."""
+    empty = {
+        "mangle": {"PREROUTING": ChainState("ACCEPT", ())},
+        "filter": {
+            "INPUT": ChainState("ACCEPT", ()),
+            "FORWARD": ChainState("ACCEPT", ("-j DOCKER-USER",)),
+            "DOCKER-USER": ChainState("-", ()),
+        },
+    }
+    return KernelState({4: TablesState(4, empty)}, {}, None)
+
+
+def standing(ruleset: Ruleset) -> KernelState:
+    """The same host, and this ruleset with its jumps."""
+    tables: dict[str, dict[str, ChainState]] = {
+        "mangle": {"PREROUTING": ChainState("ACCEPT", ("-j DOCKERFW-PRE",))},
+        "filter": {
+            "INPUT": ChainState("ACCEPT", ("-j DOCKERFW-INPUT",)),
+            "FORWARD": ChainState("ACCEPT", ("-j DOCKER-USER",)),
+            "DOCKER-USER": ChainState("-", ("-j DOCKERFW",)),
+        },
+    }
+    for chain in ruleset.chains:
+        tables[chain.table][chain.name] = ChainState("-", chain_texts(chain))
+    sets: dict[str, SetState] = {s.name: set_state(s) for s in ruleset.sets}
+    return KernelState({4: TablesState(4, tables)}, sets, nft.wanted(ruleset.seal))
+
+
+# --- the disk ------------------------------------------------------------------------------------
+
+
+class Disk:
+    """What is kept for the next boot can be written as long as it is not ``full``."""
+
+    full = False
+
+    def check(self) -> None:
+        if self.full:
+            raise Failed("cannot write: No space left on device")
+
+
+class PlayedPolicy(StoredPolicy):
+    def __init__(self, folder: Folder, disk: Disk) -> None:
+        super().__init__(folder)
+        self._disk = disk
+
+    def remember_lists(self, text: PolicyText) -> None:
+        self._disk.check()
+        super().remember_lists(text)
+
+
+class PlayedLastSeen(LastSeen):
+    def __init__(self, folder: Folder, disk: Disk) -> None:
+        super().__init__(folder)
+        self._disk = disk
+
+    def remember(self, inventory: Inventory) -> None:
+        self._disk.check()
+        super().remember(inventory)
+
+
+class PlayedKernelRecord(KernelRecord):
+    def __init__(self, folder: Folder, disk: Disk) -> None:
+        super().__init__(folder)
+        self._disk = disk
+
+    def remember_created(self, created: tuple[Created, ...]) -> None:
+        self._disk.check()
+        super().remember_created(created)
+
+
+class PlayedStore(Store):
+    """The real folders, on a disk that can be full."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "lib", folder / "run")
+        self.disk = Disk()
+        kept = Folder(self.folder)
+        self.policy = PlayedPolicy(kept, self.disk)
+        self.last_seen = PlayedLastSeen(kept, self.disk)
+        self.kernel = PlayedKernelRecord(kept, self.disk)
+
+
+# --- what runs beside the loop -------------------------------------------------------------------
+
+
+class PlayedWorker:
+    """Does what it was given when the test says so."""
+
+    def __init__(self) -> None:
+        self.todo: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
+
+    def fileno(self) -> int:
+        raise AssertionError("the bench steps by hand")
+
+    def submit(self, work: Callable[[], Any], then: Callable[[Any], None] = lambda _: None) -> None:
+        self.todo.append((work, then))
+
+    def finish(self) -> None:
+        while self.todo:
+            work, then = self.todo.pop(0)
+            try:
+                result = work()
+            except Exception as error:  # noqa: BLE001 - as the real one
+                result = error
+            then(result)
+
+
+class PlayedDocker:
+    """The watcher: reports what the test wants it to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.needs = Needs()
+        self.reports: list[Report] = []
+
+    def fileno(self) -> int:
+        raise AssertionError("the bench steps by hand")
+
+    def need(self, needs: Needs) -> None:
+        self.needs = needs
+
+    def resync(self) -> None:
+        self.asked += 1
+
+    def take(self) -> list[Report]:
+        reports, self.reports = self.reports, []
+        return reports
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class PlayedNotices:
+    def __init__(self) -> None:
+        self.noticed = Noticed()
+
+    def filenos(self) -> tuple[int, ...]:
+        raise AssertionError("the bench steps by hand")
+
+    def read(self) -> Noticed:
+        return self.noticed
+
+
+class PlayedNames:
+    """The resolver: ``moved`` is what it has found."""
+
+    def __init__(self) -> None:
+        self.moved: Moved | None = None
+
+    def fileno(self) -> int:
+        raise AssertionError("the bench steps by hand")
+
+    def follow(self, names: Iterable[str], last_good: HostAddresses) -> None: ...
+
+    def take(self) -> Moved | None:
+        moved, self.moved = self.moved, None
+        return moved
+
+    def stop(self) -> None: ...
+
+
+class PlayedSystemd(Systemd):
+    """Counts how often it was told that the daemon is ready."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.times_ready = 0
+
+    def ready(self) -> bool:
+        self.times_ready += 1
+        return super().ready()
+
+
+class Lines(io.StringIO):
+    """A log that can be asked for parts of its lines."""
+
+    def __contains__(self, text: object) -> bool:
+        return any(str(text) in line for line in self.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.getvalue().splitlines()
+
+    def clear(self) -> None:
+        self.seek(0)
+        self.truncate()
+
+
+# --- the bench -----------------------------------------------------------------------------------
+
+
+class Bench:
+    """A daemon, its host, and the moves that a test makes."""
+
+    def __init__(self, folder: Path, names: NameNotices | None = None) -> None:
+        self.store = PlayedStore(folder)
+        self.clock, self.kernel, self.worker = HostClock(), PlayedKernel(), PlayedWorker()
+        self.docker, self.notices, self.systemd = PlayedDocker(), PlayedNotices(), PlayedSystemd()
+        self.log = Lines()
+        self.names = PlayedNames()
+        self.reconciler = PlayedReconciler(self.kernel, self.store)
+        self._files = FileNotices()
+        self._names = names or self.names
+        self._ended = False
+        self.daemon = Daemon(
+            Edges(
+                store=self.store,
+                reconciler=self.reconciler,
+                kernel=self.kernel,
+                clock=self.clock,
+                log=Log(self.log, self.clock),
+                systemd=self.systemd,
+                worker=self.worker,
+                docker=self.docker,
+                notices=self.notices,
+                files=self._files,
+                names=self._names,
+            )
+        )
+
+    def close(self) -> None:
+        if not self._ended:
+            self._files.close()
+            self._names.stop()
+
+    @property
+    def due(self) -> dict[Task, float]:
+        """What is to come, in seconds from now."""
+        pending = self.daemon.schedule.pending()
+        return {task: round(moment - self.clock.now, 6) for task, moment in pending.items()}
+
+    # what others do
+
+    def apply(self, text: str, files: dict[str, bytes] | None = None) -> None:
+        """A policy is put in force by ``dockerfw apply``."""
+        document = Document("/etc/dockerfw/config.toml", text.encode())
+        self.store.policy.replace(
+            PolicyText((document,), files or {}), Applied("/etc/dockerfw/config.toml", 1.0, "nft")
+        )
+
+    def changed_rules(self, *writers: str) -> None:
+        self.notice(Noticed(rules=True, writers=frozenset(writers)))
+        self.pass_time(0.2)
+
+    def changed_links(self) -> None:
+        self.notice(Noticed(links=True))
+        self.pass_time(0.2)
+
+    def notice(self, noticed: Noticed) -> None:
+        """The kernel announces this."""
+        self.notices.noticed = noticed
+        self.daemon.kernel_noticed()
+
+    def lose_seal(self) -> None:
+        self.kernel.live = replace(self.kernel.live, seal=None)
+
+    def lose_rules(self, *tables: str) -> None:
+        """Every rule of these tables is flushed."""
+        held = dict(self.kernel.live.tables[4].tables)
+        for table in tables:
+            held[table] = {n: ChainState(c.policy, ()) for n, c in held[table].items()}
+        self.kernel.live = replace(self.kernel.live, tables={4: TablesState(4, held)})
+
+    # Docker
+
+    def report(self, *reports: Report) -> None:
+        self.docker.reports += reports
+        self.daemon.docker_reported()
+        self.daemon.turn()
+
+    def connected(self, found: Inventory, *, labels: bool = False) -> None:
+        engine = EngineInfo("26.1.5", "1.45", None, live_restore=False, swarm=None)
+        self.report(Connected(found, engine, knows=Needs(labels=labels)))
+
+    def answer(self, found: Inventory, *, labels: bool = False) -> None:
+        """Docker's answer to a check of everything."""
+        self.report(Changed(found, whole=True, knows=Needs(labels=labels)))
+
+    def lose(self) -> None:
+        self.report(Lost("gone"))
+
+    # steps of the daemon
+
+    def begin(self) -> None:
+        self.daemon.begin()
+        self.daemon.turn()
+
+    def end(self) -> None:
+        self._ended = True
+        self.daemon.end()
+
+    def turn(self) -> None:
+        self.daemon.turn()
+
+    def finish(self) -> None:
+        """Whatever is read beside the loop has been read."""
+        self.worker.finish()
+        self.daemon.turn()
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.now += seconds
+        self.daemon.turn()
+
+    def follow(self, policy: str, found: Inventory, *, labels: bool = False) -> None:
+        """Up, and in sync."""
+        self.apply(policy)
+        self.begin()
+        self.connected(found, labels=labels)
+        self.settle(found, labels=labels)
+        assert self.daemon.enforcer.followed, self.log.lines
+        self.kernel.written.clear()
+        self.kernel.lines.clear()
+        self.log.clear()
+
+    def settle(self, found: Inventory, *, labels: bool = False) -> None:
+        """Checks of everything until none is due any more."""
+        self.pass_time(0.2)
+        for _ in range(10):
+            self.finish()
+            if self.awaits_docker:
+                self.answer(found, labels=labels)
+            elif not self.daemon.snapshots.busy:
+                return
+        raise AssertionError(f"it checks for ever: {self.log.lines}")
+
+    @property
+    def awaits_docker(self) -> bool:
+        return self.daemon.full_check.awaits_docker
+
+    # what it has come to
+
+    def keeps_out(self, address: str) -> bool:
+        """Whether a deny names this address (sets of denies have a d before their list)."""
+        denies = (s for name, s in self.kernel.live.sets.items() if "-cod" in name)
+        return any(address in entry for s in denies for entry in s.entries or ())
+
+    @property
+    def sealed(self) -> Seal:
+        """The seal as it was written last."""
+        assert self.daemon.enforcer.sealed is not None
+        return self.daemon.enforcer.sealed

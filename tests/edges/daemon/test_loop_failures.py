@@ -1,0 +1,129 @@
+"""What fails is tried again, and keeps nothing else from being done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dockerfw.dns.resolver import Moved
+from dockerfw.docker.reports import Changed
+from dockerfw.errors import Failed
+from dockerfw.model.host import HostFacts
+from dockerfw.model.policy import Committer
+from dockerfw.operations import policy_in_force
+from dockerfw.operations.reconcile import Reconciler
+from dockerfw.plan.planner import Step
+from dockerfw.rules.compiler import compile_ruleset
+from tests.edges.daemon.bench import (
+    FACTS,
+    WEB,
+    Bench,
+    PlayedStore,
+    Programs,
+    here,
+    nothing,
+    on_front,
+)
+
+
+def test_a_write_that_fails_as_docker_answers_does_not_end_the_looking(bench: Bench) -> None:
+    web = on_front("web", 2)
+    bench.follow(WEB, here(web))
+    bench.pass_time(31)
+    bench.finish()
+    assert bench.awaits_docker
+    bench.kernel.broken = "The set with the given name does not exist"
+    bench.answer(here(web, on_front("web2", 3)))
+    assert "does not exist" in bench.log
+    bench.kernel.broken = ""
+    asked = bench.docker.asked
+    bench.pass_time(31)
+    bench.finish()
+    assert bench.docker.asked > asked
+    bench.answer(here(web, on_front("web2", 3)))
+    assert any("172.18.0.3" in step.text for w in bench.kernel.written for step in w.plan.steps)
+
+
+def test_ports_that_could_not_be_written_to_the_seal_are_written_later(bench: Bench) -> None:
+    bench.follow(WEB, here())
+    bench.report(Changed(here(on_front("web", 2, 8080))))
+    bench.kernel.broken = "nft crashed"
+    bench.pass_time(0.5)
+    bench.kernel.broken = ""
+    assert not bench.kernel.documents
+    bench.pass_time(3)
+    assert "8080" in "".join(bench.kernel.documents)
+
+
+def test_what_is_wrong_with_one_thing_keeps_no_other_from_being_done(bench: Bench) -> None:
+    bench.follow(WEB, here(on_front("web", 2)))
+    bench.kernel.broken = "it is broken"
+    bench.names.moved = Moved({}, ("host:a.example is 192.0.2.1",))
+    bench.daemon.names_moved()
+    bench.report(Changed(here()))
+    assert "it is broken" in bench.log
+    assert "host:a.example is 192.0.2.1" in bench.log
+
+
+def test_a_list_that_cannot_be_kept_on_the_disk_counts_all_the_same(
+    bench: Bench, tmp_path: Path
+) -> None:
+    friends = tmp_path / "friends.netset"
+    friends.write_text("198.51.100.7\n")
+    friends.chmod(0o600)
+    rule = f'[[allow]]\nto = "web"\nports = [80]\nfrom = ["file:{friends}"]\n'
+    bench.apply(rule, {str(friends): b"198.51.100.7\n"})
+    bench.begin()
+    bench.connected(here(on_front("web", 2)))
+    bench.settle(here(on_front("web", 2)))
+    friends.write_text("192.0.2.9\n")
+    bench.store.disk.full = True
+    bench.daemon.files_changed()
+    bench.turn()
+    sets = bench.kernel.live.sets.values()
+    entries = {entry for s in sets for entry in s.entries or ()}
+    assert any("192.0.2.9" in entry for entry in entries), entries
+    assert not any("198.51.100.7" in entry for entry in entries), entries
+    assert "No space left" in bench.log
+
+
+class Writing(Reconciler):
+    """Records which tools would write."""
+
+    def __init__(self, store: PlayedStore) -> None:
+        super().__init__(Programs(), store)
+        self.written: set[str] = set()
+
+    def write(self, step: Step, facts: HostFacts, committer: Committer) -> None:
+        _ = facts, committer
+        self.written.add(step.tool)
+
+
+def test_a_full_disk_keeps_nothing_from_being_put_right(tmp_path: Path) -> None:
+    store = PlayedStore(tmp_path)
+    reconciler = Writing(store)
+    ruleset = compile_ruleset(policy_in_force.CLOSED, here(), FACTS)
+    seen = reconciler.compare(ruleset, FACTS, nothing())
+    store.disk.full = True
+    with pytest.raises(Failed, match="No space"):
+        reconciler.carry_out(seen, "iptables-restore")
+    assert {"ipset", "iptables", "nft"} <= reconciler.written
+
+
+def test_the_end_says_so_with_a_full_disk_as_well(bench: Bench) -> None:
+    bench.follow(WEB, here())
+    bench.store.disk.full = True
+    bench.end()
+    assert "No space left" in bench.log
+    assert "stopped; the rules stay" in bench.log
+
+
+def test_a_lock_that_cannot_be_opened_is_tried_again(bench: Bench) -> None:
+    bench.follow(WEB, here())
+    run, bench.store.run = bench.store.run, Path("/proc/version/no")
+    bench.report(Changed(here(on_front("web", 2))))
+    assert "cannot write" in bench.log
+    bench.store.run = run
+    bench.pass_time(3)
+    assert any("172.18.0.2" in line for line in bench.kernel.lines)

@@ -1,0 +1,49 @@
+"""What a killed apply, or a broken record, leaves on the disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from dockerfw.kernel import facts as kernel_facts
+from dockerfw.operations.boot import install_before_docker
+from dockerfw.operations.reconcile import Reconciler
+from dockerfw.operations.session import Session
+from tests.edges.daemon.bench import CLOSED, FACTS, WEB, Bench, Programs
+
+
+@dataclass(frozen=True)
+class PlayedSession(Session):
+    played: Reconciler
+
+    @property
+    def reconciler(self) -> Reconciler:
+        return self.played
+
+
+def test_a_policy_whose_record_is_broken_still_holds(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_facts, "read", lambda *_, **__: FACTS)
+    bench.apply(WEB)
+    (bench.store.folder / "applied.json").write_text("{")
+    bench.begin()
+    assert bench.daemon.policy.policy is not None
+    assert bench.kernel.live.seal is None
+    session = PlayedSession(
+        Programs(), bench.store, bench.clock, None, lambda _: None, bench.reconciler
+    )
+    install_before_docker(session)
+    assert bench.kernel.live.seal is not None
+
+
+def test_an_apply_that_was_killed_before_its_record_can_be_applied_over(bench: Bench) -> None:
+    bench.apply(WEB)
+    (bench.store.folder / "applied.json").unlink()
+    bench.store.confirm.begin(bench.clock.time() + 60)
+    bench.apply(CLOSED)
+    assert bench.store.confirm.restore_previous()
+    text = bench.store.policy.load()
+    assert text is not None
+    assert text.documents[0].text == WEB.encode()
