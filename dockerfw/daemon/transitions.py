@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 
 from dockerfw.daemon.timers import Task
 
@@ -47,54 +47,56 @@ class State(Enum):
 
 
 class Event(Enum):
+    """Everything that schedules a task. The value says what has happened."""
+
     # The process and its host.
-    STARTED = auto()
-    WATCHDOG_FED = auto()
-    SIGHUP = auto()
-    LOCK_IS_TAKEN = auto()
-    FAILED = auto()
+    STARTED = "the daemon has started"
+    WATCHDOG_FED = "systemd was told that the loop turns"
+    SIGHUP = "SIGHUP came"
+    LOCK_IS_TAKEN = "another process has the lock of the host"
+    FAILED = "something could not be read or written"
 
     # The policy.
-    POLICY_FILES_CHANGED = auto()
-    POLICY_READ = auto()
-    NEXT_RULE_END_KNOWN = auto()
-    LIST_FILES_CHANGED = auto()
-    LISTS_UNWATCHED = auto()
-    NAMES_MOVED = auto()
-    TIMEOUTS_RENEWED = auto()
+    POLICY_FILES_CHANGED = "the files of the policy in force have changed"
+    POLICY_READ = "another policy is in force"
+    NEXT_RULE_END_KNOWN = "it is known when the next rule ends"
+    LIST_FILES_CHANGED = "a list file has changed"
+    LISTS_UNWATCHED = "a check of everything begins, and there are list files without notices"
+    NAMES_MOVED = "host names stand for other addresses"
+    TIMEOUTS_RENEWED = "ends that the kernel cannot count up to were put off"
 
     # Docker.
-    DOCKER_CONNECTED = auto()
-    DOCKER_LOST = auto()
-    INVENTORY_FOLLOWED = auto()
-    GUARDED_PORTS_CHANGED = auto()
-    NEXT_EXPIRY_KNOWN = auto()
-    WRITE_POSTPONED = auto()
+    DOCKER_CONNECTED = "Docker answers, for the first time or again"
+    DOCKER_LOST = "Docker does not answer"
+    INVENTORY_FOLLOWED = "containers or networks have changed, and the kernel has that"
+    GUARDED_PORTS_CHANGED = "the seal does not guard the ports that the sets do"
+    NEXT_EXPIRY_KNOWN = "it is known when the next port is no longer guarded"
+    WRITE_POSTPONED = "more than elements has to be written, and Docker has not told enough"
 
     # What others have changed.
-    RULES_CHANGED = auto()
-    LINKS_CHANGED = auto()
-    BRIDGES_CHANGED = auto()
-    CONTAINER_INTERFACE_GONE = auto()
+    RULES_CHANGED = "somebody has written rules"
+    LINKS_CHANGED = "an interface has come, gone or moved"
+    BRIDGES_CHANGED = "there are other bridges than those that were compared"
+    CONTAINER_INTERFACE_GONE = "an interface of a container has gone while Docker is away"
 
     # Checks.
-    CHECK_ALL_STARTED = auto()
-    CHECK_ALL_BUSY = auto()
-    CHECK_RULES_BUSY = auto()
-    CHECK_LINKS_BUSY = auto()
-    CHECK_RULES_HELD_BACK = auto()
-    RULES_OVERTAKEN = auto()
-    ALL_OVERTAKEN = auto()
-    UNSETTLED = auto()
-    CHECK_POSTPONED = auto()
-    BRIDGE_UNCLAIMED = auto()
-    SETTLED = auto()
-    CHECKED_WITHOUT_DOCKER = auto()
+    CHECK_ALL_STARTED = "a check of everything begins"
+    CHECK_ALL_BUSY = "a check of everything is due while another check is under way"
+    CHECK_RULES_BUSY = "a check of rules is due while a snapshot is taken"
+    CHECK_LINKS_BUSY = "a check of links is due while another is under way"
+    CHECK_RULES_HELD_BACK = "a check of rules is due while repairs are paused"
+    RULES_OVERTAKEN = "rules were written while a snapshot of rules was taken"
+    ALL_OVERTAKEN = "something was written while a snapshot of everything was taken"
+    UNSETTLED = "a snapshot of rules is there, and what should stand was not compared yet"
+    CHECK_POSTPONED = "a check of everything is due, and Docker has not told enough"
+    BRIDGE_UNCLAIMED = "there is a new bridge that Docker has not claimed yet"
+    SETTLED = "everything was compared, and written where it differed"
+    CHECKED_WITHOUT_DOCKER = "chains and seal were compared, without an answer of Docker"
 
     # Repairs.
-    HALF_WAY = auto()
-    REPAIRED = auto()
-    REPAIRS_PAUSED = auto()
+    HALF_WAY = "jumps alone are wrong, for the first time"
+    REPAIRED = "what others had changed was repaired"
+    REPAIRS_PAUSED = "another tool undoes repairs again and again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +162,13 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     # What Docker has told does not suffice to compare; it is being asked for more.
     Event.CHECK_POSTPONED: (Due(Task.CHECK_ALL, CHECK_PAUSE),),
     Event.BRIDGE_UNCLAIMED: (Due(Task.CHECK_ALL, BRIDGE_GRACE),),
-    # The moment of both: after ``[daemon] resync``.
+    # The moment: after ``[daemon] resync``. It comes last in its check, and replaces what that
+    # check has scheduled for `Task.CHECK_ALL` before.
     Event.SETTLED: (
         Due(Task.CHECK_ALL, None, exact=True),
         Due(Task.REMEMBER, REMEMBER_DELAY),
     ),
+    # As above.
     Event.CHECKED_WITHOUT_DOCKER: (Due(Task.CHECK_ALL, None, exact=True),),
     Event.HALF_WAY: (Due(Task.CHECK_RULES, HALF_WAY_PAUSE),),
     Event.REPAIRED: (

@@ -9,7 +9,7 @@ daemon hands to the reconciler (`PlayedKernel.written`), or straight to the kern
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,32 +22,20 @@ from dockerfw.daemon.timers import Task
 from dockerfw.dns.resolver import Moved
 from dockerfw.docker.engine import EngineInfo
 from dockerfw.docker.reports import Changed, Connected, Lost, Report
-from dockerfw.errors import Failed
-from dockerfw.kernel.nft import driver as nft
 from dockerfw.kernel.notices import FileNotices, Noticed
-from dockerfw.kernel.render import chain_texts, set_state
-from dockerfw.kernel.runner import Completed
-from dockerfw.model.host import Bridge, HostFacts
 from dockerfw.model.inventory import Container, Inventory, Network
-from dockerfw.model.policy import Committer, HostAddresses, Needs
-from dockerfw.operations.reconcile import Observation, Reconciler
-from dockerfw.plan.planner import Created, Step
-from dockerfw.plan.state import ChainState, KernelState, SetState, TablesState
+from dockerfw.model.policy import HostAddresses, Needs
+from dockerfw.plan.state import ChainState, TablesState
 from dockerfw.policy.document import Document
 from dockerfw.policy.files import PolicyText
-from dockerfw.rules.ruleset import IPSet, Ruleset, Seal
-from dockerfw.state.folder import Folder
-from dockerfw.state.kernel_record import KernelRecord
-from dockerfw.state.last_seen import LastSeen
-from dockerfw.state.store import Store
-from dockerfw.state.stored_policy import Applied, StoredPolicy
-from tests.build import container, facts, inventory, network
-from tests.clock import FakeClock
+from dockerfw.rules.ruleset import Seal
+from dockerfw.state.stored_policy import Applied
+from tests.build import container, inventory, network
+from tests.edges.daemon.played_host import HostClock, PlayedKernel, PlayedReconciler, PlayedStore
 
 FRONT = network("front", "172.18.0.0/24", bridge="br-0123456789ab")
 OWN = network("own", "172.20.0.0/24", bridge="lan0")
 """Its bridge has a name that does not show that it is Docker's."""
-FACTS = facts(bridges=("br-0123456789ab",), ipv6=False)
 WEB = """
 [[allow]]
 to = "web*"
@@ -76,194 +64,6 @@ def on_front(name: str, last: int, *ports: int, **labels: str) -> Container:
 
 def here(*containers: Container, networks: tuple[Network, ...] = (FRONT,)) -> Inventory:
     return inventory(*containers, *networks)
-
-
-# --- the host ------------------------------------------------------------------------------------
-
-
-class HostClock(FakeClock):
-    """The clock of a host, which may be ``set`` by so many seconds while timers go on."""
-
-    set = 0.0
-
-    def time(self) -> float:
-        return self.now + self.set
-
-
-class PlayedKernel:
-    """What stands. ``broken``: why nothing can be written."""
-
-    def __init__(self) -> None:
-        self.live = nothing()
-        self.host = FACTS
-        self.interfaces: frozenset[str] = frozenset()
-        self.broken = ""
-        self.lines: list[str] = []
-        self.documents: list[str] = []
-        self.written: list[Observation] = []
-
-    def stand(self, ruleset: Ruleset) -> None:
-        """Somebody has written this."""
-        self.live = standing(ruleset)
-
-    def execute(self, seen: Observation) -> None:
-        """The plan of an observation is carried out."""
-        self._check()
-        self.written.append(seen)
-        made = standing(seen.ruleset)
-        only_rules = not seen.ruleset.sets
-        self.live = replace(made, sets=self.live.sets) if only_rules else made
-
-    def _check(self) -> None:
-        if self.broken:
-            raise Failed(self.broken)
-
-    # as `dockerfw.daemon.kernel.Kernel`
-
-    def facts(self) -> HostFacts:
-        return self.host
-
-    def bridges(self) -> tuple[Bridge, ...]:
-        return self.host.bridges
-
-    def container_interfaces(self) -> frozenset[str]:
-        return self.interfaces
-
-    def read(self, _facts: HostFacts, _lists: Iterable[IPSet] = ()) -> KernelState:
-        return self.live
-
-    def read_rules(self, _facts: HostFacts, known_seal: str | None = None) -> KernelState:
-        seal = self.live.seal if known_seal is None else known_seal
-        return replace(self.live, sets={}, seal=seal)
-
-    def read_set_headers(self) -> Mapping[str, SetState]:
-        return dict(self.live.sets)
-
-    def expected_seal(self, seal: Seal) -> str:
-        return nft.wanted(seal)
-
-    def commit(self, steps: Iterable[Step], _facts: HostFacts, _committer: Committer) -> None:
-        for step in steps:
-            self._check()
-            if step.tool == "ipset":
-                self.lines += step.text.splitlines()
-            else:
-                self.documents.append(step.text)
-
-    def set_counters(self, _names: Collection[str]) -> Mapping[str, Any]:
-        return {}
-
-
-class PlayedReconciler(Reconciler):
-    """Plans as the real one does; reads and writes the played kernel."""
-
-    def __init__(self, kernel: PlayedKernel, store: Store) -> None:
-        super().__init__(Programs(), store)
-        self._kernel = kernel
-
-    def read(self, facts: HostFacts, sets: Iterable[IPSet] = ()) -> KernelState:
-        return self._kernel.read(facts, sets)
-
-    def read_rules(self, facts: HostFacts, known_seal: str | None = None) -> KernelState:
-        return self._kernel.read_rules(facts, known_seal)
-
-    def carry_out(self, look: Observation, committer: Committer) -> None:
-        _ = committer
-        self._kernel.execute(look)
-
-
-class Programs:
-    """No program does anything."""
-
-    def run(self, *_: object, **__: object) -> Completed:
-        return Completed("", "", 0)
-
-    def read_file(self, _: str) -> str | None:
-        return None
-
-
-def nothing() -> KernelState:
-    """A host with Docker and without dockerfw."""
-    empty = {
-        "mangle": {"PREROUTING": ChainState("ACCEPT", ())},
-        "filter": {
-            "INPUT": ChainState("ACCEPT", ()),
-            "FORWARD": ChainState("ACCEPT", ("-j DOCKER-USER",)),
-            "DOCKER-USER": ChainState("-", ()),
-        },
-    }
-    return KernelState({4: TablesState(4, empty)}, {}, None)
-
-
-def standing(ruleset: Ruleset) -> KernelState:
-    """The same host, and this ruleset with its jumps."""
-    tables: dict[str, dict[str, ChainState]] = {
-        "mangle": {"PREROUTING": ChainState("ACCEPT", ("-j DOCKERFW-PRE",))},
-        "filter": {
-            "INPUT": ChainState("ACCEPT", ("-j DOCKERFW-INPUT",)),
-            "FORWARD": ChainState("ACCEPT", ("-j DOCKER-USER",)),
-            "DOCKER-USER": ChainState("-", ("-j DOCKERFW",)),
-        },
-    }
-    for chain in ruleset.chains:
-        tables[chain.table][chain.name] = ChainState("-", chain_texts(chain))
-    sets: dict[str, SetState] = {s.name: set_state(s) for s in ruleset.sets}
-    return KernelState({4: TablesState(4, tables)}, sets, nft.wanted(ruleset.seal))
-
-
-# --- the disk ------------------------------------------------------------------------------------
-
-
-class Disk:
-    """What is kept for the next boot can be written as long as it is not ``full``."""
-
-    full = False
-
-    def check(self) -> None:
-        if self.full:
-            raise Failed("cannot write: No space left on device")
-
-
-class PlayedPolicy(StoredPolicy):
-    def __init__(self, folder: Folder, disk: Disk) -> None:
-        super().__init__(folder)
-        self._disk = disk
-
-    def remember_lists(self, text: PolicyText) -> None:
-        self._disk.check()
-        super().remember_lists(text)
-
-
-class PlayedLastSeen(LastSeen):
-    def __init__(self, folder: Folder, disk: Disk) -> None:
-        super().__init__(folder)
-        self._disk = disk
-
-    def remember(self, inventory: Inventory) -> None:
-        self._disk.check()
-        super().remember(inventory)
-
-
-class PlayedKernelRecord(KernelRecord):
-    def __init__(self, folder: Folder, disk: Disk) -> None:
-        super().__init__(folder)
-        self._disk = disk
-
-    def remember_created(self, created: tuple[Created, ...]) -> None:
-        self._disk.check()
-        super().remember_created(created)
-
-
-class PlayedStore(Store):
-    """The real folders, on a disk that can be full."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder / "lib", folder / "run")
-        self.disk = Disk()
-        kept = Folder(self.folder)
-        self.policy = PlayedPolicy(kept, self.disk)
-        self.last_seen = PlayedLastSeen(kept, self.disk)
-        self.kernel = PlayedKernelRecord(kept, self.disk)
 
 
 # --- what runs beside the loop -------------------------------------------------------------------
@@ -345,11 +145,21 @@ class PlayedNames:
     def stop(self) -> None: ...
 
 
+class PlayedFiles(FileNotices):
+    """inotify itself, but that it cannot watch ``blind``."""
+
+    blind: frozenset[Path] = frozenset()
+
+    def watch(self, paths: Collection[Path]) -> frozenset[Path]:
+        return super().watch(paths) | self.blind
+
+
 class PlayedSystemd(Systemd):
-    """Counts how often it was told that the daemon is ready."""
+    """A unit with this environment; counts how often it was told that the daemon is ready."""
 
     def __init__(self) -> None:
-        super().__init__({})
+        self.environ: dict[str, str] = {}
+        super().__init__(self.environ)
         self.times_ready = 0
 
     def ready(self) -> bool:
@@ -385,7 +195,7 @@ class Bench:
         self.log = Lines()
         self.names = PlayedNames()
         self.reconciler = PlayedReconciler(self.kernel, self.store)
-        self._files = FileNotices()
+        self.files = PlayedFiles()
         self._names = names or self.names
         self._ended = False
         self.daemon = Daemon(
@@ -399,14 +209,14 @@ class Bench:
                 worker=self.worker,
                 docker=self.docker,
                 notices=self.notices,
-                files=self._files,
+                files=self.files,
                 names=self._names,
             )
         )
 
     def close(self) -> None:
         if not self._ended:
-            self._files.close()
+            self.files.close()
             self._names.stop()
 
     @property
@@ -447,6 +257,11 @@ class Bench:
             held[table] = {n: ChainState(c.policy, ()) for n, c in held[table].items()}
         self.kernel.live = replace(self.kernel.live, tables={4: TablesState(4, held)})
 
+    def lose_entries(self, name: str) -> None:
+        """A set is flushed."""
+        flushed = replace(self.kernel.live.sets[name], entries=frozenset(), count=0)
+        self.kernel.live = replace(self.kernel.live, sets={**self.kernel.live.sets, name: flushed})
+
     # Docker
 
     def report(self, *reports: Report) -> None:
@@ -476,6 +291,11 @@ class Bench:
         self.daemon.end()
 
     def turn(self) -> None:
+        self.daemon.turn()
+
+    def take_files(self) -> None:
+        """The kernel has told of files, and they are read."""
+        self.daemon.files_changed()
         self.daemon.turn()
 
     def finish(self) -> None:

@@ -10,22 +10,15 @@ import pytest
 from dockerfw.daemon.repairs import MANY_REPAIRS
 from dockerfw.dns.resolver import Moved
 from dockerfw.docker.reports import Changed
+from dockerfw.kernel.notices import Noticed
 from dockerfw.model.host import Bridge, Cgroup
 from dockerfw.model.policy import Needs
 from dockerfw.operations import policy_in_force
 from dockerfw.rules.compiler import compile_ruleset
+from dockerfw.rules.ledger import LINGER
 from dockerfw.rules.ruleset import Ruleset
-from tests.edges.daemon.bench import (
-    CLOSED,
-    FACTS,
-    FRONT,
-    LABELLED,
-    OWN,
-    WEB,
-    Bench,
-    here,
-    on_front,
-)
+from tests.edges.daemon.bench import CLOSED, FRONT, LABELLED, OWN, WEB, Bench, here, on_front
+from tests.edges.daemon.played_host import FACTS
 
 
 def test_a_look_that_began_before_an_apply_is_no_news_after_it(bench: Bench) -> None:
@@ -165,3 +158,36 @@ def test_an_interface_that_goes_as_docker_does_counts_as_gone(bench: Bench) -> N
     bench.lose()
     bench.changed_links()
     assert any(line.startswith("del") and "172.18.0.2" in line for line in bench.kernel.lines)
+
+
+def test_a_seal_of_before_docker_answers_guards_what_its_writer_knew(bench: Bench) -> None:
+    """At the start without Docker fewer ports may be known than the seal guards."""
+    bench.apply(WEB)
+    policy, _, _ = policy_in_force.read_policy_in_force(bench.store)
+    bench.kernel.stand(compile_ruleset(policy, here(on_front("web", 2, 8080)), FACTS))
+    bench.begin()
+    bench.lose()
+    bench.finish()
+    bench.finish()
+    assert not bench.kernel.written
+
+
+def test_the_seal_lets_go_of_a_port_before_the_sets_do(bench: Bench) -> None:
+    bench.follow(WEB, here(on_front("web", 2, 8080)))
+    bench.report(Changed(here()))
+    bench.kernel.tools.clear()
+    bench.pass_time(LINGER)
+    assert bench.kernel.tools == ["nft", "ipset"]
+
+
+def test_notices_without_a_name_may_be_about_the_seal(bench: Bench) -> None:
+    """Only where iptables alone has written is the seal not read."""
+    bench.follow(WEB, here())
+    bench.lose_seal()
+    bench.changed_rules("iptables-restor")
+    bench.finish()
+    assert bench.kernel.live.seal is None, "the seal was read, though iptables cannot have it"
+    bench.notice(Noticed(rules=True))
+    bench.changed_rules("iptables-restor")
+    bench.finish()
+    assert bench.kernel.live.seal is not None

@@ -53,6 +53,36 @@ def test_looks_that_are_always_overtaken_find_no_drift(bench: Bench) -> None:
     assert "put right" not in bench.log
 
 
+def test_drift_is_found_though_every_snapshot_is_overtaken(bench: Bench) -> None:
+    bench.follow(WEB, here(on_front("web", 2, 8080)))
+    containers = [on_front("web", 2, 8080)]
+    bench.pass_time(31)
+    for number in range(TRIES + 1):
+        assert "put right" not in bench.log
+        bench.finish()
+        containers.append(on_front(f"web{number}", 10 + number))
+        bench.report(Changed(here(*containers)))
+        bench.kernel.stand(bench.daemon.enforcer._ledger.ruleset())  # type: ignore[union-attr]
+        bench.lose_entries("dockerfw-pub4")
+        bench.answer(here(*containers))
+        bench.turn()
+    assert "put right" in bench.log
+    assert bench.kernel.live.sets["dockerfw-pub4"].entries
+
+
+def test_a_check_that_waits_for_docker_does_not_keep_others_from_beginning(bench: Bench) -> None:
+    """Docker is lost before it answers."""
+    bench.follow(WEB, here())
+    bench.pass_time(31)
+    bench.finish()
+    assert bench.awaits_docker
+    bench.lose()
+    bench.lose_seal()
+    bench.pass_time(1)
+    bench.finish()
+    assert bench.kernel.live.seal is not None
+
+
 def test_links_that_change_all_the_time_make_no_queue(bench: Bench) -> None:
     bench.follow(WEB, here())
     for _ in range(20):

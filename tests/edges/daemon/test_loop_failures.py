@@ -15,16 +15,8 @@ from dockerfw.operations import policy_in_force
 from dockerfw.operations.reconcile import Reconciler
 from dockerfw.plan.planner import Step
 from dockerfw.rules.compiler import compile_ruleset
-from tests.edges.daemon.bench import (
-    FACTS,
-    WEB,
-    Bench,
-    PlayedStore,
-    Programs,
-    here,
-    nothing,
-    on_front,
-)
+from tests.edges.daemon.bench import WEB, Bench, here, on_front
+from tests.edges.daemon.played_host import FACTS, PlayedStore, Programs, nothing
 
 
 def test_a_write_that_fails_as_docker_answers_does_not_end_the_looking(bench: Bench) -> None:

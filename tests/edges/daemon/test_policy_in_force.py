@@ -10,7 +10,8 @@ from dockerfw.kernel import facts as kernel_facts
 from dockerfw.operations.boot import install_before_docker
 from dockerfw.operations.reconcile import Reconciler
 from dockerfw.operations.session import Session
-from tests.edges.daemon.bench import CLOSED, FACTS, WEB, Bench, Programs
+from tests.edges.daemon.bench import CLOSED, WEB, Bench
+from tests.edges.daemon.played_host import FACTS, Programs
 
 
 @dataclass(frozen=True)

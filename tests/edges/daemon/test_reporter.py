@@ -20,7 +20,7 @@ from dockerfw.model.policy import Policy
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.state.store import Store
 from tests.clock import FakeClock
-from tests.edges.daemon.bench import PlayedKernel
+from tests.edges.daemon.played_host import PlayedKernel
 from tests.edges.daemon.test_metrics import eventually, parsed
 
 
