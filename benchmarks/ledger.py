@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from statistics import median
 from time import process_time
 
-from dockerfw.kernel.render import set_state
+from dockerfw.kernel.ipset.render import element_text
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.model.policy import (
@@ -29,6 +29,7 @@ from dockerfw.model.policy import (
 )
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ledger import Ledger
+from dockerfw.rules.ruleset import IPSet
 
 NETWORKS, PROJECTS, ROUNDS = 70, 50, 40
 _ORIGIN = Origin("config.toml", 1)
@@ -81,6 +82,11 @@ def with_container_sources(plain: Policy) -> Policy:
     return replace(plain, allows=tuple(replace(a, sources=(first,)) for a in plain.allows[:10]))
 
 
+def set_text(ipset: IPSet) -> list[str]:
+    """As ``ipset restore`` gets it."""
+    return [element_text(element) for element in ipset.elements]
+
+
 def took(work: Callable[[], object]) -> float:
     """Milliseconds of this process: what else the machine does is no matter."""
     begun = process_time()
@@ -123,7 +129,7 @@ def main() -> None:
             fresh = host(count)
             whole = took(partial(compile_ruleset, rules, fresh, _FACTS))
             sets = compile_ruleset(rules, fresh, _FACTS).sets
-            text = took(partial(list, map(set_state, sets)))
+            text = took(partial(list, map(set_text, sets)))
             print(f"{name:22} {count:10} {medians[-1]:13.2f} {max(times):9.2f}", end=" ")
             print(f"{made:11.0f} {whole:14.0f} {text:9.0f}")
         print(f"{'':22} 1,000 cost {medians[1] / medians[0]:.2f} times what 50 do")

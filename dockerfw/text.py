@@ -108,6 +108,15 @@ def moment(unix: float) -> str:
     return when.strftime("%Y-%m-%d %H:%M:%S UTC" if when.second else "%Y-%m-%d %H:%M UTC")
 
 
+def iso_moment(unix: float) -> str:
+    """Return a Unix time for programs.
+
+    >>> iso_moment(1801353605.5)
+    '2027-01-31T00:00:05Z'
+    """
+    return datetime.fromtimestamp(unix, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def human_bytes(number: int) -> str:
     """Return a number of bytes in units of 1,024.
 

@@ -21,23 +21,33 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from dockerfw.kernel.nft import driver as nft
-from dockerfw.kernel.render import chain_texts, set_state
+from dockerfw.kernel.ipset import render as ipset_render
+from dockerfw.kernel.iptables.render import chain_texts
+from dockerfw.kernel.nft import render as nft_render
 from dockerfw.model.host import Bridge, Cgroup, HostFacts, Proxy
 from dockerfw.model.net import Family, Port
 from dockerfw.model.policy import Policy
-from dockerfw.plan.jumps import fix_lines
-from dockerfw.plan.planner import create_line
-from dockerfw.plan.state import TablesState
+from dockerfw.plan.jumps import fixes
+from dockerfw.plan.state import SetState, TablesState, wanted_set
+from dockerfw.plan.steps import (
+    AddElements,
+    AppendJump,
+    CreateChain,
+    CreateSet,
+    InsertJump,
+    RuleWrite,
+    SetWrite,
+    WriteSets,
+)
 from dockerfw.policy.document import Document
 from dockerfw.policy.parser import parse
 from dockerfw.rules.compiler import compile_ruleset
-from dockerfw.rules.ruleset import Ruleset, Table
+from dockerfw.rules.rule import TABLES, Table
+from dockerfw.rules.ruleset import Ruleset
 from dockerfw.state import inventory_file
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORDED = "ruleset.txt"
-_TABLES: tuple[Table, Table] = ("mangle", "filter")
 
 
 def cases() -> list[Path]:
@@ -47,9 +57,14 @@ def cases() -> list[Path]:
 
 def case_text(folder: Path) -> str:
     """The kernel text of one golden host."""
+    return kernel_text(*case_ruleset(folder))
+
+
+def case_ruleset(folder: Path) -> tuple[Ruleset, HostFacts]:
+    """What should stand on one golden host, and what there is to know of that host."""
     inventory = inventory_file.load((folder / "inventory.json").read_text())
     host = _facts(_json(folder / "host.json"))
-    return kernel_text(compile_ruleset(_policy(folder), inventory, host), host)
+    return compile_ruleset(_policy(folder), inventory, host), host
 
 
 def kernel_text(ruleset: Ruleset, host: HostFacts) -> str:
@@ -60,35 +75,34 @@ def kernel_text(ruleset: Ruleset, host: HostFacts) -> str:
     """
     lines: list[str] = []
     for family in host.families:
-        jumps = fix_lines(TablesState(family), docker_user=host.docker_user)
-        for table in _TABLES:
+        jumps = fixes(TablesState(family), docker_user=host.docker_user)
+        for table in TABLES:
             lines += [f"# IPv{family}", f"*{table}"]
-            lines += _table(ruleset, family, table, jumps.get(table, []))
+            lines += _table(ruleset, family, table, jumps)
             lines += ["COMMIT", ""]
-    for ipset in ruleset.sets:
-        state = set_state(ipset)
-        lines += [
-            create_line(state),
-            *(f"add {state.name} {e}" for e in sorted(state.entries or ())),
-        ]
-    seal = nft.render(ruleset.seal) if host.nf_tables else "# no nf_tables, no seal\n"
+    writes = [write for ipset in ruleset.sets for write in _set(wanted_set(ipset))]
+    lines += ipset_render.render(WriteSets("golden", tuple(writes)), now=None).splitlines()
+    seal = nft_render.document(ruleset.seal) if host.nf_tables else "# no nf_tables, no seal\n"
     return "\n".join([*lines, "", seal])
 
 
-def _table(ruleset: Ruleset, family: Family, table: Table, jumps: Iterable[str]) -> Iterator[str]:
-    """``jumps`` are as for ``iptables-restore``: a line ``:NAME`` creates a chain."""
+def _set(state: SetState) -> Iterator[SetWrite]:
+    yield CreateSet(state.name, state.type, state.family, state.maxelem, state.count, state.timeout)
+    yield AddElements(state.name, state.elements or frozenset())
+
+
+def _table(
+    ruleset: Ruleset, family: Family, table: Table, jumps: Iterable[RuleWrite]
+) -> Iterator[str]:
     chains = [c for c in ruleset.chains if (c.family, c.table) == (family, table)]
-    made = [line for line in jumps if line.startswith(":")]
-    yield from made
+    mine = [write for write in jumps if write.table == table]
+    yield from (f":{w.name} - [0:0]" for w in mine if isinstance(w, CreateChain))
     yield from (f":{chain.name} - [0:0]" for chain in chains)
-    yield from (_saved(line) for line in jumps if line not in made)
+    yield from (
+        f"-A {w.chain} -j {w.target}" for w in mine if isinstance(w, InsertJump | AppendJump)
+    )
     for chain in chains:
         yield from (f"-A {chain.name} {rule}" for rule in chain_texts(chain))
-
-
-def _saved(line: str) -> str:
-    """``-I CHAIN 1 RULE``, which puts a rule at the top, as it is printed: ``-A CHAIN RULE``."""
-    return line.replace(" 1 ", " ").replace("-I ", "-A ")
 
 
 def _policy(folder: Path) -> Policy:

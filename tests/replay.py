@@ -1,53 +1,72 @@
 """A kernel made of dictionaries that carries out the steps of a plan, one state at a time.
 
-Takes the text of `Step`s and does what ``ipset restore -exist``, ``iptables-restore --noflush``
-and ``nft -f`` would do; gives the `KernelState` to plan from, and its verdict on a packet in
-whatever state it is in. Strict where the real tools are: a rule that names a set or chain that is
-not there, a set destroyed while a rule names it, a full set, an unknown line are refused.
+Takes `Step`s and does what ``ipset restore -exist``, ``iptables-restore --noflush`` and ``nft -f``
+would do; gives the `KernelState` to plan from, and its verdict on a packet in whatever state it is
+in. Strict where the real tools are: a rule that names a set or chain that is not there, a set
+destroyed while a rule names it, a full set, a missing jump are refused.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from dockerfw.kernel.render import element_text, rule_text
+from dockerfw.kernel.iptables.parse import parse_rule
+from dockerfw.kernel.iptables.render import rule_text
+from dockerfw.kernel.netfilter import Digests
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family, Port
-from dockerfw.plan.planner import Step
-from dockerfw.plan.state import ChainState, KernelState, SetState, TablesState
-from dockerfw.rules.ruleset import (
-    INPUT,
-    MAIN,
-    PRE,
-    Chain,
-    Element,
-    Hook,
-    IPSet,
-    Packet,
-    Rule,
-    Ruleset,
-    Seal,
-    Table,
-    _SetIndex,
+from dockerfw.plan.state import (
+    ChainState,
+    KernelState,
+    LiveElement,
+    LiveRule,
+    OddElement,
+    SetState,
+    TablesState,
 )
+from dockerfw.plan.steps import (
+    AddElements,
+    AppendJump,
+    ChangeSeal,
+    CreateChain,
+    CreateSet,
+    DeleteElements,
+    DeleteJump,
+    DestroySet,
+    FlushSet,
+    InsertJump,
+    ReplaceChain,
+    RuleWrite,
+    SetWrite,
+    Step,
+    SwapSets,
+    WriteRules,
+    WriteSeal,
+    WriteSets,
+)
+from dockerfw.rules.names import INPUT, MAIN, PRE, is_our_chain
+from dockerfw.rules.rule import TABLES, Chain, InSet, Rule, Table
+from dockerfw.rules.ruleset import Element, IPSet, Ruleset, Seal, _SetIndex
+from dockerfw.rules.walk import Hook, Packet
 
-Tables = dict[Table, dict[str, list[str]]]
+Tables = dict[Table, dict[str, list[LiveRule]]]
 
-_TABLES: tuple[Table, Table] = ("mangle", "filter")
 _BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-_SET_NAMED = re.compile(r"--match-set (\S+)")
-_CHAIN_NAMED = re.compile(rf"-[jg] ({MAIN}\S*)")
 _NAME_LENGTH = 31
 """IPSET_MAXNAMELEN without the closing NUL."""
-RELEASE = "release"
 NO_SEAL = Seal(bit=0, observe=True, inside=True)
+IDENTITY = Digests()
 
 
 class Refused(Exception):
     """What the real tool would have left with an error for."""
+
+
+def foreign(*rules: str) -> list[LiveRule]:
+    """Rules of Docker and of others, as ``iptables-save`` prints them."""
+    return [parse_rule(rule, ours=False) for rule in rules]
 
 
 def seal_passes(seal: Seal, inventory: Inventory, hook: Hook, packet: Packet, bit: bool) -> bool:
@@ -80,29 +99,28 @@ class _LiveSet:
     family: Family
     maxelem: int
     timeout: bool = False
-    entries: set[str] = field(default_factory=set)
+    elements: set[LiveElement] = field(default_factory=set)
     index: _SetIndex | None = None
 
 
 class Replay:
     """The kernel of one host.
 
-    ``known`` are the rulesets whose rules and elements may turn up in steps; ``foreign`` is what
-    Docker and others have put into the tables.
+    ``known`` are the rulesets whose rules may turn up in steps; ``others`` is what Docker and
+    others have put into the tables.
     """
 
     def __init__(
         self,
-        foreign: dict[Family, Tables],
+        others: dict[Family, Tables],
         known: Iterable[Ruleset],
         local_addresses: frozenset[Address],
     ) -> None:
-        self.tables = foreign
+        self.tables = others
         self.sets: dict[str, _LiveSet] = {}
         self.seal = NO_SEAL
         self.local_addresses = local_addresses
         self._rules: dict[tuple[Family, str], Rule] = {}
-        self._elements: dict[tuple[Family, str], Element] = {}
         self._marks = (0, 0)
         for ruleset in known:
             self._learn(ruleset)
@@ -112,9 +130,6 @@ class Replay:
         for chain in ruleset.chains:
             for rule in chain.rules:
                 self._rules[chain.family, rule_text(rule, chain.family)] = rule
-        for ipset in ruleset.sets:
-            for element in ipset.elements:
-                self._elements[ipset.family, element_text(element, ipset.family)] = element
 
     # what stands
 
@@ -139,34 +154,35 @@ class Replay:
                 s.type,
                 s.family,
                 s.maxelem,
-                len(s.entries),
-                frozenset(s.entries),
+                len(s.elements),
+                frozenset(s.elements),
                 timeout=s.timeout,
             )
             for name, s in self.sets.items()
         }
-        return KernelState(tables, sets, None)
+        seal = None if self.seal is NO_SEAL else IDENTITY.seal(self.seal)
+        return KernelState(tables, sets, seal)
 
-    def foreign_rules(self) -> dict[tuple[Family, Table, str], list[str]]:
+    def foreign_rules(self) -> dict[tuple[Family, Table, str], list[LiveRule]]:
         """All rules of chains that are not ours, but for our jumps and Docker's to DOCKER-USER."""
         return {
             (family, table, name): [
-                r for r in rules if not _CHAIN_NAMED.search(r) and r != "-j DOCKER-USER"
+                r for r in rules if not _leads_to_us(r) and not r.is_jump("DOCKER-USER")
             ]
             for family, tables in self.tables.items()
             for table, chains in tables.items()
             for name, rules in chains.items()
-            if not name.startswith(MAIN)
+            if not is_our_chain(name)
         }
 
     def ruleset(self) -> Ruleset:
         """What stands, as values to walk through; a chain that no jump leads to is left out."""
         chains = tuple(
-            Chain(family, table, name, tuple(self._rules[family, r] for r in rules))
+            Chain(family, table, name, tuple(self._rules[family, r.text] for r in rules))
             for family, tables in self.tables.items()
-            for table in _TABLES
+            for table in TABLES
             for name, rules in tables[table].items()
-            if name.startswith(MAIN) and self._entered(family, name)
+            if is_our_chain(name) and self._entered(family, name)
         )
         ruleset = Ruleset(
             chains,
@@ -182,20 +198,20 @@ class Replay:
 
     def _index(self, live: _LiveSet) -> _SetIndex:
         if live.index is None:
-            live.index = _SetIndex([self._elements[live.family, e] for e in live.entries])
+            live.index = _SetIndex([_plain(element) for element in live.elements])
         return live.index
 
     def _entered(self, family: Family, name: str) -> bool:
         """Whether packets get into this chain: only the three that others jump to may lack it."""
         tables = self.tables[family]
         if name == PRE:
-            return f"-j {PRE}" in tables["mangle"]["PREROUTING"]
+            return _jumps(tables["mangle"]["PREROUTING"], PRE)
         if name == INPUT:
-            return f"-j {INPUT}" in tables["filter"]["INPUT"]
+            return _jumps(tables["filter"]["INPUT"], INPUT)
         if name == MAIN:
             forward = tables["filter"]["FORWARD"]
-            by_user = f"-j {MAIN}" in tables["filter"].get("DOCKER-USER", [])
-            return f"-j {MAIN}" in forward or (by_user and "-j DOCKER-USER" in forward)
+            by_user = _jumps(tables["filter"].get("DOCKER-USER", []), MAIN)
+            return _jumps(forward, MAIN) or (by_user and _jumps(forward, "DOCKER-USER"))
         return True
 
     # carrying out
@@ -203,83 +219,127 @@ class Replay:
     def run(self, steps: Iterable[Step], seal: Seal) -> Iterator[str]:
         """Carry the steps out; stops, saying what it did last, in each state that packets meet.
 
-        ``seal`` is what an nft step installs. Of neighbouring ipset lines that all add to (or
+        ``seal`` is what a step for the seal installs. Of neighbouring writes that all add to (or
         all delete from) one set only the state after the last counts: for any packet the set
         changes its answer once on the way, so that both ends show all that there is to see.
         """
         for step in steps:
-            if step.tool == "nft":
-                released = replace(self.seal, guarded=self.seal.guarded & seal.guarded)
-                self.seal = released if step.text == RELEASE else seal
-                yield step.why
-            elif step.tool == "ipset":
-                lines = step.text.splitlines()
-                for what, same in groupby(lines, key=lambda line: line.split()[:2]):
-                    for line in same:
-                        self._ipset(line)
-                    yield f"{step.why}: {' '.join(what)}"
-            elif step.family is not None:
-                for block in step.text.split("COMMIT\n")[:-1]:
-                    self._iptables(step.family, block.splitlines())
-                    yield f"{step.why}: IPv{step.family} {block.splitlines()[0]}"
+            match step:
+                case WriteSeal(write=ChangeSeal() as change) if _releases(change):
+                    self.seal = replace(self.seal, guarded=self.seal.guarded & seal.guarded)
+                    yield step.why
+                case WriteSeal():
+                    self.seal = seal
+                    yield step.why
+                case WriteSets():
+                    for (kind, name), same in groupby(step.writes, key=lambda w: (type(w), w.name)):
+                        for write in same:
+                            self._write_set(write)
+                        yield f"{step.why}: {kind.__name__} {name}"
+                case WriteRules():
+                    for table in TABLES:
+                        mine = [write for write in step.writes if write.table == table]
+                        if mine:
+                            self._write_table(step.family, table, mine)
+                            yield f"{step.why}: IPv{step.family} {table}"
 
-    def _ipset(self, line: str) -> None:
-        verb, name, *rest = line.split()
-        if verb == "create":
-            options = dict(zip(rest[1::2], rest[2::2], strict=False))
-            family: Family = 4 if options["family"] == "inet" else 6
-            if len(name) > _NAME_LENGTH:
-                raise Refused(f"name too long: {line}")
-            made = _LiveSet(rest[0], family, int(options["maxelem"]), "timeout" in options)
-            self.sets.setdefault(name, made)
-            return
-        if name not in self.sets:
-            raise Refused(f"no such set: {line}")
-        live = self.sets[name]
+    def _write_set(self, write: SetWrite) -> None:
+        match write:
+            case CreateSet():
+                self._create_set(write)
+            case DestroySet(name=name):
+                if name in self._sets_in_use():
+                    raise Refused(f"in use: {write}")
+                self.sets.pop(name, None)
+            case _ if write.name in self.sets:
+                self._change_set(self.sets[write.name], write)
+            case _:
+                raise Refused(f"no such set: {write}")
+
+    def _create_set(self, write: CreateSet) -> None:
+        if len(write.name) > _NAME_LENGTH:
+            raise Refused(f"name too long: {write}")
+        made = _LiveSet(write.type, write.family, write.maxelem, write.timeout)
+        self.sets.setdefault(write.name, made)
+
+    def _change_set(self, live: _LiveSet, write: SetWrite) -> None:
         live.index = None
-        if verb == "add":
-            live.entries.add(rest[0])
-            if len(live.entries) > live.maxelem:
-                raise Refused(f"set is full: {line}")
-        elif verb == "del":
-            live.entries.discard(rest[0])
-        elif verb == "flush":
-            live.entries.clear()
-        elif verb == "swap":
-            self.sets[name], self.sets[rest[0]] = self.sets[rest[0]], live
-        elif verb == "destroy" and name not in self._sets_in_use():
-            del self.sets[name]
-        else:
-            raise Refused(line)
+        match write:
+            case AddElements(elements=elements):
+                live.elements |= elements
+                if len(live.elements) > live.maxelem:
+                    raise Refused(f"set is full: {write}")
+            case DeleteElements(elements=elements):
+                live.elements -= elements
+            case FlushSet():
+                live.elements.clear()
+            case SwapSets(name=name, other=other):
+                self.sets[name], self.sets[other] = self.sets[other], live
 
     def _sets_in_use(self) -> set[str]:
-        rules = [
-            rule
-            for tables in self.tables.values()
+        return {
+            match.name
+            for family, tables in self.tables.items()
             for chains in tables.values()
-            for chain in chains.values()
-            for rule in chain
-        ]
-        return {name for rule in rules for name in _SET_NAMED.findall(rule)}
+            for rules in chains.values()
+            for live in rules
+            if (rule := self._rules.get((family, live.text))) is not None
+            for match in rule.matches
+            if isinstance(match, InSet)
+        }
 
-    def _iptables(self, family: Family, block: list[str]) -> None:
-        table: Table = "mangle" if block[0] == "*mangle" else "filter"
+    def _write_table(self, family: Family, table: Table, writes: list[RuleWrite]) -> None:
         chains = self.tables[family][table]
-        for line in block[1:]:
-            if line.startswith(":"):
-                chains[line.split()[0][1:]] = []
-                continue
-            verb, name, rule = line.split(" ", 2)
-            if verb == "-A":
-                chains[name].append(rule)
-            elif verb == "-I":
-                at, rule = rule.split(" ", 1)
-                chains[name].insert(int(at) - 1, rule)
-            elif verb == "-D" and rule in chains[name]:
-                chains[name].remove(rule)
-            else:
-                raise Refused(line)
+        for write in writes:
+            if isinstance(write, ReplaceChain | CreateChain):
+                chains[write.name] = []
+        for write in writes:
+            if isinstance(write, ReplaceChain):
+                chains[write.name] += [_live(rule, family) for rule in write.rules]
+            elif isinstance(write, InsertJump | AppendJump | DeleteJump):
+                _move_jump(chains[write.chain], write)
+            elif not isinstance(write, CreateChain):
+                raise Refused(f"no plan has this: {write}")
         missing = self._sets_in_use() - set(self.sets)
-        targets = {n for rules in chains.values() for r in rules for n in _CHAIN_NAMED.findall(r)}
+        targets = {r.target for rules in chains.values() for r in rules if _leads_to_us(r)}
         if missing or targets - set(chains):
-            raise Refused(f"no such set or chain: {missing | (targets - set(chains))}")
+            raise Refused(f"no such set or chain: {missing} {targets - set(chains)}")
+
+
+def _releases(change: ChangeSeal) -> bool:
+    return not change.added and all(element.guards for element in change.deleted)
+
+
+def _live(rule: Rule | LiveRule, family: Family) -> LiveRule:
+    """As it is read back, by the parser of the real driver."""
+    return rule if isinstance(rule, LiveRule) else parse_rule(rule_text(rule, family), ours=True)
+
+
+def _move_jump(rules: list[LiveRule], write: InsertJump | AppendJump | DeleteJump) -> None:
+    match write:
+        case InsertJump(target=target):
+            rules.insert(0, _jump(target))
+        case AppendJump(target=target):
+            rules.append(_jump(target))
+        case DeleteJump(target=target):
+            if not _jumps(rules, target):
+                raise Refused(f"no such jump: {write}")
+            rules.remove(next(rule for rule in rules if rule.is_jump(target)))
+
+
+def _jump(target: str) -> LiveRule:
+    return parse_rule(f"-j {target}", ours=False)
+
+
+def _jumps(rules: Iterable[LiveRule], target: str) -> bool:
+    return any(rule.is_jump(target) for rule in rules)
+
+
+def _leads_to_us(rule: LiveRule) -> bool:
+    return rule.target is not None and is_our_chain(rule.target)
+
+
+def _plain(element: LiveElement) -> Element:
+    if isinstance(element, OddElement):
+        raise Refused(f"no plan writes this: {element}")
+    return element

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from dockerfw.cli.output import print_hints, print_lines, print_warnings
+from dockerfw.kernel.interface import Kernel
 from dockerfw.operations.plan import PolicyPlan
-from dockerfw.plan.planner import Plan
+from dockerfw.plan.steps import Plan
 from dockerfw.text import paragraph
 
 
@@ -41,9 +42,9 @@ def print_plan(planned: PolicyPlan, *, in_sync: bool) -> None:
         print_lines(planned.changes().lines(plan=plan))
 
 
-def print_kernel_text(plan: Plan) -> None:
+def print_kernel_text(plan: Plan, kernel: Kernel) -> None:
     """What would be written, as the tools of netfilter take it."""
     for step in plan.steps:
         family = f" (IPv{step.family})" if step.family else ""
         click.echo(f"\n# {step.tool}{family}: {step.why}")
-        click.echo(step.text.rstrip("\n"))
+        click.echo(kernel.render(step).rstrip("\n"))

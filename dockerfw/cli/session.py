@@ -7,6 +7,7 @@ from collections.abc import Callable
 import click
 
 from dockerfw.clock import SystemClock
+from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.operations.session import Session
 from dockerfw.state.store import Store
@@ -18,4 +19,6 @@ def _print(text: str) -> None:
 
 def open_session(docker_host: str | None = None, notify: Callable[[str], None] = _print) -> Session:
     """Return the edges of this host; nothing is opened or read yet."""
-    return Session(SystemRunner(), Store(), SystemClock(), docker_host, notify)
+    clock = SystemClock()
+    kernel = Netfilter(SystemRunner(), clock.time)
+    return Session(kernel, Store(), clock, docker_host, notify)

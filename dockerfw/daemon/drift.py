@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from dockerfw.kernel.render import chain_texts, digest_of
 from dockerfw.operations.reconcile import Observation
-from dockerfw.rules.ruleset import MAIN
+from dockerfw.plan.state import Identity
+from dockerfw.plan.steps import AddElements, DeleteElements
+from dockerfw.rules.names import MAIN
 from dockerfw.text import counted
 
 
@@ -22,31 +23,32 @@ def describe_plan(seen: Observation) -> str:
     )
 
 
-def describe_drift(seen: Observation) -> list[str]:
+def describe_drift(seen: Observation, identity: Identity) -> list[str]:
     """Return what others have changed, a phrase each; the plan's own words where none fits."""
     found = list(seen.plan.notes)
     for family, tables in seen.live.tables.items():
         if tables.chain("filter", MAIN) is None:
             found.append(f"IPv{family}: the chains of dockerfw were gone")
-    found += _lost_rules(seen)
+    found += _lost_rules(seen, identity)
     tools = {step.tool for step in seen.plan.steps}
     if "nft" in tools and not any("seal" in note for note in found):
         found.append("the seal was gone" if seen.live.seal is None else "the seal was changed")
     if "ipset" in tools:
-        lines = [line for s in seen.plan.steps if s.tool == "ipset" for line in s.text.splitlines()]
-        missing = sum(line.startswith("add ") for line in lines)
-        extra = sum(line.startswith("del ") for line in lines)
+        writes = [*seen.plan.set_writes()]
+        missing = sum(len(w.elements) for w in writes if isinstance(w, AddElements))
+        extra = sum(len(w.elements) for w in writes if isinstance(w, DeleteElements))
         found.append(f"{counted(missing, 'set entry', 'set entries')} missing, {extra} too many")
     return found or [describe_plan(seen)]
 
 
-def _lost_rules(seen: Observation) -> Iterator[str]:
+def _lost_rules(seen: Observation, identity: Identity) -> Iterator[str]:
     """Give the chains of ours that lost some rules; those that lost all are in the plan's notes."""
     for chain in seen.ruleset.chains:
         live = seen.live.tables[chain.family].chain(chain.table, chain.name)
         if live is None or not live.rules:
             continue
-        lost = Counter(map(digest_of, chain_texts(chain))) - Counter(map(digest_of, live.rules))
+        wanted = Counter(identity.rule(rule, chain.family) for rule in chain.rules)
+        lost = wanted - Counter(rule.identity or "" for rule in live.rules)
         if lost:
             rules = counted(lost.total(), "rule")
             yield f"IPv{chain.family}: {rules} of {chain.name} missing"

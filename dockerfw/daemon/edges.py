@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dockerfw.clock import Clock
-from dockerfw.daemon.kernel import Kernel
 from dockerfw.daemon.log import Log
 from dockerfw.daemon.systemd import Systemd
 from dockerfw.dns.resolver import Moved
 from dockerfw.docker.reports import Report
+from dockerfw.kernel.interface import Kernel
 from dockerfw.kernel.notices import FileNotices, Noticed
 from dockerfw.model.policy import HostAddresses, Needs
 from dockerfw.operations.reconcile import Reconciler

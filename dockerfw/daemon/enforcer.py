@@ -9,16 +9,17 @@ host. When which of it is done is for the loop and `transitions.py` to say.
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 from dataclasses import replace
 
 from dockerfw.clock import Clock
 from dockerfw.daemon.drift import describe_plan
-from dockerfw.daemon.kernel import Kernel, SealState, seal_steps
 from dockerfw.daemon.repairs import Repairs
 from dockerfw.daemon.reporter import Reporter
 from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.snapshots import Epoch, Snapshot
 from dockerfw.daemon.transitions import Event
+from dockerfw.kernel.interface import Kernel
 from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
@@ -26,9 +27,12 @@ from dockerfw.model.policy import Needs, Policy
 from dockerfw.operations.boot import without_addresses
 from dockerfw.operations.reconcile import Observation, Reconciler, with_foreign_ports
 from dockerfw.operations.standing import chains_stand
-from dockerfw.plan.planner import Step, renewals
-from dockerfw.plan.state import KernelState
-from dockerfw.rules.ledger import Change, Ledger
+from dockerfw.plan.order import element_writes
+from dockerfw.plan.planner import renewals
+from dockerfw.plan.seal import update_seal
+from dockerfw.plan.state import KernelState, SealState, SetState
+from dockerfw.plan.steps import Step, WriteSets
+from dockerfw.rules.ledger import Ledger, Update
 from dockerfw.rules.ruleset import IPSet, Ruleset, Seal
 from dockerfw.state.store import Store
 
@@ -110,7 +114,7 @@ class Enforcer:
         """Return the seal that was written last, as it is read back; None: this host has none."""
         if self.sealed is None or not self.facts.nf_tables:
             return None
-        return self._kernel.expected_seal(self.sealed)
+        return self._expected(self.sealed)
 
     def lists(self) -> tuple[IPSet, ...]:
         """Return the sets that need not be read entry by entry, see `Kernel.read`."""
@@ -159,12 +163,13 @@ class Enforcer:
         else:
             self._write_elements(change)
 
-    def _write_elements(self, change: Change) -> None:
+    def _write_elements(self, change: Update) -> None:
         """Write the sets first, and let the seal follow: nothing is let in by the seal alone."""
-        if change.elements:
+        if change.elements_changed:
             # Before the write: one that fails may have written a part.
             self._count_write(rules=False)
-            self._commit(Step("ipset", change.elements, "what runs"))
+            writes = element_writes(change.added, change.removed)
+            self._commit(WriteSets("what runs", writes))
             self._reporter.wrote()
         if change.guarded_changed:
             self._schedule.happened(Event.GUARDED_PORTS_CHANGED)
@@ -185,21 +190,23 @@ class Enforcer:
     def renew(self) -> None:
         """Put off the end of rules that end later than the kernel can count; once a day."""
         self._schedule.happened(Event.TIMEOUTS_RENEWED)
-        lines = renewals(self._ledger.ruleset(), self._clock.time()) if self._ledger else ""
-        if lines:
-            self._commit(Step("ipset", lines, "rules that end late"))
+        writes = renewals(self._ledger.ruleset(), self._clock.time()) if self._ledger else ()
+        if writes:
+            self._commit(WriteSets("rules that end late", writes))
 
     def write_seal(self) -> None:
         """Bring the seal's own list of ports in line with the sets."""
         if self._ledger is None or self.sealed is None or not self.facts.nf_tables:
             return
         wanted = self._ledger.seal()
-        for step in seal_steps(self.sealed, wanted):
-            self._count_write()
-            self._commit(step)
-            # Only afterwards: the notice of it comes with the write itself.
-            self._repairs.record_write()
-            self._reporter.wrote()
+        update = update_seal(self._expected(self.sealed), self._expected(wanted), wanted)
+        for step in (update.release, update.rest):
+            if step is not None:
+                self._count_write()
+                self._commit(step)
+                # Only afterwards: the notice of it comes with the write itself.
+                self._repairs.record_write()
+                self._reporter.wrote()
         self.sealed = wanted
 
     def _write_everything(self, why: str) -> None:
@@ -240,7 +247,7 @@ class Enforcer:
         live = replace(snapshot.live, sets={})
         if not self.followed and live.seal is not None:
             # It was written by somebody who knew what ran: more than is known here.
-            live = replace(live, seal=self._kernel.expected_seal(wanted))
+            live = replace(live, seal=self._expected(wanted))
         frame = replace(self._frame, seal=wanted)
         self._repair(self._reconciler.compare(frame, self.facts, live))
 
@@ -262,7 +269,7 @@ class Enforcer:
             self._bring_in_line(seen, "brought in line")
         else:
             # Before anything else: sizes of sets that others have made anew.
-            self._ledger.made(snapshot.live.sets)
+            self._ledger.set_room(_sizes(snapshot.live.sets))
             sealed = replace(ruleset, seal=self.sealed or ruleset.seal)
             self._repair(self._reconciler.compare(sealed, self.facts, snapshot.live))
             if sealed.seal != ruleset.seal:
@@ -283,7 +290,7 @@ class Enforcer:
         if not last.plan.in_sync:
             self._execute(last)
         if self._ledger is not None:
-            self._ledger.made(last.live.sets)
+            self._ledger.set_room(_sizes(last.live.sets))
         self._reporter.counted_entries(_entries(live))
         self.followed = True
         self.renew()
@@ -341,7 +348,7 @@ class Enforcer:
             self._execute(seen)
         if self._ledger is not None:
             # A set that had to grow is another one now.
-            self._ledger.made(self._kernel.read_set_headers())
+            self._ledger.set_room(_sizes(self._kernel.read_set_headers()))
 
     def _execute(self, seen: Observation) -> None:
         if self.policy is None:
@@ -349,7 +356,7 @@ class Enforcer:
         self._count_write()
         # Before and after: notices come while it is written, and some time later.
         self._repairs.record_write()
-        self._reconciler.carry_out(seen, self.policy.committer)
+        self._reconciler.execute(seen, self.policy.committer)
         self._repairs.record_write()
         self._reporter.wrote()
         self.sealed = seen.ruleset.seal
@@ -363,6 +370,9 @@ class Enforcer:
         self._repairs.record_write()
         return done.steps > 0
 
+    def _expected(self, seal: Seal) -> SealState:
+        return self._kernel.identity.seal(seal)
+
     def _commit(self, step: Step) -> None:
         committer = (self.policy or Policy()).committer
         self._kernel.commit([step], self.facts, committer)
@@ -373,6 +383,11 @@ class Enforcer:
     def _schedule_expiry(self) -> None:
         if self._ledger is not None:
             self._schedule.happened(Event.NEXT_EXPIRY_KNOWN, self._ledger.next_expiry())
+
+
+def _sizes(sets: Mapping[str, SetState]) -> dict[str, int]:
+    """Return how many elements each set was made for."""
+    return {name: state.maxelem for name, state in sets.items()}
 
 
 def _entries(live: KernelState) -> int:

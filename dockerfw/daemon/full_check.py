@@ -13,12 +13,12 @@ from dataclasses import replace
 from dockerfw.clock import Clock
 from dockerfw.daemon.edges import DockerReports
 from dockerfw.daemon.enforcer import Enforcer
-from dockerfw.daemon.kernel import Kernel
 from dockerfw.daemon.links import Links
 from dockerfw.daemon.reporter import Reporter
 from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.snapshots import Snapshot
 from dockerfw.daemon.transitions import Event
+from dockerfw.kernel.interface import Kernel
 from dockerfw.model.policy import Policy
 from dockerfw.report import host_warnings
 

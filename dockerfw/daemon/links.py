@@ -14,9 +14,9 @@ from typing import Any
 
 from dockerfw.clock import Clock
 from dockerfw.daemon.edges import Background
-from dockerfw.daemon.kernel import Kernel
 from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.transitions import BRIDGE_GRACE, Event
+from dockerfw.kernel.interface import Kernel
 from dockerfw.model.host import Bridge, HostFacts
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dockerfw.clock import SystemClock
 from dockerfw.daemon.edges import Edges
-from dockerfw.daemon.kernel import HostKernel
 from dockerfw.daemon.log import Form, to_stderr
 from dockerfw.daemon.loop import Daemon
 from dockerfw.daemon.systemd import Systemd
@@ -16,6 +15,7 @@ from dockerfw.daemon.worker import Worker
 from dockerfw.dns.resolver import Resolver
 from dockerfw.docker.client import Docker
 from dockerfw.docker.watcher import Watcher
+from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.kernel.notices import FileNotices, KernelNotices
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.model.policy import Needs
@@ -33,9 +33,9 @@ def run(docker_host: str | None, form: Form) -> int:
     """
     clock = SystemClock()
     log = to_stderr(clock, form)
-    session = Session(SystemRunner(), Store(), clock, docker_host, log.info)
+    kernel = Netfilter(SystemRunner(), clock.time)
+    session = Session(kernel, Store(), clock, docker_host, log.info)
     session.require_root()
-    reconciler = session.reconciler
 
     def connect() -> Docker:
         return Docker.connect(docker_host, timeout=DOCKER_PATIENCE)
@@ -43,8 +43,8 @@ def run(docker_host: str | None, form: Form) -> int:
     with session.store.daemon.claim():
         edges = Edges(
             store=session.store,
-            reconciler=reconciler,
-            kernel=HostKernel(session.runner, reconciler),
+            reconciler=session.reconciler,
+            kernel=kernel,
             clock=clock,
             log=log,
             systemd=Systemd(),

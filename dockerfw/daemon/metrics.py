@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from dockerfw.clock import Clock
 from dockerfw.errors import DockerfwError, Failed
-from dockerfw.report.status import Traffic
+from dockerfw.report.traffic import Traffic
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -154,7 +154,7 @@ class Metrics:
                 "write another port in [daemon] metrics"
             ) from error
         threading.Thread(
-            target=self._listener.serve_forever, name="dockerfw-metrics", daemon=True
+            target=self._listener.serve_forever, name="metrics", daemon=True
         ).start()
 
     @property

@@ -15,6 +15,7 @@ from dockerfw.daemon.reporter import Reporter
 from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.transitions import Event
 from dockerfw.operations.reconcile import Observation
+from dockerfw.plan.steps import ReplaceChain, WriteRules
 
 OWN_ECHO = 0.5
 """So many seconds after a write of ours notices of it may come in."""
@@ -106,4 +107,7 @@ class Repairs:
 
 def _moves_jumps_only(seen: Observation) -> bool:
     """Our chains, sets and seal are all right: it is about what stands beside our jumps."""
-    return all(s.tool == "iptables" and ":DOCKERFW" not in s.text for s in seen.plan.steps)
+    return all(
+        isinstance(step, WriteRules) and not any(isinstance(w, ReplaceChain) for w in step.writes)
+        for step in seen.plan.steps
+    )

@@ -16,17 +16,18 @@ from dockerfw.clock import Clock
 from dockerfw.daemon import lifecycle_lines, log_lines
 from dockerfw.daemon.drift import describe_drift, kind_of_drift
 from dockerfw.daemon.edges import Background
-from dockerfw.daemon.kernel import Kernel
 from dockerfw.daemon.log import Log
 from dockerfw.daemon.log_lines import Line
 from dockerfw.daemon.metrics import Metrics, NoMetrics
 from dockerfw.daemon.systemd import Systemd
 from dockerfw.docker.events import Event
 from dockerfw.errors import DockerfwError, Failed
+from dockerfw.kernel.interface import Kernel
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Observation
-from dockerfw.report import status
+from dockerfw.report.exposure import Exposures
+from dockerfw.report.traffic import TrafficCounts, count_traffic, counted_sets
 from dockerfw.rules.ruleset import Ruleset
 from dockerfw.state.daemon_record import DaemonState
 from dockerfw.state.store import Store
@@ -68,6 +69,7 @@ class Reporter:
         self._metrics: Metrics = NoMetrics()
         self._asked: tuple[str | None, str | None] = (None, None)
         self._stands: tuple[Ruleset, Inventory] | None = None
+        self._exposures = Exposures(Policy())
 
     def close(self) -> None:
         """Stop the metrics."""
@@ -125,14 +127,20 @@ class Reporter:
         for event in events:
             latency = max(0.0, self._last_change - event.at)
             self._metrics.followed(latency)
-        for line in log_lines.changes(before, after, policy):
+        if self._exposures.policy is not policy:
+            self._exposures = Exposures(policy)
+        for line in log_lines.changes(before, after, self._exposures):
             self._log.say(replace(line, fields={**line.fields, "latency": latency}))
 
     def repaired(self, seen: Observation, writers: Collection[str]) -> None:
         """Report that what others had changed was repaired."""
         self._repaired += 1
         self._metrics.repaired(kind_of_drift(seen))
-        self._log.say(lifecycle_lines.repaired("; ".join(describe_drift(seen)), writers))
+        self._log.say(
+            lifecycle_lines.repaired(
+                "; ".join(describe_drift(seen, self._kernel.identity)), writers
+            )
+        )
 
     def agreed(self, policy: Policy, ruleset: Ruleset, inventory: Inventory) -> None:
         """Report that kernel, policy and Docker were seen to agree."""
@@ -205,7 +213,7 @@ class Reporter:
         if policy.metrics:
             self._metrics.serve(policy.metrics)
 
-    def _count_traffic(self) -> status.Status:
+    def _count_traffic(self) -> TrafficCounts:
         """Read the counters, in a thread of the metrics.
 
         It goes by what stood when all was last seen to agree: nothing of the main loop is touched.
@@ -213,9 +221,8 @@ class Reporter:
         if self._stands is None:
             raise Failed("nothing is known of the kernel yet")
         ruleset, inventory = self._stands
-        counters = self._kernel.set_counters(status.counted_sets(ruleset))
-        health = status.Health(enforcing=True, observing=False, in_sync=True)
-        return status.build(health, counters, ruleset, inventory)
+        counters = self._kernel.set_counters(counted_sets(ruleset))
+        return count_traffic(counters, ruleset, inventory)
 
     def write_metrics(self) -> None:
         """Write the text file, if the policy asks for one."""

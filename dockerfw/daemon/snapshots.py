@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from dockerfw.clock import Clock
 from dockerfw.daemon.edges import Background
-from dockerfw.daemon.kernel import Kernel, SealState
 from dockerfw.errors import DockerfwError
+from dockerfw.kernel.interface import Kernel
 from dockerfw.model.host import HostFacts
-from dockerfw.plan.state import KernelState
+from dockerfw.plan.state import KernelState, SealState
 from dockerfw.rules.ruleset import IPSet
 
 _IPTABLES = re.compile(r"(ip6?tables|xtables)[a-z-]*\Z")

@@ -20,7 +20,7 @@ class Worker:
         self._todo: queue.SimpleQueue[Callable[[], Callable[[], None]]] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wakeup = Wakeup()
-        self._thread = threading.Thread(target=self._work, name="dockerfw-worker", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:

@@ -81,7 +81,7 @@ def _look_up_all(
 
     for _ in names[:_THREADS]:
         # Nobody waits for a thread that hangs, not even at the end of the process.
-        threading.Thread(target=work, name="dockerfw-resolve", daemon=True).start()
+        threading.Thread(target=work, name="names", daemon=True).start()
     answers: dict[str, Answer] = {}
     while len(answers) < len(names):
         try:

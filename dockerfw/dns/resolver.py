@@ -42,7 +42,7 @@ class Resolver:
         self._moved = False
         self._stopped = False
         self._wakeup = Wakeup()
-        self._thread = threading.Thread(target=self._work, name="dockerfw-resolver", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="names", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:

@@ -61,7 +61,7 @@ class Watcher:
         self._inbox = _Inbox()
         self._stopping = False
         self._lost = False
-        self._thread = threading.Thread(target=self._run, name="dockerfw-docker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="docker", daemon=True)
 
     # --- for the main loop -----------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class Watcher:
         """Report what happens, until the connection is lost or the watcher is stopped."""
         stream = docker.events(self._clock.time())
         pump = threading.Thread(
-            target=self._pump, args=(stream,), name="dockerfw-events", daemon=True
+            target=self._pump, args=(stream,), name="docker events", daemon=True
         )
         try:
             pump.start()

@@ -17,6 +17,7 @@ from typing import Any
 from dockerfw.errors import Failed
 from dockerfw.kernel import dockerd
 from dockerfw.kernel.iptables import driver as iptables
+from dockerfw.kernel.iptables.parse import interfaces
 from dockerfw.kernel.nft import driver as seal
 from dockerfw.kernel.runner import NotInstalled, Runner, fail, require
 from dockerfw.model.docker_names import DOCKER_USER, is_docker_chain, is_docker_veth
@@ -30,7 +31,6 @@ _ON_NFTABLES = "docker-bridges"
 _NFT_TABLE = re.compile(r"^table ip (\S+) \{", re.MULTILINE)
 
 # Docker names the host's half of a container's interface pair ``veth`` and seven hex digits.
-_INTERFACE = re.compile(r"(?:^| )-[io] (\S+)")
 _BR_NETFILTER = (
     "/proc/sys/net/bridge/bridge-nf-call-iptables",
     "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
@@ -178,9 +178,8 @@ def _trace(state: TablesState, bridges: set[str], *, default: bool) -> _Trace:
         if name in ("FORWARD", "POSTROUTING") or is_docker_chain(name)
         for rule in chain.rules
     ]
-    interfaces = {name for rule in rules for name in _INTERFACE.findall(rule)}
-    of_docker = {name for name in interfaces if name.startswith(("br-", "docker"))} | bridges
-    named = interfaces & of_docker
+    named = {name for rule in rules for name in interfaces(rule)}
+    named &= {name for name in named if name.startswith(("br-", "docker"))} | bridges
     return _Trace(
         linked=_linked(state),
         present=bool(_docker_chains(state)),
@@ -207,17 +206,15 @@ def _docker_rules(state: TablesState) -> bool:
 def _links_to_docker(chains: Mapping[str, ChainState]) -> bool:
     """Whether a base chain sends packets to one of Docker's own chains."""
     return any(
-        is_docker_chain(word)
+        rule.target is not None and is_docker_chain(rule.target)
         for chain in chains.values()
         if chain.policy != "-"
         for rule in chain.rules
-        for word in rule.split()
     )
 
 
 def _jumped_to(state: TablesState) -> bool:
-    forward = state.chain("filter", "FORWARD")
-    return forward is not None and f"-j {DOCKER_USER}" in forward.rules
+    return any(rule.is_jump(DOCKER_USER) for rule in state.rules("filter", "FORWARD"))
 
 
 def _nft_tables(runner: Runner) -> set[str] | None:
@@ -263,6 +260,6 @@ def bridges(runner: Runner) -> tuple[Bridge, ...]:
     return _bridges(_links(runner))
 
 
-def docker_ports(runner: Runner) -> frozenset[str]:
+def container_interfaces(runner: Runner) -> frozenset[str]:
     """The host's halves of the interface pairs of containers that run now."""
     return frozenset(link["ifname"] for link in _links(runner) if _is_dockers(link))

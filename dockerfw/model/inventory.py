@@ -119,13 +119,17 @@ Selected: TypeAlias = tuple[tuple[Container, tuple[Endpoint, ...]], ...]
 class _Index:
     """What is looked up often, found in one step."""
 
-    __slots__ = ("bridge_ids", "bridges", "containers", "networks", "selected")
+    __slots__ = ("bridge_ids", "bridges", "containers", "networks", "selected", "sharers")
 
     def __init__(self, containers: Iterable[Container], networks: Iterable[Network]) -> None:
         self.containers = {c.id: c for c in containers}
         self.networks = {n.id: n for n in networks}
         self.bridges = tuple(n for n in networks if n.driver == "bridge" and n.bridge)
         self.bridge_ids = frozenset(n.id for n in self.bridges)
+        self.sharers: dict[str, list[Container]] = {}
+        for container in containers:
+            if container.network_owner is not None:
+                self.sharers.setdefault(container.network_owner, []).append(container)
         # The compiler asks the same for each family and chain; an inventory never changes.
         self.selected: dict[tuple[Selector, ...], Selected] = {}
 
@@ -163,6 +167,16 @@ class Inventory:
                 return container
             container = network_owner
         return container
+
+    def sharing_network_with(self, container: Container) -> tuple[Container, ...]:
+        """Return all that live in the same network namespace, this one among them."""
+        found = {container.id: container}
+        pending = [self.network_owner(container)]
+        while pending:
+            one = pending.pop()
+            found[one.id] = one
+            pending += [c for c in self._index.sharers.get(one.id, ()) if c.id not in found]
+        return tuple(found.values())
 
     def endpoints(self, container: Container) -> tuple[Endpoint, ...]:
         """Return its endpoints on bridge networks (its owner's, if it shares a network)."""

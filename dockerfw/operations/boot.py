@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dockerfw.kernel import facts as kernel_facts
 from dockerfw.model.host import Flavour, HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
@@ -29,8 +28,8 @@ def install_before_docker(session: Session) -> str:
         return "no policy was ever applied: nothing to install"
     policy, _, problem = read_policy_in_force(session.store)
     # Docker's own chains, which tell its flavour of iptables, do not stand yet.
-    facts = kernel_facts.read(session.runner, prefer=_last_flavour(session))
-    if chains_and_seal_stand(session.reconciler.read_rules(facts), facts):
+    facts = session.kernel.facts(prefer=_last_flavour(session))
+    if chains_and_seal_stand(session.kernel.read_rules(facts), facts):
         return "the chains stand already: nothing changed"
     install_closed(session, policy, facts)
     return problem or "closed by the policy in force, until Docker and the next apply say more"

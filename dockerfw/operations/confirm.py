@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dockerfw.errors import Failed
-from dockerfw.kernel import facts as kernel_facts
 from dockerfw.operations.policy_in_force import read_policy_in_force
 from dockerfw.operations.session import Session
 from dockerfw.state.confirm import Pending
@@ -74,5 +73,5 @@ def roll_back(session: Session) -> None:
         session.store.forget()
         return
     policy = read_policy_in_force(session.store).policy
-    facts = kernel_facts.read(session.runner)
+    facts = session.kernel.facts()
     session.reconciler.commit(policy, session.inventory(policy), facts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dockerfw.kernel import facts as kernel_facts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.check import RECORDED
@@ -26,7 +25,7 @@ def explain(
     """
     if inventory is None:
         session.require_root()
-        facts = kernel_facts.read(session.runner)
+        facts = session.kernel.facts()
     else:
         facts = RECORDED
     policy = _policy(session, config)

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockerfw.kernel.iptables import driver as iptables
-from dockerfw.kernel.runner import Runner
+from dockerfw.kernel.interface import Kernel
 from dockerfw.model.host import HostFacts
 from dockerfw.operations.reconcile import Observation
 from dockerfw.plan import jumps
-from dockerfw.rules.ruleset import MAIN
+from dockerfw.rules.names import MAIN
 from dockerfw.text import counted
 
 
-def foreign_rule_warnings(runner: Runner, seen: Observation) -> tuple[str, ...]:
+def foreign_rule_warnings(kernel: Kernel, seen: Observation) -> tuple[str, ...]:
     """Return a sentence for each foreign rule that weakens dockerfw on this host."""
-    warnings = (*_accepting_rules(runner, seen), *_mark_writers(seen))
+    warnings = (*_accepting_rules(kernel, seen), *_mark_writers(seen))
     return (*warnings, *_stale_chains(seen.facts))
 
 
-def _accepting_rules(runner: Runner, seen: Observation) -> Iterator[str]:
+def _accepting_rules(kernel: Kernel, seen: Observation) -> Iterator[str]:
     """Rules above our jumps that accept, and how many packets they have let through."""
     for family, tables in seen.live.tables.items():
         if tables.chain("filter", MAIN) is None:
@@ -31,7 +30,7 @@ def _accepting_rules(runner: Runner, seen: Observation) -> Iterator[str]:
         faults = [f for f in jumps.check(tables, docker_user=seen.facts.docker_user) if f.rules]
         if not faults:
             continue
-        counters = iptables.counters(runner, seen.facts.flavour, family)
+        counters = kernel.rule_counters(seen.facts, family)
         for fault in faults:
             chain = tables.chain(fault.table, fault.chain)
             counts = counters.get((fault.table, fault.chain), ())
@@ -41,8 +40,8 @@ def _accepting_rules(runner: Runner, seen: Observation) -> Iterator[str]:
                     continue
                 packets, _ = counts[chain.rules.index(rule)]
                 yield (
-                    f"IPv{family}: `{rule}` in {fault.table} {fault.chain} stands above dockerfw "
-                    f"and has let {counted(packets, 'packet')} through"
+                    f"IPv{family}: `{rule.text}` in {fault.table} {fault.chain} stands above "
+                    f"dockerfw and has let {counted(packets, 'packet')} through"
                 )
 
 
@@ -53,8 +52,8 @@ def _mark_writers(seen: Observation) -> Iterator[str]:
         for writer in jumps.mark_writers(tables, mask):
             if writer.chain != "PREROUTING":
                 yield (
-                    f"IPv{family}: `{writer.rule}` in mangle {writer.chain} writes bits of the "
-                    f"packet mark that dockerfw uses ({mask:#x}): give that rule a mask that "
+                    f"IPv{family}: `{writer.rule.text}` in mangle {writer.chain} writes bits of "
+                    f"the packet mark that dockerfw uses ({mask:#x}): give that rule a mask that "
                     "leaves them out, or dockerfw two other bits with mark in [firewall]"
                 )
 

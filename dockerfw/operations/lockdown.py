@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dockerfw.errors import DockerfwError
-from dockerfw.kernel import facts as kernel_facts
 from dockerfw.operations.policy_in_force import CLOSED
 from dockerfw.operations.session import Session
 
@@ -16,7 +15,7 @@ def lock_down(session: Session) -> None:
     session.require_root()
     with session.store.lock(session.notify):
         session.store.policy.set_lockdown(True)
-        facts = kernel_facts.read(session.runner)
+        facts = session.kernel.facts()
         try:
             inventory = session.inventory(CLOSED, PATIENCE)
         except DockerfwError as error:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dockerfw.kernel import facts as kernel_facts
-from dockerfw.kernel.nft import driver as seal
 from dockerfw.model.inventory import Inventory
 from dockerfw.operations.check import RECORDED, CheckedPolicy, check
 from dockerfw.operations.foreign_rules import foreign_rule_warnings
@@ -13,9 +11,9 @@ from dockerfw.operations.host_names import with_names
 from dockerfw.operations.reconcile import Observation
 from dockerfw.operations.session import Session
 from dockerfw.operations.standing import chains_stand
-from dockerfw.plan import planner as planning
-from dockerfw.plan.planner import Plan
+from dockerfw.plan import planner
 from dockerfw.plan.state import KernelState, TablesState
+from dockerfw.plan.steps import Plan
 from dockerfw.policy.files import PolicyText
 from dockerfw.report import diff, host_warnings, warnings as advice
 from dockerfw.rules.compiler import compile_ruleset
@@ -74,15 +72,15 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
     session.require_root()
     text = with_names(session.store, text, session.clock)
     # The facts first: a bridge that is in them and not in the inventory is somebody else's.
-    facts = kernel_facts.read(session.runner)
+    facts = session.kernel.facts()
     inventory = session.inventory(text.parse())
     checked = check(text, inventory, facts, session.clock.time())
     observation = session.reconciler.observe(checked.policy, checked.inventory, facts)
     daemon_alive = session.store.daemon.alive()
-    if daemon_alive and planning.only_lets_go(observation.plan):
+    if daemon_alive and planner.only_releases_ports(observation.plan):
         # The daemon guards ports of a container that is gone for a little longer.
         observation = replace(observation, plan=Plan())
-    foreign = foreign_rule_warnings(session.runner, observation)
+    foreign = foreign_rule_warnings(session.kernel, observation)
     hints = host_warnings.hints(checked.inventory, facts)
     if not daemon_alive:
         hints += advice.ended_early(checked.policy, session.clock.time())
@@ -95,5 +93,5 @@ def plan_from_nothing(session: Session, text: PolicyText, inventory: Inventory) 
     checked = check(with_names(session.store, text, session.clock), inventory, RECORDED, now)
     empty = KernelState({f: TablesState(f) for f in RECORDED.families}, {}, None)
     ruleset = compile_ruleset(checked.policy.without_ended(now), checked.inventory, RECORDED)
-    steps = planning.plan(empty, ruleset, RECORDED, seal.updates(None, ruleset.seal))
+    steps = planner.plan(empty, ruleset, RECORDED, session.kernel.identity)
     return PolicyPlan(checked, Observation(RECORDED, ruleset, empty, steps))

@@ -1,7 +1,7 @@
 """The edges of one host, as every use case takes them.
 
-Holds how programs are started, the folder of what dockerfw remembers, the clocks, which Docker is
-asked and who is notified. It decides nothing.
+Holds the kernel, the folder of what dockerfw remembers, the clocks, which Docker is asked and who
+is notified. It decides nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dockerfw.clock import Clock
 from dockerfw.docker.client import Docker
 from dockerfw.docker.connection import TIMEOUT
 from dockerfw.errors import Failed
-from dockerfw.kernel.runner import Runner
+from dockerfw.kernel.interface import Kernel
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Reconciler
@@ -29,7 +29,7 @@ class Session:
     ``notify`` gets remarks for people, a sentence each.
     """
 
-    runner: Runner
+    kernel: Kernel
     store: Store
     clock: Clock
     docker_host: str | None
@@ -37,7 +37,7 @@ class Session:
 
     @property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.runner, self.store)
+        return Reconciler(self.kernel, self.store, self.clock.time)
 
     def require_root(self) -> None:
         """Raise `Failed` for everybody but root."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockerfw.model.host import HostFacts
 from dockerfw.plan.state import KernelState
-from dockerfw.rules.ruleset import MAIN
+from dockerfw.rules.names import MAIN
 
 
 def chains_stand(live: KernelState) -> bool:

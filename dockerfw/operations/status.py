@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dockerfw.errors import DockerfwError
-from dockerfw.kernel import facts as kernel_facts
-from dockerfw.kernel.ipset import driver as ipset
-from dockerfw.kernel.nft import driver as seal
+from dockerfw.kernel.interface import Kernel
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.policy_in_force import InForce, read_policy_in_force
 from dockerfw.operations.reconcile import Observation, with_foreign_ports
 from dockerfw.operations.session import Session
 from dockerfw.operations.standing import chains_stand
-from dockerfw.plan import planner as planning
+from dockerfw.plan import planner
+from dockerfw.plan.steps import Plan
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings, status, warnings as advice
+from dockerfw.report.traffic import counted_sets
 from dockerfw.state.daemon_record import DaemonState
 from dockerfw.state.stored_policy import Applied
 
@@ -49,7 +49,7 @@ def read_status(session: Session) -> status.Status:
     daemon = session.store.daemon.read() if daemon_alive else None
     health = _health(session, in_force, found, daemon, daemon_alive=daemon_alive)
     ruleset = found.observation.ruleset
-    counters = ipset.counters(session.runner, status.counted_sets(ruleset))
+    counters = session.kernel.set_counters(counted_sets(ruleset))
     return status.build(health, counters, ruleset, found.inventory)
 
 
@@ -61,7 +61,7 @@ def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Sna
     """
     deadline = session.clock.monotonic() + seconds
     while True:
-        facts = kernel_facts.read(session.runner)
+        facts = session.kernel.facts()
         silent = None
         try:
             inventory = session.inventory(policy)
@@ -69,8 +69,8 @@ def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Sna
             silent, inventory = str(error), session.store.last_seen.inventory()
         inventory = with_foreign_ports(inventory, facts)
         seen = session.reconciler.observe(policy, inventory, facts)
-        if seconds and planning.only_lets_go(seen.plan):
-            seen = replace(seen, plan=planning.Plan())
+        if seconds and planner.only_releases_ports(seen.plan):
+            seen = replace(seen, plan=Plan())
         if seen.plan.in_sync or silent or session.clock.monotonic() > deadline:
             return _Snapshot(inventory, seen, silent)
         session.clock.sleep(PAUSE)
@@ -100,7 +100,7 @@ def _health(
         policy=applied.config if applied else None,
         policy_differs=_differs(applied, text),
         applied_at=applied.at if applied else None,
-        seal=_seal_state(seen),
+        seal=_seal_state(session.kernel, seen),
         flavour=facts.flavour,
         engine=inventory.engine,
         warnings=(
@@ -109,7 +109,7 @@ def _health(
             *advice.ended(policy, session.clock.time()),
             *advice.nameless(policy),
         ),
-        first_packet=_first_packet(seen),
+        first_packet=_first_packet(session.kernel, seen),
         first_packet_step=host_warnings.proxy_next_step(facts),
         lockdown=store.policy.locked_down(),
     )
@@ -143,20 +143,20 @@ def _differs(applied: Applied | None, text: PolicyText | None) -> bool:
     return now != text
 
 
-def _first_packet(seen: Observation) -> status.FirstPacketState:
+def _first_packet(kernel: Kernel, seen: Observation) -> status.FirstPacketState:
     """By what stands, not by what could: a seal that is missing closes nothing."""
     can = seen.facts.proxy.first_packet
     if can == "closed":
-        if not seal.closes_proxies(seen.live.seal, seen.ruleset.seal):
+        if not kernel.closes_proxies(seen.live.seal, seen.ruleset.seal):
             return "open"
         return "observed" if seen.ruleset.seal.observe else "closed"
     return "no proxy" if can == "no proxy" else "open"
 
 
-def _seal_state(seen: Observation) -> status.SealState:
+def _seal_state(kernel: Kernel, seen: Observation) -> status.SealCondition:
     if not seen.facts.nf_tables:
         return "unavailable"
     if seen.live.seal is None:
         return "missing"
-    as_wanted = seen.plan.in_sync or seen.live.seal == seal.wanted(seen.ruleset.seal)
+    as_wanted = seen.plan.in_sync or seen.live.seal == kernel.identity.seal(seen.ruleset.seal)
     return "stands" if as_wanted else "differs"

@@ -1,59 +1,57 @@
-"""Two states of our sets, target by target: what one allows or denies that the other does not.
+"""What one state of our sets allows or denies that another does not, destination by destination.
 
-Pure. Takes text of set entries (`SetState`) and rules, gives `Difference` values. Exact where
-that matters to people: what was allowed already, by a wider source or a wider range of ports,
-does not open; what is still allowed, or was denied anyway, does not close.
+Pure. Takes the sets and the rules of both states, gives `Difference` values. What was allowed
+already, by a wider source or a wider range of ports, does not open; what is still allowed, or was
+denied anyway, does not close.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    summarize_address_range,
-)
-from itertools import islice
+from ipaddress import IPv4Network, IPv6Network
 from math import inf
 from typing import Literal, TypeAlias
 
-from dockerfw.model.net import Family, IPNetwork, Port
-from dockerfw.plan.state import SetState
-from dockerfw.rules.buckets import (
+from dockerfw.model.net import FAMILIES, Family, Port
+from dockerfw.plan.state import LiveElement, OddElement
+from dockerfw.report.spans import WHOLE, Span, Spans, shortest, span_of
+from dockerfw.rules.meaning import (
+    BucketMeaning,
+    Destination,
     Inside,
     Interface,
     NetworkList,
-    Place,
-    Source,
-    Target,
-    Verdict,
+    SourceMatch,
     read_bucket,
     read_guarded,
 )
+from dockerfw.rules.names import Place, Verdict, topology_set
+from dockerfw.rules.rule import Rule
+from dockerfw.rules.ruleset import Element
 
 DifferenceKind: TypeAlias = Literal["open", "close", "deny", "lift", "end"]
-Sources: TypeAlias = frozenset[Source]
-Span: TypeAlias = tuple[int, int]
-"""First and last address, as numbers."""
+Sources: TypeAlias = frozenset[SourceMatch]
+SpansOfList: TypeAlias = Callable[[str], tuple[Span, ...] | None]
+"""Gives what the list set of this name holds, None where that is not known."""
 NEVER = inf
-"""An end that does not come."""
+"""The end of what does not end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``sources`` for whom a target opens, closes, is denied or no longer denied.
+    """A change of who may reach a destination.
 
-    ``excepting`` are those within them for whom all stays as it is. ``until``: when what opens
-    ends by itself (Unix time; None: never). Kind ``end``: it is open, and that moment changes.
+    kind       ``open``: allowed from now on, ``close``: no longer; ``deny``: denied from now on,
+               ``lift``: no longer; ``end``: stays allowed, but until another time
+    sources    whom it is about
+    excepting  those within ``sources`` for whom nothing changes
+    until      when it ends by itself (Unix time; None: never), of ``open`` and ``end``
     """
 
     kind: DifferenceKind
-    target: Target
+    target: Destination
     sources: Sources
     excepting: Sources
     until: int | None = None
@@ -63,71 +61,78 @@ class Difference:
 
 
 class Side:
-    """The live or the wanted state: all targets, with those who may or may not reach them.
+    """The live or the wanted state: all destinations, with those who may or may not reach them.
 
-    ``rules``: set name -> the rule that judges by it. ``baseline``: the Docker bridges pass.
+    ``sets``: name -> elements, None where they are not known. ``rules``: set name -> the rule that
+    uses it. ``baseline``: the Docker bridges pass. Destinations are there once `fill` has read
+    their elements.
     """
 
     def __init__(
-        self, sets: Mapping[str, SetState], rules: Mapping[str, str], *, baseline: bool
+        self,
+        sets: Mapping[str, frozenset[LiveElement] | frozenset[Element] | None],
+        rules: Mapping[str, Rule],
+        *,
+        baseline: bool,
     ) -> None:
         self.baseline = baseline
-        self.buckets = {
+        self.buckets: dict[str, BucketMeaning] = {
             name: bucket
-            for name, state in sets.items()
-            if (bucket := read_bucket(name, state.type, rules.get(name))) is not None
+            for name in sets
+            if (bucket := read_bucket(name, rules.get(name))) is not None
         }
         self._sets = sets
-        self._targets: dict[Verdict, dict[Target, set[Source]]] = {
+        self._targets: dict[Verdict, dict[Destination, set[SourceMatch]]] = {
             "allow": defaultdict(set),
             "deny": defaultdict(set),
         }
-        self._ends: dict[tuple[Target, Source], float] = {}
-        self._spans: dict[Verdict, dict[object, list[Target]]] = {"allow": {}, "deny": {}}
-        self._subnets: dict[Verdict, list[Target]] = {"allow": [], "deny": []}
-        self._hostnet = {f: self._host_network_ports(f) for f in (4, 6)}
+        self._ends: dict[tuple[Destination, SourceMatch], float] = {}
+        self._spans: dict[Verdict, dict[object, list[Destination]]] = {"allow": {}, "deny": {}}
+        self._subnets: dict[Verdict, list[Destination]] = {"allow": [], "deny": []}
+        self._hostnet = {f: self._host_network_ports(f) for f in FAMILIES}
 
-    def entries(self, name: str) -> frozenset[str]:
-        """Of a set that stands and was read; else none."""
-        state = self._sets.get(name)
-        return (state.entries if state else None) or frozenset()
+    def elements(self, name: str) -> frozenset[Element]:
+        """Return the elements of a set; none where it does not stand or was not read."""
+        held: Iterable[LiveElement] = self._sets.get(name) or ()
+        return frozenset(e for e in held if not isinstance(e, OddElement))
 
     def fill(self, where: set[tuple[Family, Place]]) -> None:
-        """Read the entries of these families and places, once."""
-        some_end = any(bucket.until is not None for bucket in self.buckets.values())
+        """Read the elements of the sets of these families and places. To be called once."""
+        some_end = any(bucket.name.until is not None for bucket in self.buckets.values())
         for name, bucket in self.buckets.items():
-            if (bucket.family, bucket.place) in where:
-                targets = self._targets[bucket.verdict]
-                for meaning in map(bucket.read, self.entries(name)):
+            if (bucket.name.family, bucket.name.place) in where:
+                targets = self._targets[bucket.name.verdict]
+                for meaning in map(bucket.read, self.elements(name)):
                     if meaning is not None:
                         targets[meaning[0]].add(meaning[1])
                         if some_end:
-                            end = NEVER if bucket.until is None else bucket.until
+                            end = NEVER if bucket.name.until is None else bucket.name.until
                             self._ends[meaning] = max(end, self._ends.get(meaning, 0))
         for verdict, found in self._targets.items():
             for target in found:
-                if target.subnet:
+                if target.is_subnet:
                     self._subnets[verdict].append(target)
                 elif target.where is None or target.first != target.last:
                     self._spans[verdict].setdefault(target[:3], []).append(target)
 
-    def _host_network_ports(self, family: int) -> frozenset[Port]:
-        guarded = map(read_guarded, self.entries(f"dockerfw-hostnet{family}"))
+    def _host_network_ports(self, family: Family) -> frozenset[Port]:
+        guarded = map(read_guarded, self.elements(topology_set("hostnet", family)))
         return frozenset(one[1] for one in guarded if one is not None)
 
-    def targets(self, verdict: Verdict) -> set[Target]:
+    def targets(self, verdict: Verdict) -> set[Destination]:
+        """Return all destinations that a set has the verdict for."""
         return set(self._targets[verdict])
 
-    def sources(self, verdict: Verdict, target: Target) -> Sources:
-        """Those that are named for this very target."""
+    def sources(self, verdict: Verdict, target: Destination) -> Sources:
+        """Return the sources that the verdict is for at exactly this target."""
         return frozenset(self._targets[verdict].get(target, ()))
 
-    def end(self, target: Target, source: Source) -> float:
-        """When the kernel ends this source of an allowed target, or `NEVER`."""
+    def end(self, target: Destination, source: SourceMatch) -> float:
+        """Return when this source stops to be allowed by itself (Unix time), or `NEVER`."""
         return self._ends.get((target, source), NEVER)
 
-    def reaching(self, verdict: Verdict, target: Target) -> Sources:
-        """All sources that the verdict holds for, wider targets and the baseline included."""
+    def reaching(self, verdict: Verdict, target: Destination) -> Sources:
+        """Return all sources that the verdict holds for, by wider targets and the baseline too."""
         found = set(self.sources(verdict, target))
         for wide in self._around(verdict, target):
             found |= self._targets[verdict][wide]
@@ -135,7 +140,8 @@ class Side:
             found.add(Inside())
         return frozenset(found)
 
-    def _around(self, verdict: Verdict, target: Target) -> Iterator[Target]:
+    def _around(self, verdict: Verdict, target: Destination) -> Iterator[Destination]:
+        """Yield the targets that this one lies in."""
         spans = self._spans[verdict]
         for where in {target.where, None}:
             for other in spans.get((target.place, target.family, where), ()):
@@ -145,7 +151,7 @@ class Side:
             if other.holds(target) and other.covers_ports(target):
                 yield other
 
-    def _baseline_holds(self, target: Target) -> bool:
+    def _baseline_holds(self, target: Destination) -> bool:
         if not self.baseline:
             return False
         if target.place == "container" or target.protocol is None:
@@ -159,57 +165,11 @@ class Side:
 # --- arithmetic of sources -----------------------------------------------------------------------
 
 
-class _Spans:
-    """Addresses of one family: spans in order that neither overlap nor touch."""
-
-    def __init__(self, spans: Iterable[Span]) -> None:
-        self.all: list[Span] = []
-        for first, last in sorted(spans):
-            if self.all and first <= self.all[-1][1] + 1:
-                self.all[-1] = (self.all[-1][0], max(self.all[-1][1], last))
-            else:
-                self.all.append((first, last))
-        self._firsts = [first for first, _ in self.all]
-
-    def holds(self, span: Span) -> bool:
-        at = bisect_right(self._firsts, span[0]) - 1
-        return at >= 0 and span[1] <= self.all[at][1]
-
-    def begins_in(self, span: Span) -> bool:
-        """Whether one of ours begins in this span."""
-        at = bisect_left(self._firsts, span[0])
-        return at < len(self._firsts) and self._firsts[at] <= span[1]
-
-    def without(self, other: _Spans) -> Iterator[Span]:
-        """What is in ours and not in the other ones."""
-        for first, last in self.all:
-            start = first
-            for cut_first, cut_last in other.overlapping(first, last):
-                if start < cut_first:
-                    yield start, cut_first - 1
-                start = max(start, cut_last + 1)
-            if start <= last:
-                yield start, last
-
-    def overlapping(self, first: int, last: int) -> Iterator[Span]:
-        """Those of ours that have an address from ``first`` to ``last``, in order."""
-        at = max(0, bisect_right(self._firsts, first) - 1)
-        while at < len(self.all) and self.all[at][0] <= last:
-            if self.all[at][1] >= first:
-                yield self.all[at]
-            at += 1
-
-
 class _Reach:
-    """Sources of one family spelt out: networks and lists as spans, the rest as it is."""
+    """Sources of one family: networks and lists as spans of addresses, the others as they are."""
 
-    def __init__(
-        self,
-        sources: Sources,
-        family: Family,
-        spans_of: Callable[[str], tuple[Span, ...] | None],
-    ) -> None:
-        self.others: set[Source] = set()
+    def __init__(self, sources: Sources, family: Family, spans_of: SpansOfList) -> None:
+        self.others: set[SourceMatch] = set()
         outside: list[Span] = []
         inside: list[Span] = []
         for source in sources:
@@ -225,12 +185,12 @@ class _Reach:
                     (outside if cls == "outside" else inside).extend(spans or ())
                 case _:
                     self.others.add(source)
-        self.outside = _Spans(outside)
-        self.inside = _Spans(inside)
-        self._everyone = (0, 2 ** (32 if family == 4 else 128) - 1)
+        self.outside = Spans(outside)
+        self.inside = Spans(inside)
+        self._everyone = WHOLE[family]
 
-    def covers(self, source: Source) -> bool:
-        """Whether all of one of the others comes in here."""
+    def covers(self, source: SourceMatch) -> bool:
+        """Return True if these hold all packets of a source that is no network and no list."""
         if source in self.others:
             return True
         if not isinstance(source, Interface):
@@ -242,7 +202,7 @@ class _Reach:
         return _pattern_covers(self.others, source)
 
 
-def _pattern_covers(others: Iterable[Source], wanted: Interface) -> bool:
+def _pattern_covers(others: Iterable[SourceMatch], wanted: Interface) -> bool:
     return any(
         isinstance(s, Interface)
         and s.cls == wanted.cls
@@ -252,50 +212,36 @@ def _pattern_covers(others: Iterable[Source], wanted: Interface) -> bool:
     )
 
 
-def span_of(network: IPNetwork) -> Span:
-    first = int(network.network_address)
-    return first, first | ((1 << (network.max_prefixlen - network.prefixlen)) - 1)
+def spans_of_list(elements: Iterable[LiveElement]) -> tuple[Span, ...]:
+    """Return the spans of a list set; elements that are no networks (by hand) are passed over."""
+    return tuple(
+        span_of(part)
+        for element in elements
+        if not isinstance(element, OddElement)
+        for part in element
+        if isinstance(part, IPv4Network | IPv6Network)
+    )
 
 
-def spans_of_text(entries: Iterable[str]) -> Iterator[Span]:
-    """Of the entries of a list set; those that are no networks (by hand) are passed over."""
-    for entry in entries:
-        address, _, length = entry.partition("/")
-        bits = 128 if ":" in address else 32
-        try:
-            first = int(IPv6Address(address) if bits == 128 else IPv4Address(address))
-            yield first, first | ((1 << (bits - int(length or bits))) - 1)
-        except ValueError:
-            continue
+class SourceArithmetic:
+    """Subtracts sources. Many targets have the same ones, so each result is kept."""
 
-
-def _networks(spans: Iterable[Span], family: Family) -> Iterator[IPNetwork]:
-    for first, last in spans:
-        if family == 4:
-            yield from summarize_address_range(IPv4Address(first), IPv4Address(last))
-        else:
-            yield from summarize_address_range(IPv6Address(first), IPv6Address(last))
-
-
-class _Arithmetic:
-    """Differences of sources. Many targets have the same ones: each is worked out once."""
-
-    def __init__(self, spans_of: Callable[[str], tuple[Span, ...] | None]) -> None:
+    def __init__(self, spans_of: SpansOfList) -> None:
         self._spans_of = spans_of
         self._reaches: dict[tuple[Sources, Family], _Reach] = {}
         self._deltas: dict[object, tuple[Sources, Sources]] = {}
 
     def at(
         self,
-        target: Target,
+        target: Destination,
         verdict: Verdict,
         here: Side,
         there: Side,
         end: float | None = None,
     ) -> tuple[Sources, Sources]:
-        """For whom the verdict holds here and not there; and, within that, still holds there.
+        """Return for whom the verdict holds here and not there, and the exceptions within those.
 
-        ``end``: only of those for whom it ends here at that time, and not later.
+        ``end``: only those for whom it ends here at that time, and not later.
         """
         having = here.sources(verdict, target)
         besides = there.reaching(verdict, target)
@@ -304,7 +250,7 @@ class _Arithmetic:
             having = frozenset(s for s in having if here.end(target, s) == end)
         if not having:
             return frozenset(), frozenset()
-        denied = here.reaching("deny", target) if verdict == "allow" else frozenset[Source]()
+        denied = here.reaching("deny", target) if verdict == "allow" else frozenset[SourceMatch]()
         key = (having, besides, denied, target.family)
         if key not in self._deltas:
             self._deltas[key] = self._delta(having, besides, denied, target.family)
@@ -316,9 +262,9 @@ class _Arithmetic:
         mine, known, refused = (self._reach(s, family) for s in (having, besides, denied))
         more = {s for s in mine.others if not known.covers(s) and not refused.covers(s)}
         if Inside() not in known.others and Inside() not in refused.others:
-            spans, _ = _shortest(mine.inside, known.inside, refused.inside, family)
+            spans, _ = shortest(mine.inside, known.inside, refused.inside, family)
             more |= {Inside(n) for n in spans}
-        networks, excepting = _shortest(mine.outside, known.outside, refused.outside, family)
+        networks, excepting = shortest(mine.outside, known.outside, refused.outside, family)
         return frozenset(more | networks), frozenset(excepting)
 
     def _reach(self, sources: Sources, family: Family) -> _Reach:
@@ -328,39 +274,15 @@ class _Arithmetic:
         return self._reaches[key]
 
 
-def _shortest(
-    mine: _Spans, known: _Spans, refused: _Spans, family: Family
-) -> tuple[set[IPNetwork], set[IPNetwork]]:
-    """What of ``mine`` is in neither other one, in as few networks as say it.
-
-    That is to the address, or, where this is shorter, whole networks and what is known of them.
-    """
-    rest = _Spans(_Spans(mine.without(known)).without(refused))
-    touched = _Spans(span for span in mine.all if rest.begins_in(span))
-    roughly = set(_networks(touched.all, family))
-    if rest.all == touched.all:
-        return roughly, set()
-    exactly = set(islice(_networks(rest.all, family), len(roughly) + 1))
-    if len(exactly) <= len(roughly):
-        return exactly, set()
-    kept = touched.without(_Spans(touched.without(known)))
-    return roughly, set(_networks(kept, family))
-
-
 # --- the comparison ------------------------------------------------------------------------------
 
 
-def differences(
-    old: Side, new: Side, spans_of: Callable[[str], tuple[Span, ...] | None]
-) -> Iterator[Difference]:
-    """Target by target, in no order.
-
-    ``spans_of`` gives what a list set holds, None when that is not known.
-    """
+def differences(old: Side, new: Side, spans_of: SpansOfList) -> Iterator[Difference]:
+    """Yield what differs from ``old`` to ``new``, in no order; fills both."""
     changed = _changed_places(old, new)
     old.fill(changed)
     new.fill(changed)
-    count = _Arithmetic(spans_of)
+    arithmetic = SourceArithmetic(spans_of)
     verdicts: tuple[tuple[Verdict, DifferenceKind, DifferenceKind], ...] = (
         ("allow", "open", "close"),
         ("deny", "deny", "lift"),
@@ -369,34 +291,34 @@ def differences(
         for target in old.targets(verdict) | new.targets(verdict):
             if old.sources(verdict, target) != new.sources(verdict, target):
                 for end in sorted({new.end(target, s) for s in new.sources(verdict, target)}):
-                    more, _ = count.at(target, verdict, new, old, end)
+                    more, _ = arithmetic.at(target, verdict, new, old, end)
                     if more:
-                        yield Difference(gained, target, more, frozenset(), _known(end))
-                less, kept = count.at(target, verdict, old, new)
+                        yield Difference(gained, target, more, frozenset(), _until(end))
+                less, kept = arithmetic.at(target, verdict, old, new)
                 if less:
                     yield Difference(lost, target, less, kept)
             if verdict == "allow":
                 yield from _other_ends(target, old, new)
 
 
-def _other_ends(target: Target, old: Side, new: Side) -> Iterator[Difference]:
-    """Sources that may reach the target before and after, but not for as long, or for longer."""
+def _other_ends(target: Destination, old: Side, new: Side) -> Iterator[Difference]:
+    """Yield the sources that may reach the target before and after, but until another time."""
     both = old.sources("allow", target) & new.sources("allow", target)
     moved = {s: new.end(target, s) for s in both if new.end(target, s) != old.end(target, s)}
     for end in sorted(set(moved.values())):
         sources = frozenset(s for s, other in moved.items() if other == end)
-        yield Difference("end", target, sources, frozenset(), _known(end))
+        yield Difference("end", target, sources, frozenset(), _until(end))
 
 
-def _known(end: float) -> int | None:
+def _until(end: float) -> int | None:
     return None if end == NEVER else int(end)
 
 
 def _changed_places(old: Side, new: Side) -> set[tuple[Family, Place]]:
-    """Where any set, or the rule that uses it, is not the same: most of the time nowhere."""
+    """Return where any set, or the rule that uses it, differs: most of the time nowhere."""
     changed = set()
     for name in old.buckets.keys() | new.buckets.keys():
         before, after = old.buckets.get(name), new.buckets.get(name)
-        if before != after or old.entries(name) != new.entries(name):
-            changed |= {(b.family, b.place) for b in (before, after) if b is not None}
+        if before != after or old.elements(name) != new.elements(name):
+            changed |= {(b.name.family, b.name.place) for b in (before, after) if b is not None}
     return changed

@@ -25,8 +25,8 @@ from dockerfw.model.policy import (
 )
 from dockerfw.report import host_warnings, port_warnings
 from dockerfw.report.port_warnings import effect
-from dockerfw.rules.compiler import SPAN_OVER
 from dockerfw.rules.ruleset import LONGEST_TIMEOUT
+from dockerfw.rules.targets import SPAN_OVER
 from dockerfw.text import listed, moment, printable, similar_words
 
 Statement: TypeAlias = Allow | Deny

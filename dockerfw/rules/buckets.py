@@ -1,243 +1,191 @@
-"""Reads meaning back out of our ipsets: who is allowed or denied what, by names, entries, rules.
+"""Buckets: one rule and one target set for each kind of source, under construction.
 
-The inverse of what ``rules/compiler.py`` and ``kernel/render.py`` do with them. Takes text as
-``ipset save``
-and ``iptables-save`` print it, gives values. Pure; what is not ours is None, never an error.
+Pure. Takes the terms of a statement's sources and its targets; fills the elements of the bucket
+that they belong to: (place, class, verdict, source match, span). The name of a bucket's set says
+all of it, so it may serve as the key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from re import compile as compile_regex
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TypeAlias, get_args
 
-from dockerfw.model.net import Address, Family, IPNetwork, Port
-from dockerfw.rules.ruleset import end_of
-from dockerfw.text import UNKNOWN_PROTOCOL, port_text
-
-Place: TypeAlias = Literal["host", "container"]
-Class: TypeAlias = Literal["outside", "inside"]
-Verdict: TypeAlias = Literal["allow", "deny"]
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """Whatever came in on it."""
-
-    name: str
-    cls: Class
+from dockerfw.model.net import Family
+from dockerfw.rules.names import Class, Phase, Place, Verdict, keyed_set, term_set
+from dockerfw.rules.rule import DestPorts, InInterface, InSet, Match
+from dockerfw.rules.ruleset import Element, IPSet, SetType
+from dockerfw.rules.sources import (
+    Everyone,
+    FromInterface,
+    Keyed,
+    Listed,
+    Term,
+    halves,
+    host_net,
+    listed,
+)
+from dockerfw.rules.targets import Span, Targets
+from dockerfw.rules.topology import everywhere
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkList:
-    """The networks of a list set."""
+class BucketRule:
+    """What a bucket's rule matches; where it stands decides what it does."""
 
-    name: str
-    cls: Class
-
-
-@dataclass(frozen=True, slots=True)
-class Inside:
-    """Containers: one address (``network``), or all on Docker's bridges (None)."""
-
-    network: IPNetwork | None = None
+    verdict: Verdict
+    matches: tuple[Match, ...]
+    comment: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Of a bucket whose rule is not at hand."""
-
-    set_name: str
-
-
-Source: TypeAlias = IPv4Network | IPv6Network | Interface | NetworkList | Inside | Unknown
-"""Where packets come from; a plain network is one of the outside."""
-
-
-class Target(NamedTuple):
-    """What is judged: ``where`` None is every address of the family, ``protocol`` None every port.
-
-    An ICMP echo request is port 0 of ``icmp``.
-    """
-
-    place: Place
-    family: Family
-    where: IPNetwork | None
-    protocol: str | None
-    first: int
-    last: int
-
-    @property
-    def address(self) -> Address | None:
-        return self.where.network_address if self.where is not None else None
-
-    @property
-    def ports(self) -> str:
-        return port_text(self.protocol, self.first, self.last)
-
-    @property
-    def subnet(self) -> bool:
-        """Whether it stands for the addresses of a Docker network."""
-        return self.where is not None and self.where.prefixlen < self.where.max_prefixlen
-
-    def holds(self, other: Target) -> bool:
-        """Whether, this being a subnet, the other one's addresses lie in it."""
-        if self.where is None or other.where is None or self[:2] != other[:2]:
-            return False
-        nearer = other.where.prefixlen >= self.where.prefixlen
-        return nearer and other.where.network_address in self.where
-
-    def covers_ports(self, other: Target) -> bool:
-        if self.protocol is None:
-            return True
-        within = self.first <= other.first and other.last <= self.last
-        return self.protocol == other.protocol and within
+BucketRules: TypeAlias = Mapping[tuple[Place, Class], tuple[BucketRule, ...]]
+"""The rules of all buckets by where they stand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What the name of a target set, and the rule that uses it, say of its entries.
+    """One rule with one target set."""
 
-    ``source`` None: it stands in each entry. ``span`` None: the port does. ``until`` is when the
-    kernel ends what is allowed (Unix time); None: never.
-    """
+    name: str
+    type: SetType
+    place: Place
+    cls: Class
+    rule: BucketRule
 
-    family: Family
+    @property
+    def phase(self) -> Phase:
+        if self.rule.verdict == "deny":
+            return "deny"
+        return "inside allow" if self.cls == "inside" else "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where the buckets of one statement's sources stand: ``until`` is Unix time, None: no end."""
+
     place: Place
     cls: Class
     verdict: Verdict
-    type: str
-    source: Source | None = None
-    span: tuple[str | None, int, int] | None = None
-    until: int | None = None
-
-    def read(self, entry: str) -> tuple[Target, Source] | None:
-        """What one entry (text of ``ipset save``) allows or denies; None: no entry of ours."""
-        parts = entry.split(",")
-        keyed = self.type != "hash:net"
-        try:
-            port = _port(parts[1]) if keyed else None
-            if self.type == "hash:ip,port,net":
-                return self._target(network_of(parts[0]), port), self._source(parts[2])
-            if keyed and self.source is None:
-                return self._target(None, port), self._source(parts[0])
-            return self._target(_anywhere(network_of(parts[0])), port), self._source(None)
-        except (ValueError, IndexError):
-            return None
-
-    def _target(self, where: IPNetwork | None, port: Port | None) -> Target:
-        if port is not None:
-            return Target(self.place, self.family, where, port.protocol, port.number, port.number)
-        return Target(self.place, self.family, where, *(self.span or (UNKNOWN_PROTOCOL, 0, 0)))
-
-    def _source(self, text: str | None) -> Source:
-        if text is None:
-            return self.source or Inside()
-        network = network_of(text)
-        return network if self.cls == "outside" else Inside(network)
+    until: int | None
 
 
-_ENDS = "(?:-u[0-9a-f]{8})?"
-_TERMS = f"-[0-9a-f]{{6,10}}-([46]){_ENDS}"
-_KEYED = compile_regex(rf"dockerfw-(in-)?(?:(deny-)?(?:port|addr)|(allow|deny))([46]){_ENDS}")
-_TERM = compile_regex(rf"dockerfw-([hc])([oi])([ad]){_TERMS}")
-_USED = compile_regex(rf"--match-set (dockerfw-[hc][oi][ad]{_TERMS}) dst")
-_LIST = compile_regex(r"--match-set (dockerfw-list-\S+) src")
-_FROM_INTERFACE = compile_regex(r"(?:^| )-i (\S+)")
-_PORTS = compile_regex(r"(?:^| )-p (\w+) .*--dport (\d+)(?::(\d+))?(?: |$)")
+class BucketSets:
+    """The sets of one family under construction."""
 
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.elements: dict[str, set[Element]] = {}
+        self._buckets: dict[str, Bucket] = {}
+        self._lists: dict[str, Listed] = {}
 
-def read_bucket(name: str, set_type: str, rule: str | None) -> Bucket | None:
-    """A set of allowed or denied targets; None for every other set.
+    def rules(self) -> BucketRules:
+        """Return the rules of all buckets, by where they stand, in the order of their names."""
+        places: dict[tuple[Place, Class], tuple[BucketRule, ...]] = {}
+        for place in get_args(Place):
+            for cls in get_args(Class):
+                places[place, cls] = tuple(
+                    bucket.rule
+                    for _, bucket in sorted(self._buckets.items())
+                    if (bucket.place, bucket.cls) == (place, cls)
+                )
+        return places
 
-    ``rule`` is the text of the rule that uses it (see `rules_by_set`), needed only for sets with
-    a digest in their name.
-    """
-    if found := _KEYED.fullmatch(name):
-        inside, host_deny, verdict, family = found.groups()
-        return Bucket(
-            family=4 if family == "4" else 6,
-            place="host" if verdict is None else "container",
-            cls="inside" if inside else "outside",
-            verdict="deny" if host_deny or verdict == "deny" else "allow",
-            type=set_type,
-            until=end_of(name),
+    def ipsets(self) -> list[IPSet]:
+        targets = [
+            IPSet(b.name, b.type, self.family, b.phase, frozenset(self.elements[b.name]))
+            for b in self._buckets.values()
+        ]
+        lists = [
+            IPSet(
+                one.name, "hash:net", self.family, "frozen", frozenset((n,) for n in one.networks)
+            )
+            for one in self._lists.values()
+        ]
+        return targets + lists
+
+    # what a statement adds
+
+    def put(self, spot: Spot, term: Term, targets: Targets) -> None:
+        """Add a statement's targets, for one term of its sources, to the buckets they belong to."""
+        if isinstance(term, Keyed):
+            self._put_keyed(spot, term, targets)
+            if not targets.meant:
+                return
+            spanning = self._spanning(spot, term)
+        else:
+            elements = self._bucket(self._term_bucket(spot, term, None))
+            for address, port in targets.exact:
+                elements |= {(net, port) for net in everywhere(address, self.family)}
+            spanning = term
+        for span in targets.meant:
+            elements = self._bucket(self._term_bucket(spot, spanning, span))
+            for where, target_span in targets.spans:
+                if target_span == span:
+                    elements |= {(net,) for net in everywhere(where, self.family)}
+
+    def _spanning(self, spot: Spot, term: Keyed) -> Term:
+        """A span has no room for a source in its key: `any` needs none, the rest gets a list."""
+        if spot.cls == "outside" and term.networks == halves(self.family):
+            return Everyone()
+        return listed(term.networks, self.family)
+
+    def _put_keyed(self, spot: Spot, term: Keyed, targets: Targets) -> None:
+        by_address = self._bucket(self._keyed_bucket(spot, wildcard=False))
+        by_address.update(
+            (host_net(address), port, net)
+            for address, port in targets.exact
+            if address is not None
+            for net in term.networks
         )
-    if found := _TERM.fullmatch(name):
-        place, letter, verdict, digit = found.groups()
-        family_of: Family = 4 if digit == "4" else 6
-        cls: Class = "inside" if letter == "i" else "outside"
-        return Bucket(
-            family=family_of,
-            place="host" if place == "h" else "container",
-            cls=cls,
-            verdict="allow" if verdict == "a" else "deny",
-            type=set_type,
-            source=Unknown(name) if rule is None else _rule_source(rule, cls, family_of),
-            span=_rule_span(rule) if set_type == "hash:net" and rule is not None else None,
-            until=end_of(name),
+        if spot.place == "container":
+            return
+        by_port = self._bucket(self._keyed_bucket(spot, wildcard=True))
+        by_port.update(
+            (net, port)
+            for address, port in targets.exact
+            if address is None
+            for net in term.networks
         )
-    return None
 
+    def _bucket(self, bucket: Bucket) -> set[Element]:
+        self._buckets[bucket.name] = bucket
+        return self.elements.setdefault(bucket.name, set())
 
-def rules_by_set(rules: Iterable[str]) -> dict[str, str]:
-    """Set name -> the rule that judges by it, of rules as ``iptables-save`` prints them."""
-    return {found[1]: rule for rule in rules if (found := _USED.search(rule))}
+    def _keyed_bucket(self, spot: Spot, *, wildcard: bool) -> Bucket:
+        place, cls, verdict = spot.place, spot.cls, spot.verdict
+        name = keyed_set(self.family, place, cls, verdict, spot.until, wildcard=wildcard)
+        match: Match
+        if wildcard:
+            set_type: SetType = "hash:net,port"
+            match = InSet(name, ("src", "dst"))
+        else:
+            set_type = "hash:ip,port,net"
+            match = InSet(name, ("dst", "dst", "src"))
+        return Bucket(name, set_type, place, cls, BucketRule(verdict, (match,), verdict))
 
-
-def _rule_source(rule: str, cls: Class, family: Family) -> Source:
-    if found := _LIST.search(rule):
-        return NetworkList(found[1], cls)
-    if found := _FROM_INTERFACE.search(rule):
-        name = found[1]
-        return Interface(f"{name[:-1]}*" if name.endswith("+") else name, cls)
-    if cls == "inside":
-        return Inside()
-    return network_of("0.0.0.0/0" if family == 4 else "::/0")
-
-
-def _rule_span(rule: str) -> tuple[str | None, int, int]:
-    found = _PORTS.search(rule)
-    if found is None:
-        return (None, 0, 65535)
-    return (found[1], int(found[2]), int(found[3] or found[2]))
-
-
-@lru_cache(maxsize=1 << 17)
-def network_of(text: str) -> IPNetwork:
-    """A network or an address, as a set's entry has it."""
-    return ip_network(text)
-
-
-def _anywhere(network: IPNetwork) -> IPNetwork | None:
-    """None for half of all addresses: two halves are how an ipset says "every address"."""
-    return None if network.prefixlen == 1 else network
-
-
-@lru_cache(maxsize=1 << 14)
-def _port(text: str) -> Port:
-    protocol, _, number = text.partition(":")
-    if protocol in ("icmp", "ipv6-icmp"):
-        return Port("icmp", 0)
-    return Port(protocol, int(number))
-
-
-def read_guarded(entry: str) -> tuple[Address | None, Port] | None:
-    """The address (None: every one) and host port of an entry of ``dockerfw-pub*``."""
-    try:
-        address, port = entry.split(",")
-        where = _anywhere(network_of(address))
-        return (where.network_address if where is not None else None), _port(port)
-    except ValueError:
-        return None
-
-
-def read_network(entry: str) -> IPNetwork | None:
-    """An entry of a set of networks or addresses."""
-    try:
-        return network_of(entry)
-    except ValueError:
-        return None
+    def _term_bucket(
+        self, spot: Spot, term: Listed | FromInterface | Everyone | Keyed, span: Span | None
+    ) -> Bucket:
+        """A bucket whose rule matches the source; the set holds targets alone."""
+        matches: list[Match] = []
+        match term:
+            case FromInterface(name=interface):
+                matches.append(InInterface(interface))
+                meaning = f"from iface:{interface}"
+            case Listed(name=list_name):
+                self._lists[list_name] = term
+                matches.append(InSet(list_name, ("src",)))
+                meaning = f"from {list_name}"
+            case _:
+                meaning = "from everyone"
+        if span is not None and span.protocol is not None:
+            matches.append(DestPorts(span.protocol, span.first, span.last))
+            meaning += f" {span.protocol} {span.first}-{span.last}"
+        elif span is not None:
+            meaning += " all ports"
+        place, cls, verdict = spot.place, spot.cls, spot.verdict
+        name = term_set(self.family, place, cls, verdict, spot.until, meaning)
+        matches.append(InSet(name, ("dst", "dst") if span is None else ("dst",)))
+        set_type: SetType = "hash:net,port" if span is None else "hash:net"
+        rule = BucketRule(verdict, tuple(matches), f"{verdict} {meaning}")
+        return Bucket(name, set_type, place, cls, rule)

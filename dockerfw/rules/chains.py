@@ -7,14 +7,14 @@ network and no address of this host: those live in sets, and the names of the se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Literal, TypeAlias
 
 from dockerfw.model.net import Family
 from dockerfw.model.policy import OnDeny
-from dockerfw.rules.ruleset import (
+from dockerfw.rules.buckets import BucketRule, BucketRules
+from dockerfw.rules.names import (
     DENY,
     INPUT,
     INSIDE,
@@ -23,11 +23,14 @@ from dockerfw.rules.ruleset import (
     PRE,
     PRE_INSIDE,
     VERDICT,
+    topology_set,
+)
+from dockerfw.rules.rule import (
     AddressType,
     Chain,
     ConnState,
     Count,
-    Destination,
+    DestNetwork,
     DestPorts,
     Drop,
     Goto,
@@ -45,22 +48,6 @@ from dockerfw.rules.ruleset import (
     Target,
 )
 
-Place: TypeAlias = Literal["host", "container"]
-Class: TypeAlias = Literal["outside", "inside"]
-Verdict: TypeAlias = Literal["allow", "deny"]
-
-
-@dataclass(frozen=True, slots=True)
-class BucketRule:
-    """What a bucket's rule matches; where it stands decides what it does."""
-
-    verdict: Verdict
-    matches: tuple[Match, ...]
-    comment: str
-
-
-Buckets: TypeAlias = Mapping[tuple[Place, Class], tuple[BucketRule, ...]]
-
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
@@ -77,7 +64,7 @@ class Skeleton:
     bridge_baseline: bool
     inside_denied: bool
 
-    def chains(self, family: Family, buckets: Buckets) -> list[Chain]:
+    def chains(self, family: Family, buckets: BucketRules) -> list[Chain]:
         """All our chains of one family, the buckets in their places."""
         mark_host = SetMark(self.host_bit, self.host_bit)
         hosts = _rules(buckets["host", "outside"], Return(), mark_host)
@@ -115,8 +102,8 @@ class Skeleton:
     def _spoofed_container(self, family: Family) -> Rule:
         return self._spoofed(
             (
-                InSet(f"dockerfw-claimed{family}", ("src",)),
-                InSet(f"dockerfw-own{family}", ("src", "src"), negated=True),
+                InSet(topology_set("claimed", family), ("src",)),
+                InSet(topology_set("own", family), ("src", "src"), negated=True),
             ),
             "forged: a container address from elsewhere",
         )
@@ -126,19 +113,19 @@ class Skeleton:
         not_ours: list[Rule]
         if family == 4:
             not_ours = [
-                Rule((Destination(ip_network("127.0.0.0/8")),), Return(), "nobody from outside"),
+                Rule((DestNetwork(ip_network("127.0.0.0/8")),), Return(), "nobody from outside"),
                 # Not "! LOCAL": a broadcast to a docker-proxy port is ours to judge too.
                 Rule((AddressType("dst", "UNICAST"),), Return(), "not for this host"),
             ]
         else:
             # In IPv6 a local address is UNICAST as well.
             elsewhere = (
-                Destination(ip_network("ff00::/8"), negated=True),
+                DestNetwork(ip_network("ff00::/8"), negated=True),
                 AddressType("dst", "LOCAL", negated=True),
             )
             not_ours = [Rule(elsewhere, Return(), "not for this host")]
         inside = Rule(
-            (InSet(f"dockerfw-inside{family}", ("src", "src")),),
+            (InSet(topology_set("inside", family), ("src", "src")),),
             Goto(PRE_INSIDE),
             "from a Docker bridge",
         )
@@ -147,7 +134,7 @@ class Skeleton:
     def _pre_inside_tail(self, family: Family) -> tuple[Rule, ...]:
         if not self.bridge_baseline:
             return ()
-        not_host_network = InSet(f"dockerfw-hostnet{family}", ("dst", "dst"), negated=True)
+        not_host_network = InSet(topology_set("hostnet", family), ("dst", "dst"), negated=True)
         mark = SetMark(self.host_bit, self.host_bit)
         return (Rule((not_host_network,), mark, "baseline bridge", "baseline"),)
 
@@ -161,10 +148,10 @@ class Skeleton:
             # A connection that lost its entry (a reset from a source that is no longer allowed
             # does that) must not be taken up from the server's end: the client would answer it.
             self._spoofed(
-                (Stray(), InSet(f"dockerfw-claimed{family}", ("src",))), "of no connection"
+                (Stray(), InSet(topology_set("claimed", family), ("src",))), "of no connection"
             ),
             Rule(
-                (InSet(f"dockerfw-inside{family}", ("src", "src")),),
+                (InSet(topology_set("inside", family), ("src", "src")),),
                 Goto(INSIDE),
                 "from a Docker bridge",
             ),
@@ -191,14 +178,14 @@ class Skeleton:
         return (Rule((), Goto(VERDICT), "everything else"),)
 
     def _verdict(self, family: Family) -> tuple[Rule, ...]:
-        guarded = InSet(f"dockerfw-guarded{family}", ("dst",))
+        guarded = InSet(topology_set("guarded", family), ("dst",))
         return (
             Rule((guarded,), Goto(DENY), "to a Docker network"),
             Rule((), Return(), "not about containers"),
         )
 
     def _input(self, family: Family) -> tuple[Rule, ...]:
-        published = f"dockerfw-pub{family}"
+        published = topology_set("pub", family)
         return (
             Rule((InInterface("lo"),), Return(), "this host itself"),
             # docker-proxy asks nothing from the port that it listens on: what comes there as a
@@ -220,7 +207,7 @@ class Skeleton:
         one_to_one: list[Match] = [AddressType("dst", "LOCAL")]
         if family == 4:
             one_to_one.append(AddressType("src", "UNICAST"))
-        host_network = InSet(f"dockerfw-hostnet{family}", ("dst", "dst"))
+        host_network = InSet(topology_set("hostnet", family), ("dst", "dst"))
         return Rule((host_network, *one_to_one, Reply()), Goto(OK), "answers to the host network")
 
     @staticmethod
@@ -229,10 +216,10 @@ class Skeleton:
         if family == 4:
             return AddressType("dst", "LOCAL")
         # Not LOCAL: an anycast address of this host is not, in IPv6.
-        return Destination(ip_network("ff00::/8"), negated=True)
+        return DestNetwork(ip_network("ff00::/8"), negated=True)
 
     def _deny(self, family: Family) -> tuple[Rule, ...]:
-        count = Rule((InSet(f"dockerfw-target{family}", ("dst",)),), Count(), "denied, counted")
+        count = Rule((InSet(topology_set("target", family), ("dst",)),), Count(), "denied, counted")
         if self.observe:
             return (count, Rule((), Goto(OK), "observe: would be denied"))
         if self.on_deny == "drop":

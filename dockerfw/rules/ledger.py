@@ -1,7 +1,7 @@
 """The ledger: which part of the inventory adds which set elements, so that a change is cheap.
 
 Takes a `Policy`, an `Inventory` and `HostFacts`; gives the ruleset that `compile_ruleset` gives,
-and for the next inventory the few ``ipset restore`` lines that lead there. A *scope* is what can
+and for the next inventory the few elements that come and go. A *scope* is what can
 be compiled by itself: the policy alone, a network, or a *unit*, which is a container with all
 those that share its network. An element stands as long as any scope wants it. What a change
 costs depends on the scopes that it touches, besides one look at each container for whether it is
@@ -19,24 +19,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
-from dockerfw.kernel.render import DEFAULT_MAXELEM, element_text
 from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Inventory, Network
-from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.model.net import Address, IPNetwork, Port
 from dockerfw.model.policy import Policy, Selector, SelectorSource
-from dockerfw.plan.planner import Turns, moves
-from dockerfw.plan.state import SetState
-from dockerfw.rules.compiler import (
-    Compiler,
-    Sources,
-    addresses_named,
-    host_network_port,
-    statements,
-)
-from dockerfw.rules.ruleset import Chain, Element, IPSet, Ruleset, Seal, family_of
+from dockerfw.rules.compiler import Compiler, addresses_named, statements
+from dockerfw.rules.names import is_topic, topology_set
+from dockerfw.rules.rule import Chain
+from dockerfw.rules.ruleset import DEFAULT_MAXELEM, Element, GuardedPort, IPSet, Ruleset, Seal
+from dockerfw.rules.sources import SourceTerms
+from dockerfw.rules.tally import Linger, Tally
+from dockerfw.rules.topology import host_network_port
 
 LINGER = 20.0
 """Seconds for which a host port stays guarded after its container is gone. Docker tells of the
@@ -44,12 +40,8 @@ end before docker-proxy has let go of the port (some 100 ms on 20.10); and a con
 back, by its restart policy or with Docker itself, which takes up to 15 s to stop, listens again
 before anybody tells of it."""
 
-_LINGERING = frozenset(("dockerfw-pub4", "dockerfw-pub6"))
-
 _Item: TypeAlias = tuple[str, Element]
 """The name of a set, and an element in it."""
-_Guarded: TypeAlias = tuple[Address | None, Family, Port]
-"""As in `Seal.guarded`."""
 _Key: TypeAlias = tuple[str, str]
 """Of a scope: its kind and an id."""
 _POLICY: _Key = ("policy", "")
@@ -58,75 +50,28 @@ _V = TypeVar("_V", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What a new inventory changes.
+class Update:
+    """What a new inventory changes: elements by the names of their sets.
 
-    ``elements`` are lines for one ``ipset restore``, in the one safe order; empty: nothing to do.
     ``gained`` and ``lost`` are what `Seal.guarded` does: the seal has to let go of what is lost
     before the elements are written, and may follow with the rest. With ``whole`` this change
     needs more than elements (a rule, another set, a larger one, the seal's own rules): the way
-    there is ``plan.plan`` with `Ledger.ruleset`, and ``elements`` is empty.
+    there is ``plan.planner`` with `Ledger.ruleset`, and ``added`` and ``removed`` are empty.
     """
 
-    elements: str = ""
-    gained: frozenset[_Guarded] = frozenset()
-    lost: frozenset[_Guarded] = frozenset()
+    added: Mapping[str, frozenset[Element]] = field(default_factory=dict)
+    removed: Mapping[str, frozenset[Element]] = field(default_factory=dict)
+    gained: frozenset[GuardedPort] = frozenset()
+    lost: frozenset[GuardedPort] = frozenset()
     whole: bool = False
 
     @property
     def guarded_changed(self) -> bool:
         return bool(self.gained or self.lost)
 
-
-class _Tally(Generic[_K]):
-    """How many want each item."""
-
-    def __init__(self) -> None:
-        self.counts: dict[_K, int] = {}
-        self._before: dict[_K, bool] = {}
-
-    def add(self, items: Iterable[_K]) -> None:
-        for item in items:
-            count = self.counts.get(item, 0)
-            self._before.setdefault(item, count > 0)
-            self.counts[item] = count + 1
-
-    def take(self, items: Iterable[_K]) -> None:
-        for item in items:
-            count = self.counts.pop(item)
-            self._before.setdefault(item, True)
-            if count > 1:
-                self.counts[item] = count - 1
-
-    def turned(self) -> tuple[set[_K], set[_K]]:
-        """What somebody wants now and nobody did at the last call, and the reverse."""
-        before, self._before = self._before, {}
-        gained = {item for item, was in before.items() if not was and item in self.counts}
-        lost = {item for item, was in before.items() if was and item not in self.counts}
-        return gained, lost
-
-
-class _Linger(Generic[_K]):
-    """What nobody wants any more, and until when it stays all the same."""
-
-    def __init__(self) -> None:
-        self.until: dict[_K, float] = {}
-
-    def begin(self, items: Iterable[_K], now: float) -> None:
-        self.until |= dict.fromkeys(items, now + LINGER)
-
-    def back(self, items: set[_K]) -> set[_K]:
-        """Those of the items that are wanted again and were there all the time."""
-        there = items & self.until.keys()
-        for item in there:
-            del self.until[item]
-        return there
-
-    def end(self, now: float) -> set[_K]:
-        over = {item for item, end in self.until.items() if end <= now}
-        for item in over:
-            del self.until[item]
-        return over
+    @property
+    def elements_changed(self) -> bool:
+        return bool(self.added or self.removed)
 
 
 @dataclass(slots=True)
@@ -143,7 +88,7 @@ class _Scope:
     own: tuple[int, ...]
     following: tuple[int, ...]
     parts: dict[int | None, frozenset[_Item]] = field(default_factory=dict)
-    guarded: frozenset[_Guarded] = frozenset()
+    guarded: frozenset[GuardedPort] = frozenset()
     sources: frozenset[tuple[Selector, Address]] = frozenset()
     taken: frozenset[tuple[IPNetwork, Port]] = frozenset()
     named: frozenset[Port] = frozenset()
@@ -176,7 +121,7 @@ class Ledger:
         }
         self._source_selectors = frozenset().union(*self._selectors.values())
         self._named_at: dict[Selector, set[Address]] = {s: set() for s in self._source_selectors}
-        self._sources = Sources(self._named_at.__getitem__)
+        self._sources = SourceTerms(self._named_at.__getitem__)
         self._containers: dict[str, Container] = {}
         self._networks: dict[str, Network] = {}
         self._on_network: dict[str, set[str]] = {}
@@ -185,15 +130,15 @@ class Ledger:
         self._scopes: dict[_Key, _Scope] = {}
         self._followers: dict[int, set[_Key]] = {}
         self._fresh: list[_Key] = []
-        self._items: _Tally[_Item] = _Tally()
-        self._guarded: _Tally[_Guarded] = _Tally()
-        self._source_addresses: _Tally[tuple[Selector, Address]] = _Tally()
-        self._taken: _Tally[tuple[IPNetwork, Port]] = _Tally()
-        self._named: _Tally[Port] = _Tally()
+        self._items: Tally[_Item] = Tally()
+        self._guarded: Tally[GuardedPort] = Tally()
+        self._source_addresses: Tally[tuple[Selector, Address]] = Tally()
+        self._taken: Tally[tuple[IPNetwork, Port]] = Tally()
+        self._named: Tally[Port] = Tally()
         self._taken_at: dict[Port, set[IPNetwork]] = {}
         self._host_ports: dict[Port, frozenset[_Item]] = {}
-        self._lingering_items: _Linger[_Item] = _Linger()
-        self._lingering_guarded: _Linger[_Guarded] = _Linger()
+        self._lingering_items: Linger[_Item] = Linger()
+        self._lingering_guarded: Linger[GuardedPort] = Linger()
         self._sizes: Counter[str] = Counter()
         self._room: dict[str, int] = {}
         self._bucket_names: dict[int, frozenset[str]] = {}
@@ -239,9 +184,9 @@ class Ledger:
         guarded = self._guarded.counts.keys() | self._lingering_guarded.until.keys()
         return replace(self._seal, guarded=frozenset(guarded))
 
-    def made(self, sets: Mapping[str, SetState]) -> None:
-        """The live sets: none can hold more than it was made for. Unknown ones are the least."""
-        self._room = {name: state.maxelem for name, state in sets.items()}
+    def set_room(self, maxelem: Mapping[str, int]) -> None:
+        """Take how many elements each live set was made for. Unknown ones are the smallest."""
+        self._room = dict(maxelem)
 
     def inherit(self, other: Ledger) -> None:
         """Go on where another ledger of this host stopped: what lingers, the sizes of sets."""
@@ -254,19 +199,19 @@ class Ledger:
 
     # what changes
 
-    def update(self, inventory: Inventory, now: float) -> Change:
+    def update(self, inventory: Inventory, now: float) -> Update:
         """Stand for this inventory from now on. ``now`` is any clock that only goes forward."""
         whole = self._follow(inventory)
         gained, lost = self._items.turned()
-        staying = {item for item in lost if item[0] in _LINGERING}
-        self._lingering_items.begin(staying, now)
+        staying = {item for item in lost if is_topic(item[0], "pub")}
+        self._lingering_items.begin(staying, now + LINGER)
         more = gained - self._lingering_items.back(gained)
         guarded, unguarded = self._guarded.turned()
-        self._lingering_guarded.begin(unguarded, now)
+        self._lingering_guarded.begin(unguarded, now + LINGER)
         guarded -= self._lingering_guarded.back(guarded)
         return self._change(more, lost - staying, frozenset(guarded), frozenset(), whole)
 
-    def expire(self, now: float) -> Change:
+    def expire(self, now: float) -> Update:
         """Let go of what has lingered long enough."""
         items, guarded = self._lingering_items.end(now), self._lingering_guarded.end(now)
         return self._change(set(), items, frozenset(), frozenset(guarded), whole=False)
@@ -280,24 +225,20 @@ class Ledger:
         self,
         more: set[_Item],
         less: set[_Item],
-        gained: frozenset[_Guarded],
-        lost: frozenset[_Guarded],
+        gained: frozenset[GuardedPort],
+        lost: frozenset[GuardedPort],
         whole: bool,
-    ) -> Change:
-        growing, shrinking = _texts_by_set(more), _texts_by_set(less)
-        turns: Turns = []
-        for name in sorted({*growing, *shrinking}):
-            added = growing.get(name, frozenset())
+    ) -> Update:
+        added, removed = _by_set(more), _by_set(less)
+        for name in added.keys() | removed.keys():
+            growing = len(added.get(name, ()))
             room = self._room.get(name, DEFAULT_MAXELEM)
-            whole |= bool(added) and self._sizes[name] + len(added) > room
-            taken = shrinking.get(name, frozenset())
-            self._sizes[name] += len(added) - len(taken)
-            if not whole:
-                turns += moves(name, self._frame.sets[name].phase, added, taken)
+            # All that is added is there before anything is taken out.
+            whole |= growing > 0 and self._sizes[name] + growing > room
+            self._sizes[name] += growing - len(removed.get(name, ()))
         if whole:
-            return Change(gained=gained, lost=lost, whole=True)
-        ordered = sorted(turns, key=lambda turn: turn[0])
-        return Change("".join(f"{line}\n" for _, line in ordered), gained, lost)
+            return Update(gained=gained, lost=lost, whole=True)
+        return Update(added, removed, gained, lost)
 
     # from one inventory to the next
 
@@ -408,8 +349,8 @@ class Ledger:
                 for selector in self._source_selectors
                 for address in addresses_named(inventory, selector)
             ),
-            taken=frozenset(t for family in self.facts.families for t in compiler.taken(family)),
-            named=frozenset().union(*compiler.named_host_ports.values()),
+            taken=frozenset(compiler.taken_ports()),
+            named=compiler.named_host_ports(),
         )
         self._source_addresses.add(scope.sources)
         self._taken.add(scope.taken)
@@ -433,13 +374,13 @@ class Ledger:
         """Compile a new scope, now that all sources are known."""
         scope = self._scopes[key]
         families = self.facts.families
-        scope.guarded = frozenset(g for g in scope.compiler.guarded_ports() if g[1] in families)
+        scope.guarded = scope.compiler.guarded_ports()
         self._guarded.add(scope.guarded)
         topology = {
             (ipset.name, element)
             for family in families
             for ipset in scope.compiler.topology(family)
-            if ipset.name != _hostnet(family)
+            if ipset.name != topology_set("hostnet", family)
             for element in ipset.elements
         }
         scope.parts[None] = frozenset((*topology, *self._added(scope, scope.own)))
@@ -514,7 +455,7 @@ class Ledger:
         for family in self.facts.families:
             taken = [n for n in self._taken_at.get(port, ()) if n.version == family]
             for element in host_network_port(family, port, taken):
-                yield _hostnet(family), element
+                yield topology_set("hostnet", family), element
 
     def _find_frame(self) -> _Frame:
         empty = Compiler(self.policy, Inventory(), self.facts, self._sources).ruleset()
@@ -541,16 +482,11 @@ def _discard(index: dict[_K, set[_V]], key: _K, value: _V) -> None:
         del index[key]
 
 
-def _texts_by_set(items: Iterable[_Item]) -> dict[str, frozenset[str]]:
-    """Set name -> entries in ipset's words."""
-    texts: dict[str, set[str]] = {}
+def _by_set(items: Iterable[_Item]) -> dict[str, frozenset[Element]]:
+    found: dict[str, set[Element]] = {}
     for name, element in items:
-        texts.setdefault(name, set()).add(element_text(element, family_of(name)))
-    return {name: frozenset(found) for name, found in texts.items()}
-
-
-def _hostnet(family: Family) -> str:
-    return f"dockerfw-hostnet{family}"
+        found.setdefault(name, set()).add(element)
+    return {name: frozenset(elements) for name, elements in found.items()}
 
 
 def _seal_rules(seal: Seal) -> Seal:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from dockerfw.plan.planner import Created
+from dockerfw.plan.steps import Created
 from dockerfw.state.folder import Folder
 
 _CREATED = "created.json"

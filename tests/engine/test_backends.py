@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import pytest
 
+from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.kernel.runner import Completed, NotInstalled
 from dockerfw.operations.reconcile import Reconciler
 from dockerfw.policy.document import Document
@@ -312,7 +314,8 @@ class WithoutIPv6(HostRunner):
 def test_without_ipv6_in_the_kernel_half_the_rules_are_all_of_them() -> None:
     with KernelScene() as scene:
         six = scene.saved(6)
-        reconciler = Reconciler(WithoutIPv6(scene.host), scene.store)
+        kernel = Netfilter(WithoutIPv6(scene.host), time.time)
+        reconciler = Reconciler(kernel, scene.store, time.time)
         policy = parse(
             [Document(CONFIG, (SOURCES + POLICY).encode())], lambda _document, _path: b""
         )

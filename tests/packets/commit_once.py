@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import pickle
 import sys
+import time
 from pathlib import Path
 
+from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.operations.reconcile import Reconciler
 from dockerfw.state.store import Store
@@ -17,7 +19,7 @@ from dockerfw.state.store import Store
 
 def main() -> None:
     policy, inventory = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301 - the test wrote it
-    reconciler = Reconciler(SystemRunner(), Store())
+    reconciler = Reconciler(Netfilter(SystemRunner(), time.time), Store(), time.time)
     sys.stdout.write("begin\n")
     sys.stdout.flush()
     reconciler.commit(policy, inventory)

@@ -1,4 +1,4 @@
-"""Runs the tools of dockerfw in a test host; what those call flavours and families."""
+"""Runs the tools of dockerfw in a test host; what iptables calls flavours and families."""
 
 from __future__ import annotations
 
@@ -31,8 +31,3 @@ class HostRunner:
 
 def program(flavour: Flavour, family: Family) -> str:
     return f"{'iptables' if family == 4 else 'ip6tables'}-{flavour}"
-
-
-def inet(family: Family) -> str:
-    """What ipset calls a family."""
-    return "inet" if family == 4 else "inet6"

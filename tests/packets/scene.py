@@ -17,10 +17,12 @@ The outside comes in on eth0, and from 10.9.0.2 and fd00:9::2 on wg0.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
+from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family
 from dockerfw.model.policy import Policy, Protocol
@@ -130,7 +132,8 @@ class Scene(Closable):
         self.inventory = inventory()
         host = self.host
         self.store = Store(host.path("/var/lib/dockerfw"), host.path("/run/dockerfw"))
-        self.reconciler = Reconciler(HostRunner(host), self.store)
+        kernel = Netfilter(HostRunner(host), time.time)
+        self.reconciler = Reconciler(kernel, self.store, time.time)
 
     def close(self) -> None:
         self.host.close()

@@ -7,10 +7,9 @@ from ipaddress import ip_address
 import pytest
 
 from dockerfw.kernel import facts
-from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.model.host import Bridge, Flavour
 from tests.lab.host import Host
-from tests.packets.runner import FLAVOURS, HostRunner
+from tests.packets.runner import FLAVOURS, HostRunner, program
 
 DOCKER = """\
 *nat
@@ -27,6 +26,10 @@ COMMIT
 """
 
 
+def restore(host: Host, flavour: Flavour, text: str) -> None:
+    host.run([f"{program(flavour, 4)}-restore", "--noflush"], stdin=text)
+
+
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_facts_tell_dockers_flavour_its_stale_twin_and_the_bridges(
     host: Host, runner: HostRunner, flavour: Flavour
@@ -35,14 +38,14 @@ def test_facts_tell_dockers_flavour_its_stale_twin_and_the_bridges(
     host.ip("link add veth0a1b2c3 type veth peer name p0", "link set veth0a1b2c3 master docker0")
     host.bridge("br-lan")
     host.ip("link add lan0 type veth peer name p1", "link set lan0 master br-lan")
-    iptables.commit(runner, flavour, 4, DOCKER)
+    restore(host, flavour, DOCKER)
     found = facts.read(runner)
     assert (found.flavour, found.stale_flavour) == (flavour, None)
     assert (found.ipv6, found.nf_tables, found.docker_user) == (True, True, True)
     assert found.bridges == (Bridge("br-lan", ("lan0",)), Bridge("docker0"))
     assert {ip_address("172.17.0.1"), ip_address("2001:db8:1::1")} <= found.addresses
     other: Flavour = "legacy" if flavour == "nft" else "nft"
-    iptables.commit(runner, other, 4, DOCKER.replace("docker0", "br-gone"))
+    restore(host, other, DOCKER.replace("docker0", "br-gone"))
     found = facts.read(runner)
     assert (found.flavour, found.stale_flavour) == (flavour, other)
 
@@ -50,5 +53,5 @@ def test_facts_tell_dockers_flavour_its_stale_twin_and_the_bridges(
 def test_docker_on_nftables_is_told_by_its_tables(host: Host, runner: HostRunner) -> None:
     host.run(["nft", "add", "table", "ip", "docker-bridges"])
     assert not facts.read(runner).docker_user
-    iptables.commit(runner, "nft", 4, DOCKER)
+    restore(host, "nft", DOCKER)
     assert facts.read(runner).docker_user

@@ -2,50 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Set as AbstractSet
+from ipaddress import IPv4Network, ip_network
 
 import pytest
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.ipset import driver as ipset
-from dockerfw.model.net import Family
+from dockerfw.kernel.ipset.render import element_text
+from dockerfw.model.net import Family, Port
+from dockerfw.plan.state import LiveElement
+from dockerfw.plan.steps import (
+    AddElements,
+    CreateSet,
+    DeleteElements,
+    DestroySet,
+    SetWrite,
+    WriteSets,
+)
+from dockerfw.rules.ruleset import Element
 from tests.lab.host import Host
-from tests.packets.runner import HostRunner, inet
+from tests.packets.runner import HostRunner
 
-# (type, family, entries as dockerfw writes them)
-SETS: list[tuple[str, Family, frozenset[str]]] = [
-    ("hash:ip", 4, frozenset({"192.0.2.1"})),
-    ("hash:ip", 6, frozenset({"2001:db8::1", "::ffff:1.2.3.4", "64:ff9b::102:304"})),
-    ("hash:net", 4, frozenset({"0.0.0.0/1", "128.0.0.0/1", "192.0.2.1"})),
-    ("hash:net", 6, frozenset({"::/1", "8000::/1", "2001:db8::/32"})),
+PING = Port("icmp", 0)
+
+# (type, family, elements by their text)
+SETS: list[tuple[str, Family, Mapping[str, Element]]] = [
+    ("hash:ip", 4, {"192.0.2.1": (ip_network("192.0.2.1"),)}),
+    (
+        "hash:ip",
+        6,
+        {
+            "2001:db8::1": (ip_network("2001:db8::1"),),
+            "::ffff:1.2.3.4": (ip_network("::ffff:1.2.3.4"),),
+            "64:ff9b::102:304": (ip_network("64:ff9b::102:304"),),
+        },
+    ),
+    (
+        "hash:net",
+        4,
+        {
+            "0.0.0.0/1": (ip_network("0.0.0.0/1"),),
+            "128.0.0.0/1": (ip_network("128.0.0.0/1"),),
+            "192.0.2.1": (ip_network("192.0.2.1"),),
+        },
+    ),
+    (
+        "hash:net",
+        6,
+        {
+            "::/1": (ip_network("::/1"),),
+            "8000::/1": (ip_network("8000::/1"),),
+            "2001:db8::/32": (ip_network("2001:db8::/32"),),
+        },
+    ),
     (
         "hash:net,port",
         4,
-        frozenset({"10.0.0.0/8,tcp:80", "10.0.0.0/8,icmp:echo-request", "10.0.0.1,udp:53"}),
+        {
+            "10.0.0.0/8,tcp:80": (ip_network("10.0.0.0/8"), Port("tcp", 80)),
+            "10.0.0.0/8,icmp:echo-request": (ip_network("10.0.0.0/8"), PING),
+            "10.0.0.1,udp:53": (ip_network("10.0.0.1"), Port("udp", 53)),
+        },
     ),
     (
         "hash:net,port",
         6,
-        frozenset({"2001:db8::/64,ipv6-icmp:echo-request", "::1,sctp:9", "::1,47:0"}),
+        {
+            "2001:db8::/64,ipv6-icmp:echo-request": (ip_network("2001:db8::/64"), PING),
+            "::1,sctp:9": (ip_network("::1"), Port("sctp", 9)),
+            "::1,47:0": (ip_network("::1"), Port("47", 0)),
+        },
     ),
     (
         "hash:ip,port,net",
         4,
-        frozenset({"10.0.0.1,tcp:80,0.0.0.0/1", "10.0.0.1,icmp:echo-request,10.0.0.2"}),
+        {
+            "10.0.0.1,tcp:80,0.0.0.0/1": (
+                ip_network("10.0.0.1"),
+                Port("tcp", 80),
+                ip_network("0.0.0.0/1"),
+            ),
+            "10.0.0.1,icmp:echo-request,10.0.0.2": (
+                ip_network("10.0.0.1"),
+                PING,
+                ip_network("10.0.0.2"),
+            ),
+        },
     ),
-    ("hash:ip,port,net", 6, frozenset({"2001:db8::1,udp:53,2001:db8::/32"})),
-    ("hash:net,iface", 4, frozenset({"172.18.0.0/16,br-0a1b2c3d4e5f", "172.17.0.0/16,docker0"})),
-    ("hash:net,iface", 6, frozenset({"fd00::/64,br-0a1b2c3d4e5f"})),
+    (
+        "hash:ip,port,net",
+        6,
+        {
+            "2001:db8::1,udp:53,2001:db8::/32": (
+                ip_network("2001:db8::1"),
+                Port("udp", 53),
+                ip_network("2001:db8::/32"),
+            ),
+        },
+    ),
+    (
+        "hash:net,iface",
+        4,
+        {
+            "172.18.0.0/16,br-0a1b2c3d4e5f": (ip_network("172.18.0.0/16"), "br-0a1b2c3d4e5f"),
+            "172.17.0.0/16,docker0": (ip_network("172.17.0.0/16"), "docker0"),
+        },
+    ),
+    (
+        "hash:net,iface",
+        6,
+        {"fd00::/64,br-0a1b2c3d4e5f": (ip_network("fd00::/64"), "br-0a1b2c3d4e5f")},
+    ),
 ]
+NAME = "dockerfw-own4"
+TEN: Element = (ip_network("10.0.0.0/8"),)
+ONE: Element = (ip_network("10.0.0.1"),)
 
 
-def created(kind: str, family: Family, entries: AbstractSet[str], name: str = "dockerfw-x") -> str:
-    lines = [f"create {name} {kind} family {inet(family)} maxelem 70000 counters"]
-    return "\n".join([*lines, *(f"add {name} {entry}" for entry in sorted(entries)), ""])
+def created(
+    kind: str, family: Family, elements: AbstractSet[LiveElement], name: str = NAME
+) -> tuple[SetWrite, ...]:
+    return (
+        CreateSet(name, kind, family, 70000, len(elements), timeout=False),
+        AddElements(name, frozenset(elements)),
+    )
+
+
+def commit(runner: HostRunner, *writes: SetWrite) -> None:
+    ipset.commit(runner, WriteSets("elements", writes), now=0)
 
 
 @pytest.mark.parametrize("names_protocols", [True, False])
-def test_every_kind_of_entry_reads_as_it_was_written(
+def test_every_kind_of_element_reads_as_it_was_written(
     host: Host,
     runner: HostRunner,
     monkeypatch: pytest.MonkeyPatch,
@@ -54,63 +143,80 @@ def test_every_kind_of_entry_reads_as_it_was_written(
     if not names_protocols:
         host.write("/etc/protocols", "")
         monkeypatch.setattr(ipset, "_host_names_protocols", lambda: False)
-    text = "".join(
-        created(kind, family, entries, f"dockerfw-{n}")
-        for n, (kind, family, entries) in enumerate(SETS)
-    )
-    ipset.commit(runner, text)
+    names = {f"dockerfw-{n}-{family}": family for n, (_, family, _) in enumerate(SETS)}
+    writes = [
+        write
+        for name, (kind, family, elements) in zip(names, SETS, strict=True)
+        for write in created(kind, family, frozenset(elements.values()), name)
+    ]
+    commit(runner, *writes)
     sets = ipset.read(runner)
-    assert [
-        (s.type, s.family, s.entries) for s in (sets[f"dockerfw-{n}"] for n in range(len(SETS)))
-    ] == SETS
+    assert [(s.type, s.family, s.elements) for s in map(sets.__getitem__, names)] == [
+        (kind, family, frozenset(elements.values())) for kind, family, elements in SETS
+    ]
     assert {(s.maxelem, s.counters, s.timeout) for s in sets.values()} == {(70000, True, False)}
+    for _, _, elements in SETS:
+        assert {element_text(e): e for e in elements.values()} == elements
     # Once more is no error, and what goes out goes.
-    gone = [f"del dockerfw-{n} {e}" for n, (_, _, entries) in enumerate(SETS) for e in entries]
-    ipset.commit(runner, text + "\n".join([*gone, ""]))
-    assert all(not state.entries for state in ipset.read(runner).values())
+    gone = [DeleteElements(s.name, s.elements or frozenset()) for s in sets.values()]
+    commit(runner, *writes, *gone)
+    assert all(state.elements == frozenset() for state in ipset.read(runner).values())
 
 
-def test_an_entry_added_again_keeps_its_counters(runner: HostRunner) -> None:
-    ipset.commit(runner, created("hash:net", 4, set()))
-    ipset.commit(runner, "add dockerfw-x 10.0.0.1 packets 5 bytes 7\n")
-    ipset.commit(runner, created("hash:net", 4, {"10.0.0.1"}))
-    assert ipset.counters(runner, ["dockerfw-x"]) == {"dockerfw-x": {"10.0.0.1": (5, 7)}}
+def test_an_element_added_again_keeps_its_counters(host: Host, runner: HostRunner) -> None:
+    commit(runner, *created("hash:net", 4, set()))
+    host.run(["ipset", "add", NAME, "10.0.0.1", "packets", "5", "bytes", "7"])
+    commit(runner, *created("hash:net", 4, {ONE}))
+    assert ipset.counters(runner, [NAME]) == {NAME: {ONE: (5, 7)}}
 
 
 def test_what_is_not_there_can_be_taken_out(runner: HostRunner) -> None:
-    ipset.commit(runner, created("hash:net", 4, set()))
-    ipset.commit(runner, "del dockerfw-x 10.0.0.1\ndestroy dockerfw-y\n")
-    assert set(ipset.read(runner)) == {"dockerfw-x"}
+    commit(runner, *created("hash:net", 4, set()))
+    commit(runner, DeleteElements(NAME, frozenset({ONE})), DestroySet("dockerfw-deny4"))
+    assert set(ipset.read(runner)) == {NAME}
 
 
-@pytest.mark.parametrize("wanted", [frozenset({"10.0.0.0/8"}), frozenset[str]()])
-def test_an_entry_that_a_hand_turned_off_is_healed(
-    host: Host, runner: HostRunner, wanted: frozenset[str]
-) -> None:
-    ipset.commit(runner, created("hash:net", 4, wanted))
-    host.run(["ipset", "-exist", "add", "dockerfw-x", "10.0.0.0/8", "nomatch"])
-    live = ipset.read(runner)["dockerfw-x"].entries
+def repair(runner: HostRunner, wanted: frozenset[LiveElement]) -> None:
+    live = ipset.read(runner)[NAME].elements
     assert live is not None
     assert live != wanted
-    more = [f"add dockerfw-x {entry}\n" for entry in wanted - live]
-    less = [f"del dockerfw-x {entry}\n" for entry in live - wanted]
-    ipset.commit(runner, "".join([*more, *less]))
-    assert ipset.read(runner)["dockerfw-x"].entries == wanted
+    commit(runner, AddElements(NAME, wanted - live), DeleteElements(NAME, live - wanted))
+    assert ipset.read(runner)[NAME].elements == wanted
+
+
+@pytest.mark.parametrize("wanted", [frozenset[LiveElement]({TEN}), frozenset[LiveElement]()])
+def test_an_element_that_a_hand_turned_off_is_repaired(
+    host: Host, runner: HostRunner, wanted: frozenset[LiveElement]
+) -> None:
+    commit(runner, *created("hash:net", 4, wanted))
+    host.run(["ipset", "-exist", "add", NAME, "10.0.0.0/8", "nomatch"])
+    repair(runner, wanted)
+
+
+@pytest.mark.parametrize("options", [[], ["nomatch"]])
+def test_an_element_that_we_never_write_is_taken_out(
+    host: Host, runner: HostRunner, options: list[str]
+) -> None:
+    commit(runner, *created("hash:net,port", 4, set()))
+    host.run(["ipset", "add", NAME, "10.0.0.0/8,icmp:timestamp-request", *options])
+    repair(runner, frozenset())
 
 
 def test_large_sets_are_read_whole_or_by_their_header(host: Host, runner: HostRunner) -> None:
-    many = frozenset(f"10.{n >> 8}.{n & 255}.0/24" for n in range(20000))
-    ipset.commit(runner, created("hash:net", 4, many))
+    first = int(ip_network("10.0.0.0/8").network_address)
+    many = frozenset[LiveElement]((IPv4Network((first + 256 * n, 24)),) for n in range(20000))
+    commit(runner, *created("hash:net", 4, many))
     host.run(["ipset", "create", "foreign", "hash:net"])
-    assert ipset.read(runner)["dockerfw-x"].entries == many
+    assert ipset.read(runner)[NAME].elements == many
     header = ipset.read(runner, headers_only=lambda _name, _count: True)
-    assert set(header) == {"dockerfw-x"}
-    assert (header["dockerfw-x"].entries, header["dockerfw-x"].count) == (None, 20000)
+    assert set(header) == {NAME}
+    assert (header[NAME].elements, header[NAME].count) == (None, 20000)
 
 
-def test_a_full_set_and_an_unknown_type_are_told(runner: HostRunner) -> None:
-    ipset.commit(runner, "create dockerfw-x hash:ip maxelem 1\nadd dockerfw-x 10.0.0.1\n")
+def test_a_full_set_and_an_unknown_type_are_reported(runner: HostRunner) -> None:
+    full = CreateSet(NAME, "hash:ip", 4, 1, 1, timeout=False)
+    commit(runner, full, AddElements(NAME, frozenset({ONE})))
     with pytest.raises(Failed, match="an ipset is full"):
-        ipset.commit(runner, "add dockerfw-x 10.0.0.2\n")
+        commit(runner, AddElements(NAME, frozenset({(ip_network("10.0.0.2"),)})))
     with pytest.raises(Failed, match="typename 'hash:nonsense' is unknown"):
-        ipset.commit(runner, "create dockerfw-z hash:nonsense\n")
+        commit(runner, CreateSet("dockerfw-deny4", "hash:nonsense", 4, 1, 1, timeout=False))

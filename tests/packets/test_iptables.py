@@ -11,15 +11,27 @@ from dockerfw.errors import Failed
 from dockerfw.kernel import facts
 from dockerfw.kernel.ipset import driver as ipset
 from dockerfw.kernel.iptables import driver as iptables
-from dockerfw.kernel.render import rule_text
+from dockerfw.kernel.iptables.render import rule_identity
 from dockerfw.model.host import Flavour
 from dockerfw.model.net import FAMILIES, Family
 from dockerfw.plan import jumps
-from dockerfw.rules.ruleset import (
+from dockerfw.plan.state import LiveRule
+from dockerfw.plan.steps import (
+    AppendJump,
+    CreateChain,
+    CreateSet,
+    DeleteJump,
+    InsertJump,
+    ReplaceChain,
+    RuleWrite,
+    WriteRules,
+    WriteSets,
+)
+from dockerfw.rules.rule import (
     AddressType,
     ConnState,
     Count,
-    Destination,
+    DestNetwork,
     DestPorts,
     Drop,
     Goto,
@@ -33,11 +45,11 @@ from dockerfw.rules.ruleset import (
     Return,
     Rule,
     SetMark,
-    Table,
+    Stray,
     Target,
 )
 from tests.lab.host import Host
-from tests.packets.runner import FLAVOURS, HostRunner, inet, program
+from tests.packets.runner import FLAVOURS, HostRunner, program
 
 OK_BIT = 0x20000000
 both = pytest.mark.parametrize(
@@ -56,19 +68,22 @@ def test_reading_an_empty_host_creates_no_table(host: Host, runner: HostRunner) 
     assert runner.read_file("/proc/thread-self/net/ip6_tables_names") == ""
 
 
+def commit(runner: HostRunner, flavour: Flavour, family: Family, *writes: RuleWrite) -> None:
+    iptables.commit(runner, flavour, WriteRules("the rules", family, writes))
+
+
 def install(runner: HostRunner, flavour: Flavour, family: Family) -> None:
     """Our chains, empty, and every jump into them."""
-    chains: dict[Table, tuple[str, ...]] = {
-        "mangle": ("DOCKERFW-PRE",),
-        "filter": ("DOCKERFW", "DOCKERFW-INPUT"),
-    }
     state = iptables.read(runner, flavour, family)
-    lines = jumps.fix_lines(state, docker_user=True)
-    text = ""
-    for table, names in chains.items():
-        declared = [f":{name} - [0:0]" for name in names]
-        text += "\n".join([f"*{table}", *declared, *lines.get(table, []), "COMMIT\n"])
-    iptables.commit(runner, flavour, family, text)
+    commit(
+        runner,
+        flavour,
+        family,
+        ReplaceChain("mangle", "DOCKERFW-PRE"),
+        ReplaceChain("filter", "DOCKERFW"),
+        ReplaceChain("filter", "DOCKERFW-INPUT"),
+        *jumps.fixes(state, docker_user=True),
+    )
 
 
 @both
@@ -95,12 +110,14 @@ def test_jumps_are_put_over_foreign_accepts_and_foreign_rules_stay(
     install(runner, flavour, family)
     after = iptables.read(runner, flavour, family)
     assert jumps.check(after, docker_user=True) == ()
-    assert after.tables["filter"]["FORWARD"].rules == (
-        "-j DOCKER-USER",
-        "-i wg0 -j ACCEPT",
-        "-o br0 -j DROP",
+    assert after.rules("filter", "FORWARD") == (
+        LiveRule("-j DOCKER-USER", "DOCKER-USER", bare=True),
+        LiveRule("-i wg0 -j ACCEPT", "ACCEPT"),
+        LiveRule("-o br0 -j DROP", "DROP"),
     )
-    assert len(after.tables["filter"]["INPUT"].rules) == 2
+    ours, theirs = after.rules("filter", "INPUT")
+    assert ours == LiveRule("-j DOCKERFW-INPUT", "DOCKERFW-INPUT", bare=True)
+    assert (theirs.target, theirs.bare, theirs.identity) == ("ACCEPT", False, None)
 
 
 @both
@@ -109,9 +126,9 @@ def test_a_bad_line_changes_nothing_and_is_named(
 ) -> None:
     install(runner, flavour, family)
     before = iptables.read(runner, flavour, family)
-    text = "*filter\n:DOCKERFW - [0:0]\n-A DOCKERFW -j RETURN\n-A DOCKERFW -m bogus\nCOMMIT\n"
+    rules = (Rule((), Return()), LiveRule("-m bogus"))
     with pytest.raises(Failed, match="bogus") as failed:
-        iptables.commit(runner, flavour, family, text)
+        commit(runner, flavour, family, ReplaceChain("filter", "DOCKERFW", rules))
     assert "  > 4: -A DOCKERFW -m bogus" in str(failed.value)
     assert iptables.read(runner, flavour, family) == before
     assert host.run([program(flavour, family), "-S", "DOCKERFW"]).stdout == "-N DOCKERFW\n"
@@ -122,12 +139,13 @@ def test_counters_are_those_of_the_rules_in_order(
     host: Host, runner: HostRunner, flavour: Flavour, family: Family
 ) -> None:
     loopback = "127.0.0.1" if family == 4 else "::1"
-    iptables.commit(
+    rules = tuple(Rule((InInterface(name),), Count()) for name in ("eth7", "lo"))
+    commit(
         runner,
         flavour,
         family,
-        "*filter\n:DOCKERFW-INPUT - [0:0]\n-A DOCKERFW-INPUT -i eth7\n-A DOCKERFW-INPUT -i lo\n"
-        "-I INPUT 1 -j DOCKERFW-INPUT\nCOMMIT\n",
+        ReplaceChain("filter", "DOCKERFW-INPUT", rules),
+        InsertJump("filter", "INPUT", "DOCKERFW-INPUT"),
     )
     assert host.ping(loopback).reached
     (unmet, met) = iptables.counters(runner, flavour, family)["filter", "DOCKERFW-INPUT"]
@@ -143,7 +161,7 @@ def test_rules_that_only_nft_can_show_are_refused(host: Host, runner: HostRunner
     assert iptables.read(runner, "nft", 6).tables == {}
 
 
-# --- python-iptables -----------------------------------------------------------------------------
+# --- every kind of rule ---------------------------------------------------------------------------
 
 RULES: list[tuple[tuple[Match, ...], Target]] = [
     ((Reply(),), Goto("DOCKERFW-OK")),
@@ -153,6 +171,7 @@ RULES: list[tuple[tuple[Match, ...], Target]] = [
         (InSet("dockerfw-a", ("src", "dst")), AddressType("dst", "UNICAST", negated=True)),
         SetMark(OK_BIT, OK_BIT),
     ),
+    ((AddressType("src", "LOCAL"), Stray()), Drop()),
     ((InSet("dockerfw-b", ("dst", "dst", "src"), negated=True),), Count()),
     ((Marked(OK_BIT, OK_BIT), ConnState("DNAT")), Return()),
     ((ConnState("DNAT", negated=True), InInterface("eth*")), Return()),
@@ -164,16 +183,54 @@ RULES: list[tuple[tuple[Match, ...], Target]] = [
 ]
 
 
-def every_kind_of_rule(family: Family) -> str:
-    """All that dockerfw writes, as iptables-restore takes it."""
+def every_kind_of_rule(family: Family) -> tuple[Rule, ...]:
+    """All that dockerfw writes."""
     net = ip_network("127.0.0.0/8") if family == 4 else ip_network("ff00::/8")
-    rules = [*RULES, ((Destination(net, negated=True),), Drop())]
-    lines = [f"-A DOCKERFW {rule_text(Rule(m, t, 'a rule'), family)}" for m, t in rules]
-    names = ("DOCKER-USER", "DOCKERFW", "DOCKERFW-OK")
-    chains = [f":{name} - [0:0]" for name in names]
-    jump_lines = ["-I FORWARD 1 -j DOCKER-USER", "-A DOCKER-USER -j DOCKERFW"]
-    moved = ["-D FORWARD -j DOCKER-USER", "-I FORWARD 1 -j DOCKER-USER"]
-    return "\n".join(["*filter", *chains, *lines, *jump_lines, *moved, "COMMIT\n"])
+    rules = [*RULES, ((DestNetwork(net, negated=True),), Drop())]
+    return tuple(Rule(matches, target, "a rule") for matches, target in rules)
+
+
+def with_every_kind_of_rule(family: Family, *more: LiveRule) -> WriteRules:
+    """Our chains with them, and jumps that are put, and moved; ``more`` is written last."""
+    writes = (
+        CreateChain("filter", "DOCKER-USER"),
+        ReplaceChain("filter", "DOCKERFW-OK"),
+        InsertJump("filter", "FORWARD", "DOCKER-USER"),
+        AppendJump("filter", "DOCKER-USER", "DOCKERFW"),
+        DeleteJump("filter", "FORWARD", "DOCKER-USER"),
+        InsertJump("filter", "FORWARD", "DOCKER-USER"),
+        ReplaceChain("filter", "DOCKERFW", (*every_kind_of_rule(family), *more)),
+    )
+    return WriteRules("the rules", family, writes)
+
+
+def make_sets(runner: HostRunner, family: Family) -> None:
+    kinds = {"dockerfw-a": "hash:net,port", "dockerfw-b": "hash:ip,port,net"}
+    writes = (CreateSet(name, kind, family, 9, 0, timeout=False) for name, kind in kinds.items())
+    ipset.commit(runner, WriteSets("new sets", tuple(writes)), now=0)
+
+
+@both
+def test_every_kind_of_rule_reads_as_it_was_written(
+    runner: HostRunner, flavour: Flavour, family: Family
+) -> None:
+    make_sets(runner, family)
+    iptables.commit(runner, flavour, with_every_kind_of_rule(family))
+    state = iptables.read(runner, flavour, family)
+    live, written = state.rules("filter", "DOCKERFW"), every_kind_of_rule(family)
+    assert [r.identity for r in live] == [rule_identity(r, family) for r in written]
+    for found, rule in zip(live, written, strict=True):
+        meaning = found.meaning
+        assert meaning is not None, found.text
+        assert sorted(meaning.matches, key=repr) == sorted(rule.matches, key=repr)
+        assert (meaning.target, meaning.comment) == (rule.target, rule.comment)
+    assert [r.target for r in live if r.goto] == ["DOCKERFW-OK"] * 3
+    assert [r.mark_bits for r in live if r.mark_bits] == [OK_BIT]
+    (jump,) = state.rules("filter", "FORWARD")
+    assert jump.is_jump("DOCKER-USER")
+
+
+# --- python-iptables -----------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(
@@ -183,21 +240,17 @@ def every_kind_of_rule(family: Family) -> str:
 def test_python_iptables_writes_the_same_rules(
     host: Host, runner: HostRunner, family: Family
 ) -> None:
-    ipset.commit(
-        runner,
-        f"create dockerfw-a hash:net,port family {inet(family)} counters\n"
-        f"create dockerfw-b hash:ip,port,net family {inet(family)} counters\n",
-    )
-    text = every_kind_of_rule(family)
-    iptables.commit(runner, "legacy", family, text)
+    make_sets(runner, family)
+    step = with_every_kind_of_rule(family)
+    iptables.commit(runner, "legacy", step)
     wanted = iptables.read(runner, "legacy", family)
     host.run([program("legacy", family), "-F"])
     host.run([program("legacy", family), "-X"])
-    iptables.commit_by_python_iptables(runner, "legacy", family, text)
+    iptables.commit_by_python_iptables(runner, "legacy", step)
     assert iptables.read(runner, "legacy", family) == wanted
     names = "ip_tables_names" if family == 4 else "ip6_tables_names"
     assert runner.read_file(f"/proc/thread-self/net/{names}") == "filter\n"
-    bad = text.replace("COMMIT", "-A DOCKERFW -m bogus\nCOMMIT")
+    bad = with_every_kind_of_rule(family, LiveRule("-m bogus"))
     with pytest.raises(Failed, match=r"python-iptables failed.*bogus"):
-        iptables.commit_by_python_iptables(runner, "legacy", family, bad)
+        iptables.commit_by_python_iptables(runner, "legacy", bad)
     assert iptables.read(runner, "legacy", family) == wanted

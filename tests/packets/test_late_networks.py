@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
 
+from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Reconciler
@@ -33,7 +35,8 @@ def late(host: Host) -> Place:
 
 def commit(host: Host, tmp_path: Path, running: Inventory) -> None:
     state = Store(tmp_path / "state", tmp_path / "run")
-    Reconciler(HostRunner(host), state).commit(Policy(), running)
+    kernel = Netfilter(HostRunner(host), time.time)
+    Reconciler(kernel, state, time.time).commit(Policy(), running)
 
 
 def plant(host: Host, address: str, port: int) -> None:

@@ -8,10 +8,12 @@ from ipaddress import ip_address
 
 import pytest
 
-from dockerfw.kernel.nft import driver as seal
+from dockerfw.kernel.nft import driver as nft
+from dockerfw.kernel.nft.render import expected
 from dockerfw.model.host import Flavour
 from dockerfw.model.net import FAMILIES, Port
-from dockerfw.plan.planner import SealUpdate
+from dockerfw.plan.seal import WHY, SealUpdate, update_seal
+from dockerfw.plan.steps import RemoveSeal, ReplaceSeal, WriteSeal
 from dockerfw.rules.ruleset import Seal
 from tests.lab.host import Host
 from tests.lab.place import Place
@@ -39,29 +41,35 @@ ONE_OF_EACH = [
     replace(SEAL, observe=True),
     replace(SEAL, inside=False),
     replace(SEAL, bit=0x8),
+    replace(
+        SEAL,
+        bridges=frozenset({"br-0123456789ab", "shop"}),
+        dockerd_ports=frozenset({Port("tcp", 2375), Port("udp", 7946)}),
+    ),
     Seal(bit=OK_BIT, observe=False, inside=True),
 ]
 
 
 def install_seal(runner: HostRunner, wanted: Seal) -> None:
-    found = seal.updates(seal.read(runner), wanted)
+    found = update_seal(nft.read(runner), expected(wanted), wanted)
     assert found.rest is not None
-    for document in (found.release, found.rest):
-        if document is not None:
-            seal.commit(runner, document)
+    for step in (found.release, found.rest):
+        if step is not None:
+            nft.commit(runner, step)
 
 
 def test_a_seal_reads_as_it_was_written_and_a_second_look_writes_nothing(
     host: Host, runner: HostRunner
 ) -> None:
-    assert seal.read(runner) is None
+    assert nft.read(runner) is None
     for wanted in ONE_OF_EACH:
         install_seal(runner, wanted)
-        assert seal.read(runner) == seal.wanted(wanted)
-        assert seal.updates(seal.read(runner), wanted) == SealUpdate()
+        live = nft.read(runner)
+        assert live == expected(wanted)
+        assert update_seal(live, expected(wanted), wanted) == SealUpdate()
     for _ in range(2):
-        seal.commit(runner, seal.REMOVE)
-        assert seal.read(runner) is None
+        nft.commit(runner, WriteSeal("remove the seal", RemoveSeal()))
+        assert nft.read(runner) is None
     assert host.run(["nft", "list", "ruleset"]).stdout == ""
 
 
@@ -98,12 +106,12 @@ def shared() -> Iterator[Host]:
 @pytest.mark.parametrize("edit", HAND_EDITS.values(), ids=HAND_EDITS.keys())
 def test_a_hand_in_the_seal_is_seen_and_undone(shared: Host, edit: str) -> None:
     runner = HostRunner(shared)
-    seal.commit(runner, seal.render(SEAL))
+    nft.commit(runner, WriteSeal(WHY, ReplaceSeal(SEAL)))
     if edit.startswith(("delete rule", "replace rule")):
         edit = edit.replace("LAST", last_rule(shared, edit.split()[4]))
     shared.run(["nft", "-f", "-"], stdin=f"{edit}\n")
     install_seal(runner, SEAL)
-    assert seal.read(runner) == seal.wanted(SEAL)
+    assert nft.read(runner) == expected(SEAL)
 
 
 def test_another_element_leaves_the_counters_of_the_rules(host: Host, runner: HostRunner) -> None:

@@ -7,15 +7,16 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dockerfw.kernel.render import set_state
 from dockerfw.model.host import HostFacts
 from dockerfw.model.net import Address
 from dockerfw.model.policy import MOST_ADDRESSES, AddressSource, Expect, Origin, Policy, Source
 from dockerfw.report import warnings as advice
 from dockerfw.report.diff import diff
 from dockerfw.report.explain import broken_expectations, explain
-from dockerfw.rules.compiler import LIST_OVER, compile_ruleset
+from dockerfw.rules.compiler import compile_ruleset
+from dockerfw.rules.sources import LIST_OVER
 from tests.build import allow, container, host_name, inventory, network
+from tests.unit.report.standing import sets_of
 
 VPN, GW = "vpn.example.org", "gw.example.org"
 RUNNING = inventory(network("shop", "172.18.0.0/16"), container("db", "shop 172.18.0.2"))
@@ -51,7 +52,7 @@ def test_a_change_of_addresses_is_told_by_name() -> None:
     live = compile_ruleset(_of(host_name(VPN, "203.0.113.7")), RUNNING, FACTS)
     wanted = compile_ruleset(_of(host_name(VPN, "203.0.113.8")), RUNNING, FACTS)
     found = diff(
-        {s.name: set_state(s) for s in live.sets},
+        sets_of(live),
         wanted,
         RUNNING,
         before_installed=True,

@@ -48,5 +48,5 @@ def command(
     else:
         print_plan(planned, in_sync=planned.plan.in_sync)
         if verbose:
-            print_kernel_text(planned.plan)
+            print_kernel_text(planned.plan, session.kernel)
     return ExitStatus.OK if planned.plan.in_sync else ExitStatus.NO

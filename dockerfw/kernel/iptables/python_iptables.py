@@ -9,7 +9,7 @@ the process when it dislikes an option. Then nothing of that table was written, 
 sees the exit status. Nothing is read back for the same reason: rules go to the kernel without the
 package's own check of them, which prints each rule to a pipe and parses it again.
 
-Understands what ``kernel/render.py`` and ``plan/jumps.py`` write and refuses all else by its line:
+Understands what ``kernel/iptables/render.py`` writes and refuses all else by its line:
 ``-i -d -p -m -j -g``; matches set, conntrack, addrtype, mark, comment, tcp, udp, sctp, icmp and
 icmp6; targets RETURN, DROP, REJECT, MARK and our chains; ``:CHAIN``, ``-A``, ``-I … 1``, ``-D``.
 """

@@ -17,7 +17,7 @@ from dockerfw.report.explain.explanation import Row
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_of
 from dockerfw.report.explain.reasons import Reasons, Verdict
 from dockerfw.report.explain.routes import ANY_HOST, HostPort, Route, Sender
-from dockerfw.rules.ruleset import Packet
+from dockerfw.rules.walk import Packet
 from dockerfw.text import bracketed, short_port
 
 HOST_ITSELF = "this host's own port"

@@ -17,7 +17,8 @@ from dockerfw.model.net import Address, Family
 from dockerfw.model.policy import Allow, Deny, Policy, Source
 from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
 from dockerfw.rules.compiler import compile_ruleset
-from dockerfw.rules.ruleset import Outcome, Packet, Ruleset
+from dockerfw.rules.ruleset import Ruleset
+from dockerfw.rules.walk import Outcome, Packet, walk
 from dockerfw.text import moment
 
 _Section: TypeAlias = Literal["allows", "denies", "baseline"]
@@ -159,7 +160,7 @@ class Reasons:
         local = self.local
         if route.packet.host_port is not None:
             local |= {route.packet.host_port[0]}
-        return ruleset.walk(route.hook, route.packet, local)
+        return walk(ruleset, route.hook, route.packet, local)
 
     def _compiled(self, policy: Policy) -> Ruleset:
         return compile_ruleset(policy, self.inventory, self.facts)

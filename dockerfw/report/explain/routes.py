@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from dockerfw.model.inventory import Network
 from dockerfw.model.net import Address, Family, Port
-from dockerfw.rules.ruleset import Hook, Packet
+from dockerfw.rules.walk import Hook, Packet
 
 OUTSIDE = "/"
 """The interface of a packet when the question names none: a name that no interface can have."""

@@ -25,7 +25,7 @@ from dockerfw.docker.reports import Changed, Connected, Lost, Report
 from dockerfw.kernel.notices import FileNotices, Noticed
 from dockerfw.model.inventory import Container, Inventory, Network
 from dockerfw.model.policy import HostAddresses, Needs
-from dockerfw.plan.state import ChainState, TablesState
+from dockerfw.plan.state import ChainState, LiveElement, OddElement, TablesState
 from dockerfw.policy.document import Document
 from dockerfw.policy.files import PolicyText
 from dockerfw.rules.ruleset import Seal
@@ -182,6 +182,10 @@ class Lines(io.StringIO):
         self.truncate()
 
 
+def _parts(element: LiveElement) -> tuple[object, ...]:
+    return () if isinstance(element, OddElement) else element
+
+
 # --- the bench -----------------------------------------------------------------------------------
 
 
@@ -194,7 +198,7 @@ class Bench:
         self.docker, self.notices, self.systemd = PlayedDocker(), PlayedNotices(), PlayedSystemd()
         self.log = Lines()
         self.names = PlayedNames()
-        self.reconciler = PlayedReconciler(self.kernel, self.store)
+        self.reconciler = PlayedReconciler(self.kernel, self.store, self.clock)
         self.files = PlayedFiles()
         self._names = names or self.names
         self._ended = False
@@ -259,7 +263,7 @@ class Bench:
 
     def lose_entries(self, name: str) -> None:
         """A set is flushed."""
-        flushed = replace(self.kernel.live.sets[name], entries=frozenset(), count=0)
+        flushed = replace(self.kernel.live.sets[name], elements=frozenset(), count=0)
         self.kernel.live = replace(self.kernel.live, sets={**self.kernel.live.sets, name: flushed})
 
     # Docker
@@ -338,7 +342,8 @@ class Bench:
     def keeps_out(self, address: str) -> bool:
         """Whether a deny names this address (sets of denies have a d before their list)."""
         denies = (s for name, s in self.kernel.live.sets.items() if "-cod" in name)
-        return any(address in entry for s in denies for entry in s.entries or ())
+        parts = {str(part) for s in denies for e in s.elements or () for part in _parts(e)}
+        return f"{address}/32" in parts
 
     @property
     def sealed(self) -> Seal:

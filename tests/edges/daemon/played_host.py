@@ -1,27 +1,36 @@
-"""A host that is played for the daemon: its clock, its kernel, and its disk.
-
-Nothing here starts a process or reads a clock. What the daemon plans is made to stand as a whole
-(`PlayedKernel.written`); what it writes without a plan is kept as lines and documents.
-"""
+"""A host that is played: its clock, its kernel, and its disk."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dockerfw.errors import Failed
-from dockerfw.kernel.nft import driver as nft
-from dockerfw.kernel.render import chain_texts, set_state
-from dockerfw.kernel.runner import Completed
-from dockerfw.model.host import Bridge, HostFacts
+from dockerfw.kernel.interface import RuleCounters, SetCounters
+from dockerfw.kernel.ipset import render as ipset_render
+from dockerfw.kernel.iptables.parse import parse_rule
+from dockerfw.kernel.iptables.render import chain_texts
+from dockerfw.kernel.netfilter import Digests
+from dockerfw.kernel.nft import render as nft_render
+from dockerfw.model.host import Bridge, Flavour, HostFacts
 from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer
 from dockerfw.operations.reconcile import Observation, Reconciler
-from dockerfw.plan.planner import Created, Step
-from dockerfw.plan.state import ChainState, KernelState, SetState, TablesState
+from dockerfw.plan.state import (
+    ChainState,
+    Identity,
+    KernelState,
+    LiveRule,
+    SealState,
+    SetState,
+    TablesState,
+    wanted_set,
+)
+from dockerfw.plan.steps import Created, Step, WriteSeal, WriteSets
 from dockerfw.policy.files import PolicyText
+from dockerfw.rules.names import INPUT, MAIN, PRE
 from dockerfw.rules.ruleset import IPSet, Ruleset, Seal
 from dockerfw.state.folder import Folder
 from dockerfw.state.kernel_record import KernelRecord
@@ -32,6 +41,8 @@ from tests.build import facts
 from tests.clock import FakeClock
 
 FACTS = facts(bridges=("br-0123456789ab",), ipv6=False)
+
+# --- the host ------------------------------------------------------------------------------------
 
 
 class HostClock(FakeClock):
@@ -54,7 +65,6 @@ class PlayedKernel:
         self.lines: list[str] = []
         self.documents: list[str] = []
         self.tools: list[str] = []
-        """Of all that was written without a plan, in order."""
         self.written: list[Observation] = []
 
     def stand(self, ruleset: Ruleset) -> None:
@@ -73,9 +83,10 @@ class PlayedKernel:
         if self.broken:
             raise Failed(self.broken)
 
-    # as `dockerfw.daemon.kernel.Kernel`
+    # as `dockerfw.kernel.interface.Kernel`
 
-    def facts(self) -> HostFacts:
+    def facts(self, prefer: Flavour | None = None) -> HostFacts:
+        _ = prefer
         return self.host
 
     def bridges(self) -> tuple[Bridge, ...]:
@@ -87,55 +98,61 @@ class PlayedKernel:
     def read(self, _facts: HostFacts, _lists: Iterable[IPSet] = ()) -> KernelState:
         return self.live
 
-    def read_rules(self, _facts: HostFacts, known_seal: str | None = None) -> KernelState:
+    def read_rules(self, _facts: HostFacts, known_seal: SealState | None = None) -> KernelState:
         seal = self.live.seal if known_seal is None else known_seal
         return replace(self.live, sets={}, seal=seal)
 
     def read_set_headers(self) -> Mapping[str, SetState]:
         return dict(self.live.sets)
 
-    def expected_seal(self, seal: Seal) -> str:
-        return nft.wanted(seal)
+    @property
+    def identity(self) -> Identity:
+        return Digests()
 
     def commit(self, steps: Iterable[Step], _facts: HostFacts, _committer: Committer) -> None:
         for step in steps:
             self._check()
             self.tools.append(step.tool)
-            if step.tool == "ipset":
-                self.lines += step.text.splitlines()
-            else:
-                self.documents.append(step.text)
+            if isinstance(step, WriteSets):
+                self.lines += ipset_render.render(step, now=None).splitlines()
+            elif isinstance(step, WriteSeal):
+                self.documents.append(nft_render.render(step))
 
-    def set_counters(self, _names: Collection[str]) -> Mapping[str, Any]:
+    def set_counters(self, _names: Collection[str]) -> SetCounters:
         return {}
+
+    def rule_counters(self, _facts: HostFacts, _family: Family) -> RuleCounters:
+        return {}
+
+    def missing_base_chains(self, _facts: HostFacts, _live: KernelState) -> tuple[Created, ...]:
+        return ()
+
+    def remove_unused(self, _facts: HostFacts, _created: Collection[Created]) -> None: ...
+
+    def closes_proxies(self, live: SealState | None, seal: Seal) -> bool:
+        return nft_render.closes_proxies(live, seal)
+
+    def seal_document(self, seal: Seal) -> str:
+        return nft_render.document(seal)
+
+    def render(self, step: Step) -> str:
+        raise AssertionError(f"nobody asked to see {step}")
 
 
 class PlayedReconciler(Reconciler):
-    """Plans as the real one does; reads and writes the played kernel."""
+    """Plans as the real one does; what it executes stands at once."""
 
-    def __init__(self, kernel: PlayedKernel, store: Store) -> None:
-        super().__init__(Programs(), store)
-        self._kernel = kernel
+    def __init__(self, kernel: PlayedKernel, store: Store, clock: HostClock) -> None:
+        super().__init__(kernel, store, clock.time)
+        self._played = kernel
 
-    def read(self, facts: HostFacts, sets: Iterable[IPSet] = ()) -> KernelState:
-        return self._kernel.read(facts, sets)
-
-    def read_rules(self, facts: HostFacts, known_seal: str | None = None) -> KernelState:
-        return self._kernel.read_rules(facts, known_seal)
-
-    def carry_out(self, look: Observation, committer: Committer) -> None:
+    def execute(self, seen: Observation, committer: Committer) -> None:
         _ = committer
-        self._kernel.execute(look)
+        self._played.execute(seen)
 
 
-class Programs:
-    """No program does anything."""
-
-    def run(self, *_: object, **__: object) -> Completed:
-        return Completed("", "", 0)
-
-    def read_file(self, _: str) -> str | None:
-        return None
+def jump(target: str) -> LiveRule:
+    return LiveRule(f"-j {target}", target, bare=True)
 
 
 def nothing() -> KernelState:
@@ -144,7 +161,7 @@ def nothing() -> KernelState:
         "mangle": {"PREROUTING": ChainState("ACCEPT", ())},
         "filter": {
             "INPUT": ChainState("ACCEPT", ()),
-            "FORWARD": ChainState("ACCEPT", ("-j DOCKER-USER",)),
+            "FORWARD": ChainState("ACCEPT", (jump("DOCKER-USER"),)),
             "DOCKER-USER": ChainState("-", ()),
         },
     }
@@ -154,17 +171,18 @@ def nothing() -> KernelState:
 def standing(ruleset: Ruleset) -> KernelState:
     """The same host, and this ruleset with its jumps."""
     tables: dict[str, dict[str, ChainState]] = {
-        "mangle": {"PREROUTING": ChainState("ACCEPT", ("-j DOCKERFW-PRE",))},
+        "mangle": {"PREROUTING": ChainState("ACCEPT", (jump(PRE),))},
         "filter": {
-            "INPUT": ChainState("ACCEPT", ("-j DOCKERFW-INPUT",)),
-            "FORWARD": ChainState("ACCEPT", ("-j DOCKER-USER",)),
-            "DOCKER-USER": ChainState("-", ("-j DOCKERFW",)),
+            "INPUT": ChainState("ACCEPT", (jump(INPUT),)),
+            "FORWARD": ChainState("ACCEPT", (jump("DOCKER-USER"),)),
+            "DOCKER-USER": ChainState("-", (jump(MAIN),)),
         },
     }
     for chain in ruleset.chains:
-        tables[chain.table][chain.name] = ChainState("-", chain_texts(chain))
-    sets: dict[str, SetState] = {s.name: set_state(s) for s in ruleset.sets}
-    return KernelState({4: TablesState(4, tables)}, sets, nft.wanted(ruleset.seal))
+        rules = tuple(parse_rule(text, ours=True) for text in chain_texts(chain))
+        tables[chain.table][chain.name] = ChainState("-", rules)
+    sets: dict[str, SetState] = {s.name: wanted_set(s) for s in ruleset.sets}
+    return KernelState({4: TablesState(4, tables)}, sets, nft_render.expected(ruleset.seal))
 
 
 # --- the disk ------------------------------------------------------------------------------------

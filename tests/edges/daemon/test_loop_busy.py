@@ -67,7 +67,7 @@ def test_drift_is_found_though_every_snapshot_is_overtaken(bench: Bench) -> None
         bench.answer(here(*containers))
         bench.turn()
     assert "put right" in bench.log
-    assert bench.kernel.live.sets["dockerfw-pub4"].entries
+    assert bench.kernel.live.sets["dockerfw-pub4"].elements
 
 
 def test_a_check_that_waits_for_docker_does_not_keep_others_from_beginning(bench: Bench) -> None:

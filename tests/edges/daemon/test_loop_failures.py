@@ -9,14 +9,14 @@ import pytest
 from dockerfw.dns.resolver import Moved
 from dockerfw.docker.reports import Changed
 from dockerfw.errors import Failed
-from dockerfw.model.host import HostFacts
-from dockerfw.model.policy import Committer
+from dockerfw.kernel.ipset.render import render
 from dockerfw.operations import policy_in_force
 from dockerfw.operations.reconcile import Reconciler
-from dockerfw.plan.planner import Step
+from dockerfw.plan.steps import WriteSets
 from dockerfw.rules.compiler import compile_ruleset
+from tests.clock import FakeClock
 from tests.edges.daemon.bench import WEB, Bench, here, on_front
-from tests.edges.daemon.played_host import FACTS, PlayedStore, Programs, nothing
+from tests.edges.daemon.played_host import FACTS, PlayedKernel, PlayedStore, nothing
 
 
 def test_a_write_that_fails_as_docker_answers_does_not_end_the_looking(bench: Bench) -> None:
@@ -34,7 +34,8 @@ def test_a_write_that_fails_as_docker_answers_does_not_end_the_looking(bench: Be
     bench.finish()
     assert bench.docker.asked > asked
     bench.answer(here(web, on_front("web2", 3)))
-    assert any("172.18.0.3" in step.text for w in bench.kernel.written for step in w.plan.steps)
+    steps = [step for seen in bench.kernel.written for step in seen.plan.steps]
+    assert any("172.18.0.3" in render(s, now=None) for s in steps if isinstance(s, WriteSets))
 
 
 def test_ports_that_could_not_be_written_to_the_seal_are_written_later(bench: Bench) -> None:
@@ -74,33 +75,22 @@ def test_a_list_that_cannot_be_kept_on_the_disk_counts_all_the_same(
     bench.daemon.files_changed()
     bench.turn()
     sets = bench.kernel.live.sets.values()
-    entries = {entry for s in sets for entry in s.entries or ()}
+    entries = {str(element) for s in sets for element in s.elements or ()}
     assert any("192.0.2.9" in entry for entry in entries), entries
     assert not any("198.51.100.7" in entry for entry in entries), entries
     assert "No space left" in bench.log
 
 
-class Writing(Reconciler):
-    """Records which tools would write."""
-
-    def __init__(self, store: PlayedStore) -> None:
-        super().__init__(Programs(), store)
-        self.written: set[str] = set()
-
-    def write(self, step: Step, facts: HostFacts, committer: Committer) -> None:
-        _ = facts, committer
-        self.written.add(step.tool)
-
-
 def test_a_full_disk_keeps_nothing_from_being_put_right(tmp_path: Path) -> None:
     store = PlayedStore(tmp_path)
-    reconciler = Writing(store)
+    kernel = PlayedKernel()
+    reconciler = Reconciler(kernel, store, FakeClock().time)
     ruleset = compile_ruleset(policy_in_force.CLOSED, here(), FACTS)
     seen = reconciler.compare(ruleset, FACTS, nothing())
     store.disk.full = True
     with pytest.raises(Failed, match="No space"):
-        reconciler.carry_out(seen, "iptables-restore")
-    assert {"ipset", "iptables", "nft"} <= reconciler.written
+        reconciler.execute(seen, "iptables-restore")
+    assert {"ipset", "iptables", "nft"} <= {*kernel.tools}
 
 
 def test_the_end_says_so_with_a_full_disk_as_well(bench: Bench) -> None:

@@ -15,7 +15,8 @@ import pytest
 from dockerfw.daemon import metrics as module
 from dockerfw.daemon.metrics import Metrics, NoMetrics
 from dockerfw.errors import Failed
-from dockerfw.report.status import Health, Status, Traffic
+from dockerfw.report.status import Health, Status
+from dockerfw.report.traffic import Traffic
 from tests.clock import FakeClock
 from tests.paths import DOCS
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pytest
-
-from dockerfw.kernel import facts as kernel_facts
 from dockerfw.operations.boot import install_before_docker
 from dockerfw.operations.reconcile import Reconciler
 from dockerfw.operations.session import Session
 from tests.edges.daemon.bench import CLOSED, WEB, Bench
-from tests.edges.daemon.played_host import FACTS, Programs
 
 
 @dataclass(frozen=True)
@@ -23,17 +19,14 @@ class PlayedSession(Session):
         return self.played
 
 
-def test_a_policy_whose_record_is_broken_still_holds(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kernel_facts, "read", lambda *_, **__: FACTS)
+def test_a_policy_whose_record_is_broken_still_holds(bench: Bench) -> None:
     bench.apply(WEB)
     (bench.store.folder / "applied.json").write_text("{")
     bench.begin()
     assert bench.daemon.policy.policy is not None
     assert bench.kernel.live.seal is None
     session = PlayedSession(
-        Programs(), bench.store, bench.clock, None, lambda _: None, bench.reconciler
+        bench.kernel, bench.store, bench.clock, None, lambda _: None, bench.reconciler
     )
     install_before_docker(session)
     assert bench.kernel.live.seal is not None

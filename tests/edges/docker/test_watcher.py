@@ -162,7 +162,7 @@ def test_stop_ends_the_threads(engine: FakeEngine, state: str) -> None:
         following.watcher.start()
     if state == "following":
         following.report(Connected)
-        assert any(t.name == "dockerfw-events" for t in threading.enumerate())
+        assert any(t.name == "docker events" for t in threading.enumerate())
     following.watcher.stop()
     assert not any(t.name.startswith("dockerfw-") for t in threading.enumerate())
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 
+from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.kernel.runner import Completed
 from dockerfw.operations.session import Session
 from dockerfw.state.store import Store
@@ -41,4 +42,5 @@ def session(
 ) -> Session:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     store = Store(tmp_path / "state", tmp_path / "run")
-    return Session(NoPrograms(), store, clock, f"unix://{tmp_path}/no.sock", notices.append)
+    kernel = Netfilter(NoPrograms(), clock.time)
+    return Session(kernel, store, clock, f"unix://{tmp_path}/no.sock", notices.append)

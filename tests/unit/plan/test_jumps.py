@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
+from dockerfw.kernel.iptables.parse import parse_rule
+from dockerfw.kernel.iptables.render import render
 from dockerfw.plan import jumps
 from dockerfw.plan.jumps import MarkWriter
-from dockerfw.plan.state import ChainState, TablesState
+from dockerfw.plan.state import ChainState, LiveRule, TablesState
+from dockerfw.plan.steps import (
+    AppendJump,
+    CreateChain,
+    DeleteJump,
+    InsertJump,
+    RuleWrite,
+    WriteRules,
+)
+from dockerfw.rules.rule import Table
 
 GOOD: dict[str, tuple[str, ...]] = {
     "FORWARD": ("-j DOCKER-USER", "-j DOCKER-FORWARD"),
@@ -25,6 +36,15 @@ GOOD_MANGLE: dict[str, tuple[str, ...]] = {
 BASE = ("FORWARD", "INPUT", "PREROUTING")
 
 
+def read(*rules: str) -> tuple[LiveRule, ...]:
+    """Rules that iptables-save prints like this."""
+    return tuple(parse_rule(rule, ours=False) for rule in rules)
+
+
+def chain(name: str, rules: Iterable[str]) -> ChainState:
+    return ChainState("ACCEPT" if name in BASE else "-", read(*rules))
+
+
 def tables(
     changes: Mapping[str, Sequence[str] | None] | None = None,
     mangle: Mapping[str, Sequence[str]] | None = None,
@@ -33,11 +53,7 @@ def tables(
     chains = {**GOOD, **(changes or {})}
 
     def states(of: Mapping[str, Sequence[str] | None]) -> dict[str, ChainState]:
-        return {
-            name: ChainState("ACCEPT" if name in BASE else "-", tuple(rules))
-            for name, rules in of.items()
-            if rules is not None
-        }
+        return {name: chain(name, rules) for name, rules in of.items() if rules is not None}
 
     return TablesState(
         4, {"filter": states(chains), "mangle": states({**GOOD_MANGLE, **(mangle or {})})}
@@ -48,22 +64,27 @@ def faults(state: TablesState, *, docker_user: bool = True) -> list[tuple[str, s
     return [(f.chain, f.reason) for f in jumps.check(state, docker_user=docker_user)]
 
 
+def fixes(state: TablesState, *, docker_user: bool = True) -> tuple[RuleWrite, ...]:
+    return jumps.fixes(state, docker_user=docker_user)
+
+
 def mended(state: TablesState, *, docker_user: bool = True) -> TablesState:
-    """The state after iptables-restore carried out the lines, as it does."""
+    """The state after iptables-restore carried out the text of the fixes, as it does."""
     chains = {
-        table: {name: list(chain.rules) for name, chain in held.items()}
+        table: {name: [rule.text for rule in found.rules] for name, found in held.items()}
         for table, held in state.tables.items()
     }
-    for table, lines in jumps.fix_lines(state, docker_user=docker_user).items():
-        for line in lines:
+    table = ""
+    writes = fixes(state, docker_user=docker_user)
+    for line in render(WriteRules("the rules", 4, writes)).splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line != "COMMIT":
             carry_out(chains.setdefault(table, {}), line)
     return TablesState(
         4,
         {
-            table: {
-                name: ChainState("ACCEPT" if name in BASE else "-", tuple(rules))
-                for name, rules in held.items()
-            }
+            table: {name: chain(name, rules) for name, rules in held.items()}
             for table, held in chains.items()
         },
     )
@@ -86,7 +107,7 @@ def carry_out(chains: dict[str, list[str]], line: str) -> None:
 
 def test_where_all_jumps_hold_there_is_nothing_to_do() -> None:
     assert faults(tables()) == []
-    assert jumps.fix_lines(tables(), docker_user=True) == {}
+    assert fixes(tables()) == ()
 
 
 HARMLESS = [
@@ -129,6 +150,16 @@ PLACES = [
 ]
 
 
+def written_to(write: RuleWrite) -> str | None:
+    return write.chain if isinstance(write, InsertJump | AppendJump | DeleteJump) else None
+
+
+def moved(chain: str, jump: str, table: Table = "filter") -> set[RuleWrite]:
+    """Our jump taken out once, and put on top."""
+    target = jump.removeprefix("-j ")
+    return {DeleteJump(table, chain, target), InsertJump(table, chain, target)}
+
+
 @pytest.mark.parametrize("docker_user, chain, jump", PLACES)
 @pytest.mark.parametrize("above", HARMLESS)
 def test_a_rule_above_that_can_only_deny_may_stay(
@@ -136,6 +167,7 @@ def test_a_rule_above_that_can_only_deny_may_stay(
 ) -> None:
     state = tables({**SIDE_CHAINS, chain: (above, jump)})
     assert (chain, "bypassed") not in faults(state, docker_user=docker_user)
+    assert not moved(chain, jump) & set(fixes(state, docker_user=docker_user))
 
 
 @pytest.mark.parametrize("docker_user, chain, jump", PLACES)
@@ -145,10 +177,11 @@ def test_a_rule_above_that_can_let_a_packet_by_has_our_jump_moved_over_it(
 ) -> None:
     state = tables({**SIDE_CHAINS, chain: (above, jump)})
     fault = next(f for f in jumps.check(state, docker_user=docker_user) if f.reason == "bypassed")
-    assert (fault.chain, fault.rules) == (chain, (above,))
+    assert (fault.chain, fault.rules) == (chain, read(above))
     assert above in str(fault)
+    assert moved(chain, jump) <= set(fixes(state, docker_user=docker_user))
     after = mended(state, docker_user=docker_user)
-    assert after.tables["filter"][chain].rules == (jump, above)
+    assert after.tables["filter"][chain].rules == read(jump, above)
     assert faults(after, docker_user=docker_user) == []
 
 
@@ -178,8 +211,10 @@ def test_a_conditional_jump_to_docker_user_is_no_way_past_dockerfw() -> None:
 def test_a_missing_jump_is_put_first(docker_user: bool, chain: str, jump: str) -> None:
     state = tables({chain: ("-s 192.0.2.7/32 -j DROP",)})
     assert (chain, "missing") in faults(state, docker_user=docker_user)
+    writes = [w for w in fixes(state, docker_user=docker_user) if written_to(w) == chain]
+    assert InsertJump("filter", chain, jump.removeprefix("-j ")) in writes
     after = mended(state, docker_user=docker_user)
-    assert after.tables["filter"][chain].rules[0] == jump
+    assert after.tables["filter"][chain].rules[0] == read(jump)[0]
     assert faults(after, docker_user=docker_user) == []
 
 
@@ -196,12 +231,21 @@ def test_our_jump_stands_once_and_dockers_may_stand_twice() -> None:
         }
     )
     assert faults(state) == [("DOCKER-USER", "twice")]
-    assert mended(state).tables["filter"]["DOCKER-USER"].rules == ("-j DOCKERFW", "-j RETURN")
+    assert fixes(state) == (
+        DeleteJump("filter", "DOCKER-USER", "DOCKERFW"),
+        DeleteJump("filter", "DOCKER-USER", "DOCKERFW"),
+        InsertJump("filter", "DOCKER-USER", "DOCKERFW"),
+    )
+    assert mended(state).tables["filter"]["DOCKER-USER"].rules == read("-j DOCKERFW", "-j RETURN")
 
 
 def test_of_two_jumps_of_docker_only_one_is_moved() -> None:
     state = tables({"FORWARD": ("-i wg0 -j ACCEPT", "-j DOCKER-USER", "-j DOCKER-USER")})
-    assert mended(state).tables["filter"]["FORWARD"].rules == (
+    assert fixes(state) == (
+        DeleteJump("filter", "FORWARD", "DOCKER-USER"),
+        InsertJump("filter", "FORWARD", "DOCKER-USER"),
+    )
+    assert mended(state).tables["filter"]["FORWARD"].rules == read(
         "-j DOCKER-USER",
         "-i wg0 -j ACCEPT",
         "-j DOCKER-USER",
@@ -212,6 +256,13 @@ def test_an_empty_host_gets_all_it_needs() -> None:
     empty = TablesState(4, {})
     assert ("DOCKER-USER", "no chain") in faults(empty)
     assert not jumps.has_forward_jump(empty)
+    assert fixes(empty) == (
+        CreateChain("filter", "DOCKER-USER"),
+        AppendJump("mangle", "PREROUTING", "DOCKERFW-PRE"),
+        InsertJump("filter", "FORWARD", "DOCKER-USER"),
+        InsertJump("filter", "DOCKER-USER", "DOCKERFW"),
+        InsertJump("filter", "INPUT", "DOCKERFW-INPUT"),
+    )
     after = mended(empty)
     assert faults(after) == []
     assert jumps.has_forward_jump(after)
@@ -221,7 +272,8 @@ def test_the_direct_jump_goes_once_docker_has_its_own_chain() -> None:
     state = tables({"FORWARD": ("-j DOCKERFW", "-j DOCKER-USER")})
     assert faults(state, docker_user=False) == []
     assert faults(state) == [("FORWARD", "not needed")]
-    assert mended(state).tables["filter"]["FORWARD"].rules == ("-j DOCKER-USER",)
+    assert fixes(state) == (DeleteJump("filter", "FORWARD", "DOCKERFW"),)
+    assert mended(state).tables["filter"]["FORWARD"].rules == read("-j DOCKER-USER")
 
 
 @pytest.mark.parametrize(
@@ -235,16 +287,21 @@ def test_the_direct_jump_goes_once_docker_has_its_own_chain() -> None:
 def test_in_mangle_our_jump_stands_last_and_once(rules: tuple[str, ...], reason: str) -> None:
     state = tables(mangle={"PREROUTING": rules})
     assert faults(state) == [("PREROUTING", reason)]
+    ours = rules.count("-j DOCKERFW-PRE")
+    assert fixes(state) == (
+        *[DeleteJump("mangle", "PREROUTING", "DOCKERFW-PRE")] * ours,
+        AppendJump("mangle", "PREROUTING", "DOCKERFW-PRE"),
+    )
     after = mended(state)
     kept = tuple(rule for rule in rules if rule != "-j DOCKERFW-PRE")
-    assert after.tables["mangle"]["PREROUTING"].rules == (*kept, "-j DOCKERFW-PRE")
+    assert after.tables["mangle"]["PREROUTING"].rules == read(*kept, "-j DOCKERFW-PRE")
     assert faults(after) == []
 
 
 def test_an_accept_above_our_jump_in_mangle_is_only_reported() -> None:
     state = tables(mangle={"PREROUTING": ("-i lo -j ACCEPT", "-j DOCKERFW-PRE")})
     assert faults(state) == [("PREROUTING", "accepted above")]
-    assert jumps.fix_lines(state, docker_user=True) == {}
+    assert fixes(state) == ()
 
 
 @pytest.mark.parametrize(
@@ -268,7 +325,7 @@ def test_foreign_rules_that_write_our_bits_are_found(rule: str, writes: bool) ->
     state = tables(
         mangle={"FORWARD": (rule,), "DOCKERFW-PRE": ("-j MARK --set-xmark 0x0/0x30000000",)}
     )
-    expected = (MarkWriter("FORWARD", rule),) if writes else ()
+    expected = (MarkWriter("FORWARD", read(rule)[0]),) if writes else ()
     assert jumps.mark_writers(state, 0x30000000) == expected
 
 

@@ -1,78 +1,50 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
+from typing import TypeAlias
 
 import pytest
 
 from dockerfw.model.host import HostFacts
-from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
-from dockerfw.model.policy import (
-    AddressSource,
-    Allow,
-    AnySource,
-    FileSource,
-    Origin,
-    Policy,
-    PortKeyword,
-    PortRange,
-    PortSpec,
-    Selector,
-    Source,
-)
 from dockerfw.report import host_warnings
-from dockerfw.report.status import Counters, Health, Status, Traffic, build, counted_sets
+from dockerfw.report.status import Health, Status, build
+from dockerfw.report.traffic import Counters, Traffic, counted_sets
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
+from tests.build import address_list, allow, container, inventory, network, policy
+from tests.unit.report.standing import element
 
-SHOP = Network("n1", "shop", "bridge", "br-shop", (ip_network("172.18.0.0/16"),))
-
-
-def container(name: str, address: str, *ports: PublishedPort) -> Container:
-    endpoint = Endpoint("shop", "n1", ip_address(address))  # type: ignore[arg-type]
-    return Container(name, name, endpoints=(endpoint,), ports=ports)
-
-
-def binding(host: str, host_port: int, port: int) -> PublishedPort:
-    return PublishedPort(ip_address(host), host_port, port, "tcp")
-
-
-DB = container("db", "172.18.0.4")
-PROXY = container(
-    "proxy",
-    "172.18.0.5",
-    binding("0.0.0.0", 8080, 80),
-    binding("::", 8080, 80),
-    binding("192.0.2.10", 443, 443),
+RUNNING = inventory(
+    network("shop", "172.18.0.0/16"),
+    container("db", "shop 172.18.0.4"),
+    container("proxy", "shop 172.18.0.5", published=("8080:80", "192.0.2.10:443:443")),
 )
-RUNNING = Inventory((DB, PROXY), (SHOP,))
 WELL = Health(enforcing=True, observing=False, in_sync=True, daemon_alive=True)
-HERE = Origin("config.toml", 1)
-ANY: tuple[Source, ...] = (AnySource(),)
-
-
-def rule(name: str, *ports: PortSpec, sources: tuple[Source, ...] = ANY) -> Allow:
-    return Allow(HERE, sources, (Selector("container", name),), ports)
-
-
-def tcp(first: int, last: int | None = None) -> PortRange:
-    return PortRange("tcp", first, last or first)
-
-
-LONG_LIST = FileSource("se.netset", tuple(ip_network(f"203.0.{n}.0/25") for n in range(100)))
+LONG_LIST = address_list("se.netset", *(f"203.0.{n}.0/25" for n in range(100)))
 RULESET = compile_ruleset(
-    Policy(
-        allows=(
-            rule("db", tcp(5432), sources=(AddressSource(ip_network("198.51.100.0/24")),)),
-            rule("db", tcp(5432), sources=(LONG_LIST,)),
-            rule("db", tcp(10000, 20000)),
-            rule("proxy", PortKeyword.ICMP, tcp(80), tcp(443)),
-        )
+    policy(
+        allow("198.51.100.0/24", to="db", ports=5432),
+        allow(LONG_LIST, to="db", ports=5432),
+        allow("any", to="db", ports="10000-20000"),
+        allow("any", to="proxy", ports=("icmp", 80, 443)),
     ),
     RUNNING,
     HostFacts(),
 )
+SET_TYPES = {s.name: s.type for s in RULESET.sets}
+
+CounterTexts: TypeAlias = Mapping[str, Mapping[str, tuple[int, int]]]
+"""Counters by set name and by element, as ``ipset save`` prints it."""
+
+
+def counters(texts: CounterTexts) -> Counters:
+    """Return the same with the elements as values."""
+    return {
+        name: {element(entry, SET_TYPES[name]): count for entry, count in counts.items()}
+        for name, counts in texts.items()
+    }
 
 
 def bucket(ruleset: Ruleset, set_type: str, family: int = 4) -> str:
@@ -85,7 +57,7 @@ def bucket(ruleset: Ruleset, set_type: str, family: int = 4) -> str:
     return name
 
 
-CASES: list[tuple[str, Counters, list[Traffic]]] = [
+CASES: list[tuple[str, CounterTexts, list[Traffic]]] = [
     (
         "entries of one port in several sets are one row",
         {
@@ -141,21 +113,21 @@ CASES: list[tuple[str, Counters, list[Traffic]]] = [
 ]
 
 
-@pytest.mark.parametrize("counters, rows", [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize("counted, rows", [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_allowed_packets_are_told_by_container_port(
-    counters: Counters, rows: list[Traffic]
+    counted: CounterTexts, rows: list[Traffic]
 ) -> None:
-    assert list(build(WELL, counters, RULESET, RUNNING).allowed) == rows
+    assert list(build(WELL, counters(counted), RULESET, RUNNING).allowed) == rows
 
 
 def test_denied_packets_are_told_by_container_and_by_docker_proxys_port() -> None:
-    counters = {
+    counted = {
         "dockerfw-target4": {"172.18.0.4": (5, 300), "172.18.0.5": (0, 0), "x": (1, 1)},
         "dockerfw-pub4": {"0.0.0.0/1,tcp:8080": (1, 60), "128.0.0.0/1,tcp:8080": (1, 60)},
         "dockerfw-pub6": {"::/1,tcp:8080": (2, 160), "x,tcp:1": (1, 1)},
         "dockerfw-guarded4": {"172.18.0.0/16": (9, 9)},
     }
-    assert build(WELL, counters, RULESET, RUNNING).denied == (
+    assert build(WELL, counters(counted), RULESET, RUNNING).denied == (
         Traffic("db", "", "", 5, 300),
         Traffic("proxy", "80/tcp", "host port 8080/tcp", 4, 280),
     )
@@ -220,7 +192,7 @@ def test_all_of_it_reads_well() -> None:
         notes=("chain DOCKERFW was edited",),
         warnings=("db matches no port 5433\x1b[2J",),
     )
-    counters = {
+    counted = {
         "dockerfw-allow4": {
             "172.18.0.4,tcp:5432,198.51.100.0/24": (1204, 1536),
             "172.18.0.5,tcp:80,0.0.0.0/1": (0, 0),
@@ -228,7 +200,7 @@ def test_all_of_it_reads_well() -> None:
         "dockerfw-port4": {"0.0.0.0/1,tcp:8080": (12, 3 * 2**20)},
         "dockerfw-target4": {"172.18.0.4": (5, 300)},
     }
-    assert build(health, counters, RULESET, RUNNING).lines() == [
+    assert build(health, counters(counted), RULESET, RUNNING).lines() == [
         "enforcing, in sync",
         "  policy    /etc/dockerfw/config.toml, applied 2026-05-28 20:26:40 UTC; the file",
         "            DIFFERS from what was applied: dockerfw plan shows how",
@@ -269,7 +241,8 @@ def test_what_observing_counts_was_not_denied() -> None:
 
 def test_the_json_document_holds_everything_and_its_schema() -> None:
     health = replace(WELL, applied_at=1_780_000_000.5, policy="/etc/dockerfw/config.toml")
-    status = build(health, {"dockerfw-target4": {"172.18.0.4": (5, 300)}}, RULESET, RUNNING)
+    counted = counters({"dockerfw-target4": {"172.18.0.4": (5, 300)}})
+    status = build(health, counted, RULESET, RUNNING)
     assert json.loads(json.dumps(status.to_json())) == {
         "schema": 1,
         "enforcing": True,

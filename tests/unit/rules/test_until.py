@@ -9,10 +9,11 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dockerfw.kernel.ipset import driver as ipset
-from dockerfw.kernel.render import set_state
+from dockerfw.kernel.ipset.render import render
+from dockerfw.kernel.netfilter import Digests
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.model.net import Family, Port
 from dockerfw.model.policy import (
     AddressSource,
     Allow,
@@ -26,14 +27,18 @@ from dockerfw.model.policy import (
     Selector,
     Source,
 )
-from dockerfw.plan.planner import SealUpdate, plan, renewals
-from dockerfw.plan.state import KernelState, TablesState
+from dockerfw.plan.order import element_writes
+from dockerfw.plan.planner import plan, renewals
+from dockerfw.plan.state import KernelState, TablesState, wanted_set
+from dockerfw.plan.steps import AddElements, DeleteElements, Plan, WriteSets
 from dockerfw.report import warnings as advice
 from dockerfw.report.diff import diff
 from dockerfw.report.status import Health, Status, build
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ledger import Ledger
-from dockerfw.rules.ruleset import LONGEST_TIMEOUT, IPSet, Packet, Ruleset, end_of, ending
+from dockerfw.rules.names import end_of, ending
+from dockerfw.rules.ruleset import LONGEST_TIMEOUT, Element, IPSet, Ruleset
+from dockerfw.rules.walk import Packet, walk
 
 SHOP = Network("n1", "shop", "bridge", "br-shop", (ip_network("172.18.0.0/16"),))
 WEB = Container(
@@ -108,7 +113,7 @@ def test_a_port_of_the_host_stays_closed_when_the_rule_that_guards_it_has_ended(
 
     def passes(policy: Policy) -> bool:
         ruleset = compile_ruleset(policy, RUNNING, FACTS)
-        return ruleset.walk("input", packet, frozenset({host})).passed
+        return walk(ruleset, "input", packet, frozenset({host})).passed
 
     assert passes(policy)
     assert passes(Policy()), "nobody guards it: it is the host's own"
@@ -135,7 +140,7 @@ def test_rules_that_end_at_one_moment_share_sets_and_others_have_their_own() -> 
     for end, names in found.items():
         plain = {name.removesuffix(f"-u{end:08x}") if end else name for name in names}
         assert {"dockerfw-allow4", "dockerfw-port4"} <= plain
-    assert all(set_state(s).timeout == (end_of(s.name) is not None) for s in ruleset.sets)
+    assert all(wanted_set(s).timeout == (end_of(s.name) is not None) for s in ruleset.sets)
 
 
 @pytest.mark.parametrize(
@@ -160,10 +165,14 @@ def test_no_name_of_a_set_that_does_not_end_says_an_end() -> None:
 
 def lines_of(ruleset: Ruleset, live: Mapping[str, IPSet] | None = None) -> list[str]:
     """What a plan writes with ``ipset``, for a host where these sets stand."""
-    tables = {4: TablesState(4), 6: TablesState(6)}
-    sets = {name: set_state(one) for name, one in (live or {}).items()}
-    steps = plan(KernelState(tables, sets, None), ruleset, FACTS, SealUpdate()).steps  # type: ignore[arg-type]
-    return [line for s in steps if s.tool == "ipset" for line in s.text.splitlines()]
+    tables: dict[Family, TablesState] = {4: TablesState(4), 6: TablesState(6)}
+    sets = {name: wanted_set(one) for name, one in (live or {}).items()}
+    return text_of(plan(KernelState(tables, sets, None), ruleset, FACTS, Digests())).splitlines()
+
+
+def text_of(found: Plan, now: float | None = None) -> str:
+    """What a plan hands to ``ipset restore``."""
+    return "".join(render(step, now) for step in found.steps if isinstance(step, WriteSets))
 
 
 def test_a_set_is_made_so_that_an_entry_of_which_nothing_is_said_does_not_stay() -> None:
@@ -177,12 +186,11 @@ def test_a_set_that_outgrows_its_size_keeps_its_end_on_the_way() -> None:
     ruleset = compiled(allow(SOON))
     live = {s.name: s for s in ruleset.sets}
     name = ending("dockerfw-allow4", int(SOON.timestamp()))
-    state = replace(set_state(live[name]), maxelem=0, entries=frozenset(), count=0)
-    states = {n: set_state(s) for n, s in live.items()} | {name: state}
-    tables = {4: TablesState(4), 6: TablesState(6)}
-    steps = plan(KernelState(tables, states, None), ruleset, FACTS, SealUpdate()).steps  # type: ignore[arg-type]
-    text = "".join(step.text for step in steps if step.tool == "ipset")
-    timed = ipset.with_timeouts(text, BEFORE)
+    state = replace(wanted_set(live[name]), maxelem=0, elements=frozenset(), count=0)
+    states = {n: wanted_set(s) for n, s in live.items()} | {name: state}
+    tables: dict[Family, TablesState] = {4: TablesState(4), 6: TablesState(6)}
+    found = plan(KernelState(tables, states, None), ruleset, FACTS, Digests())
+    timed = text_of(found, BEFORE)
     added = [line for line in timed.splitlines() if line.startswith("add dockerfw-swap-u")]
     assert added
     assert all(line.endswith(" timeout 3600") for line in added)
@@ -190,6 +198,11 @@ def test_a_set_that_outgrows_its_size_keeps_its_end_on_the_way() -> None:
 
 NAME = ending("dockerfw-allow4", int(SOON.timestamp()))
 ENTRY = "172.18.0.2,tcp:80,198.51.100.0/24"
+ELEMENT: Element = (
+    ip_network("172.18.0.2/32"),
+    Port("tcp", 80),
+    ip_network("198.51.100.0/24"),
+)
 
 
 @pytest.mark.parametrize(
@@ -206,8 +219,13 @@ ENTRY = "172.18.0.2,tcp:80,198.51.100.0/24"
     ],
 )
 def test_an_entry_gets_the_seconds_that_are_left(left: float, timeout: int | None) -> None:
-    text = f"add {NAME} {ENTRY}\nadd dockerfw-allow4 {ENTRY}\ndel {NAME} {ENTRY}\n"
-    written = ipset.with_timeouts(text, SOON.timestamp() - left)
+    elements = frozenset({ELEMENT})
+    writes = (
+        AddElements(NAME, elements),
+        AddElements("dockerfw-allow4", elements),
+        DeleteElements(NAME, elements),
+    )
+    written = render(WriteSets("elements", writes), SOON.timestamp() - left)
     first = "" if timeout is None else f"add {NAME} {ENTRY} timeout {timeout}\n"
     assert written == f"{first}add dockerfw-allow4 {ENTRY}\ndel {NAME} {ENTRY}\n"
 
@@ -217,7 +235,8 @@ def test_what_the_kernel_cannot_keep_so_long_is_renewed_day_by_day() -> None:
     ruleset = compiled(allow(SOON), allow(None))
     end, day = SOON.timestamp(), 86_400
     for days in range(1, 40):
-        lines = renewals(ruleset, end - days * day).splitlines()
+        now = end - days * day
+        lines = render(WriteSets("renewals", renewals(ruleset, now)), now).splitlines()
         assert bool(lines) == (days > 22), days
         assert {line.split()[1] for line in lines} <= {
             ending(name, int(end)) for name in ("dockerfw-allow4", "dockerfw-port4")
@@ -234,7 +253,9 @@ def test_a_container_that_comes_is_told_to_the_kernel_in_the_words_of_its_family
             allow(SOON.replace(second=second), (AnySource(),)), ports=(PortKeyword.ICMP,)
         )
         ledger = Ledger(Policy(allows=(ping,)), Inventory((), (network,)), FACTS)
-        lines = ledger.update(Inventory((web,), (network,)), 1.0).elements
+        update = ledger.update(Inventory((web,), (network,)), 1.0)
+        writes = element_writes(update.added, update.removed)
+        lines = render(WriteSets("elements", writes), now=None)
         assert "172.18.0.2,icmp:echo-request,0.0.0.0/1" in lines
         assert "fd00:18::2,ipv6-icmp:echo-request,::/1" in lines
 
@@ -244,7 +265,7 @@ def test_a_container_that_comes_is_told_to_the_kernel_in_the_words_of_its_family
 
 def changes(before: tuple[Allow, ...], after: tuple[Allow, ...]) -> list[str]:
     live, wanted = compiled(*before), compiled(*after)
-    states = {s.name: set_state(s) for s in live.sets}
+    states = {s.name: wanted_set(s) for s in live.sets}
     found = diff(states, wanted, RUNNING, before_installed=True)
     return [" ".join(line.split()) for line in found.lines(width=1000)[:-1]]
 
@@ -289,7 +310,7 @@ def status_of(*ends: datetime | None) -> Status:
     ruleset = compiled(*map(allow, ends))
     names = [s.name for s in ruleset.sets if s.name.startswith("dockerfw-allow4")]
     health = Health(enforcing=True, observing=False, in_sync=True)
-    return build(health, {name: {ENTRY: (1, 60)} for name in names}, ruleset, RUNNING)
+    return build(health, {name: {ELEMENT: (1, 60)} for name in names}, ruleset, RUNNING)
 
 
 @pytest.mark.parametrize(

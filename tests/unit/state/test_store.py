@@ -9,7 +9,7 @@ import pytest
 
 from dockerfw.errors import Failed
 from dockerfw.model.inventory import Inventory
-from dockerfw.plan.planner import Created
+from dockerfw.plan.steps import Created
 from dockerfw.state.store import Store
 from tests.build import container, inventory, network
 

@@ -1,0 +1,105 @@
+"""What the rest of dockerfw asks of the kernel of one host: read, write, count, recognise.
+
+`Netfilter` in ``kernel/netfilter.py`` is the one that real hosts have; tests bring their own. A
+native nftables backend for the policy would be one more, see ``docs/architecture.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol, TypeAlias
+
+from dockerfw.model.host import Bridge, Flavour, HostFacts
+from dockerfw.model.net import Family
+from dockerfw.model.policy import Committer
+from dockerfw.plan.state import Identity, KernelState, LiveElement, SealState, SetState
+from dockerfw.plan.steps import Created, Step
+from dockerfw.rules.ruleset import IPSet, Seal
+
+Count: TypeAlias = tuple[int, int]
+"""Packets and bytes."""
+SetCounters: TypeAlias = Mapping[str, Mapping[LiveElement, Count]]
+"""Set name -> element -> count."""
+RuleCounters: TypeAlias = Mapping[tuple[str, str], tuple[Count, ...]]
+"""(table, chain) -> the count of each rule, in the chain's order."""
+
+
+class Kernel(Protocol):
+    """The kernel of one host. All but `identity` and `closes_proxies` read or write it, and raise
+    `Failed` where that cannot be done.
+    """
+
+    # the host
+
+    def facts(self, prefer: Flavour | None = None) -> HostFacts:
+        """Return what must be known of the host; ``prefer`` is taken where no rule tells."""
+        ...
+
+    def bridges(self) -> tuple[Bridge, ...]:
+        """Return every bridge interface, as `facts` does, by one process."""
+        ...
+
+    def container_interfaces(self) -> frozenset[str]:
+        """Return the host's halves of the interface pairs of containers that run."""
+        ...
+
+    # what stands
+
+    def read(self, facts: HostFacts, lists: Iterable[IPSet] = ()) -> KernelState:
+        """Return all that stands. Of ``lists`` that are as long as they should be the elements
+        are not read.
+        """
+        ...
+
+    def read_rules(self, facts: HostFacts, known_seal: SealState | None = None) -> KernelState:
+        """Return what stands without the sets: all that the kernel announces changes of.
+
+        ``known_seal`` is the seal, where it is known that nobody touched it: to print a rule with
+        a cgroup ``nft`` walks the whole tree of those.
+        """
+        ...
+
+    def read_set_headers(self) -> Mapping[str, SetState]:
+        """Return our sets without their elements."""
+        ...
+
+    def set_counters(self, names: Collection[str]) -> SetCounters:
+        """Return the counters of those of the sets that exist."""
+        ...
+
+    def rule_counters(self, facts: HostFacts, family: Family) -> RuleCounters:
+        """Return the counters of every rule in the tables that dockerfw has chains in."""
+        ...
+
+    # writing
+
+    def commit(self, steps: Iterable[Step], facts: HostFacts, committer: Committer) -> None:
+        """Write the steps in their order, each as one transaction of its tool."""
+        ...
+
+    def missing_base_chains(self, facts: HostFacts, live: KernelState) -> tuple[Created, ...]:
+        """Return the base chains that writing our first jumps will bring into being."""
+        ...
+
+    def remove_unused(self, facts: HostFacts, created: Collection[Created]) -> None:
+        """Take out base chains and tables that dockerfw made and that nobody has used since."""
+        ...
+
+    # pure
+
+    @property
+    def identity(self) -> Identity:
+        """How this backend recognises what it wrote."""
+        ...
+
+    def closes_proxies(self, live: SealState | None, seal: Seal) -> bool:
+        """Return True if docker-proxy's sockets are closed by their cgroup, and that of now."""
+        ...
+
+    def seal_document(self, seal: Seal) -> str:
+        """Return the seal as text for whoever loads a ruleset at boot to include."""
+        ...
+
+    def render(self, step: Step) -> str:
+        """Return what `commit` hands to the step's tool, for people who ask for it."""
+        ...

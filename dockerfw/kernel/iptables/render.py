@@ -1,0 +1,181 @@
+"""Typed rules and writes -> the text of ``iptables-restore``.
+
+Pure. Every rule of ours carries a comment ``WHAT [DIGEST]``: the digest, over the rest of the rule,
+is its identity, because versions of iptables print the same rule differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from dockerfw.kernel.words import comment, word
+from dockerfw.model.net import Family
+from dockerfw.plan.state import LiveRule
+from dockerfw.plan.steps import (
+    AppendJump,
+    CreateChain,
+    DeleteChain,
+    DeleteJump,
+    DeleteRule,
+    InsertJump,
+    ReplaceChain,
+    RuleWrite,
+    WriteRules,
+)
+from dockerfw.rules.rule import (
+    TABLES,
+    AddressType,
+    Chain,
+    ConnState,
+    Count,
+    DestNetwork,
+    DestPorts,
+    Drop,
+    Goto,
+    IcmpTypes,
+    InInterface,
+    InSet,
+    Marked,
+    Match,
+    Reject,
+    Reply,
+    Return,
+    Rule,
+    SetMark,
+    Stray,
+    Target,
+)
+
+# --- steps ---------------------------------------------------------------------------------------
+
+
+def render(step: WriteRules) -> str:
+    """Return the input of ``iptables-restore --noflush``: a transaction a table."""
+    parts = []
+    for table in TABLES:
+        mine = [write for write in step.writes if write.table == table]
+        if mine:
+            lines = [*_declared(mine), *_commands(mine, step.family)]
+            parts.append("\n".join([f"*{table}", *lines, "COMMIT\n"]))
+    return "".join(parts)
+
+
+def _declared(writes: Iterable[RuleWrite]) -> Iterable[str]:
+    """A chain that is declared is made where it is missing and emptied where it is not."""
+    names = [w.name for w in writes if isinstance(w, ReplaceChain)]
+    names += [w.name for w in writes if isinstance(w, CreateChain)]
+    return (f":{word(name)} - [0:0]" for name in names)
+
+
+def _commands(writes: Iterable[RuleWrite], family: Family) -> Iterable[str]:
+    for write in writes:
+        match write:
+            case ReplaceChain(name=name, rules=rules):
+                yield from (f"-A {word(name)} {_text(rule, family)}" for rule in rules)
+            case InsertJump(chain=chain, target=target):
+                yield f"-I {word(chain)} 1 -j {word(target)}"
+            case AppendJump(chain=chain, target=target):
+                yield f"-A {word(chain)} -j {word(target)}"
+            case DeleteJump(chain=chain, target=target):
+                yield f"-D {word(chain)} -j {word(target)}"
+            case DeleteRule(chain=chain, rule=rule):
+                yield f"-D {word(chain)} {rule.text}"
+            case DeleteChain(name=name):
+                yield f"-F {word(name)}"
+                yield f"-X {word(name)}"
+            case CreateChain():
+                pass
+
+
+def _text(rule: Rule | LiveRule, family: Family) -> str:
+    return rule.text if isinstance(rule, LiveRule) else rule_text(rule, family)
+
+
+# --- rules ---------------------------------------------------------------------------------------
+
+
+def rule_text(rule: Rule, family: Family) -> str:
+    """Return a rule without ``-A CHAIN``; without a comment it has no identity."""
+    matches, target = _parts(rule, family)
+    said = []
+    if rule.comment:
+        said = [f'-m comment --comment "{comment(rule.comment)} [{rule_identity(rule, family)}]"']
+    return " ".join(part for part in (*matches, *said, target) if part)
+
+
+def rule_identity(rule: Rule, family: Family) -> str:
+    """Return the digest that stands in the rule's comment."""
+    matches, target = _parts(rule, family)
+    bare = " ".join([*matches, target]).strip()
+    return sha256(bare.encode()).hexdigest()[:8]
+
+
+def chain_texts(chain: Chain) -> tuple[str, ...]:
+    """Return all rules of a chain, in order."""
+    return tuple(rule_text(rule, chain.family) for rule in chain.rules)
+
+
+def _parts(rule: Rule, family: Family) -> tuple[list[str], str]:
+    return [_match_text(m, family) for m in rule.matches], _target_text(rule.target, family)
+
+
+def _match_text(match: Match, family: Family) -> str:  # noqa: C901 - one case a match
+    match match:
+        case InInterface(name=name, negated=negated):
+            pattern = f"{name[:-1]}+" if name.endswith("*") else name
+            return f"{_not(negated)}-i {word(pattern)}"
+        case DestPorts(protocol=protocol, first=first, last=last):
+            if (first, last) == (0, 65535):
+                return f"-p {word(protocol)}"
+            ports = f"{first:d}" if first == last else f"{first:d}:{last:d}"
+            return f"-p {word(protocol)} -m {word(protocol)} --dport {ports}"
+        case IcmpTypes(type=number):
+            return _icmp_text(number, family)
+        case InSet(name=name, directions=directions, negated=negated):
+            return f"-m set {_not(negated)}--match-set {word(name)} {','.join(directions)}"
+        case Reply():
+            return "-m conntrack --ctdir REPLY"
+        case Stray():
+            begins = "--tcp-flags FIN,SYN,RST,ACK SYN"
+            return f"-p tcp -m tcp --sport 1:32767 ! {begins} -m conntrack --ctstate NEW"
+        case ConnState(name=state, negated=negated):
+            return f"-m conntrack {_not(negated)}--ctstate {state}"
+        case AddressType(side=side, type=kind, negated=negated):
+            return f"-m addrtype {_not(negated)}--{side}-type {kind}"
+        case DestNetwork(network=network, negated=negated):
+            return f"{_not(negated)}-d {network}"
+        case Marked(value=value, mask=mask):
+            return f"-m mark --mark {value:#x}/{mask:#x}"
+
+
+def _not(negated: bool) -> str:
+    return "! " if negated else ""
+
+
+def _icmp_text(number: int | None, family: Family) -> str:
+    protocol, module, option = (
+        ("icmp", "icmp", "icmp-type") if family == 4 else ("ipv6-icmp", "icmp6", "icmpv6-type")
+    )
+    if number is None:
+        return f"-p {protocol}"
+    return f"-p {protocol} -m {module} --{option} {number:d}"
+
+
+def _target_text(target: Target, family: Family) -> str:
+    match target:
+        case Goto(chain=chain):
+            return f"-g {word(chain)}"
+        case Return():
+            return "-j RETURN"
+        case Drop():
+            return "-j DROP"
+        case Reject(tcp_reset=True):
+            return "-j REJECT --reject-with tcp-reset"
+        case Reject():
+            kind = "icmp-port-unreachable" if family == 4 else "icmp6-port-unreachable"
+            return f"-j REJECT --reject-with {kind}"
+        case SetMark(value=value, mask=mask):
+            return f"-j MARK --set-xmark {value:#x}/{mask:#x}"
+        case Count():
+            return ""

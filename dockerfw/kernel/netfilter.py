@@ -1,0 +1,119 @@
+"""iptables, ipset and nft of one host, behind the one interface.
+
+Takes a `Runner` (which starts the tools) and a clock; reads, writes and counts through the drivers.
+Decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+
+from dockerfw.kernel import facts as host_facts
+from dockerfw.kernel.interface import RuleCounters, SetCounters
+from dockerfw.kernel.ipset import driver as ipset, render as ipset_render
+from dockerfw.kernel.iptables import base_chains, driver as iptables, render as iptables_render
+from dockerfw.kernel.nft import driver as nft, render as nft_render
+from dockerfw.kernel.runner import Runner
+from dockerfw.model.host import Bridge, Flavour, HostFacts
+from dockerfw.model.net import Family
+from dockerfw.model.policy import Committer
+from dockerfw.plan.state import Identity, KernelState, SealState, SetState
+from dockerfw.plan.steps import Created, Step, WriteRules, WriteSeal, WriteSets
+from dockerfw.rules.rule import Rule
+from dockerfw.rules.ruleset import IPSet, Seal
+
+
+class Digests:
+    """Recognises our rules by the digest in their comment."""
+
+    def rule(self, rule: Rule, family: Family) -> str:
+        return iptables_render.rule_identity(rule, family)
+
+    def seal(self, seal: Seal) -> SealState:
+        return nft_render.expected(seal)
+
+
+class Netfilter:
+    """The `Kernel` of this host; ``now`` gives Unix time, for elements that end."""
+
+    def __init__(self, runner: Runner, now: Callable[[], float]) -> None:
+        self._runner = runner
+        self._now = now
+        self.identity: Identity = Digests()
+
+    # the host
+
+    def facts(self, prefer: Flavour | None = None) -> HostFacts:
+        return host_facts.read(self._runner, prefer)
+
+    def bridges(self) -> tuple[Bridge, ...]:
+        return host_facts.bridges(self._runner)
+
+    def container_interfaces(self) -> frozenset[str]:
+        return host_facts.container_interfaces(self._runner)
+
+    # what stands
+
+    def read(self, facts: HostFacts, lists: Iterable[IPSet] = ()) -> KernelState:
+        frozen = {s.name: len(s.elements) for s in lists if s.phase == "frozen"}
+        found = ipset.read(self._runner, lambda name, count: frozen.get(name) == count)
+        return replace(self.read_rules(facts), sets=found)
+
+    def read_rules(self, facts: HostFacts, known_seal: SealState | None = None) -> KernelState:
+        seal = known_seal
+        if known_seal is None and facts.nf_tables:
+            seal = nft.read(self._runner)
+        tables = {f: iptables.read(self._runner, facts.flavour, f) for f in facts.families}
+        return KernelState(tables, sets={}, seal=seal)
+
+    def read_set_headers(self) -> Mapping[str, SetState]:
+        return ipset.read(self._runner, lambda *_: True)
+
+    def set_counters(self, names: Collection[str]) -> SetCounters:
+        return ipset.counters(self._runner, names)
+
+    def rule_counters(self, facts: HostFacts, family: Family) -> RuleCounters:
+        return iptables.counters(self._runner, facts.flavour, family)
+
+    # writing
+
+    def commit(self, steps: Iterable[Step], facts: HostFacts, committer: Committer) -> None:
+        for step in steps:
+            match step:
+                case WriteSets():
+                    ipset.commit(self._runner, step, self._now())
+                case WriteRules():
+                    python = committer == "python-iptables" and facts.flavour == "legacy"
+                    write = iptables.commit_by_python_iptables if python else iptables.commit
+                    write(self._runner, facts.flavour, step)
+                case WriteSeal():
+                    nft.commit(self._runner, step)
+
+    def missing_base_chains(self, facts: HostFacts, live: KernelState) -> tuple[Created, ...]:
+        return tuple(base_chains.missing(self._runner, facts.flavour, live))
+
+    def remove_unused(self, facts: HostFacts, created: Collection[Created]) -> None:
+        if facts.flavour != "nft":
+            return
+        for family in facts.families:
+            mine = {c.what for c in created if c.family == family}
+            state = iptables.read(self._runner, facts.flavour, family)
+            base_chains.remove_unused(self._runner, state, mine)
+
+    # pure
+
+    def closes_proxies(self, live: SealState | None, seal: Seal) -> bool:
+        return nft_render.closes_proxies(live, seal)
+
+    def seal_document(self, seal: Seal) -> str:
+        return nft_render.document(seal)
+
+    def render(self, step: Step) -> str:
+        match step:
+            case WriteSets():
+                return ipset_render.render(step, now=None)
+            case WriteRules():
+                return iptables_render.render(step)
+            case WriteSeal():
+                return nft_render.render(step)

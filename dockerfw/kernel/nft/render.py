@@ -1,0 +1,306 @@
+"""A `Seal` -> the text of nft: the whole table, or elements of its sets alone.
+
+Pure. Each of our rules carries a comment, ``dockerfw`` and the digest of its text as we wrote it,
+for ``nft`` prints a rule differently from version to version (``oif exists`` and ``check exists``).
+The digest of the rule on docker-proxy's cgroup holds its inode as well: made anew under the same
+name, the cgroup is not the one that the kernel's rule means, and that rule has become one that
+matches nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+
+from dockerfw.errors import Failed
+from dockerfw.kernel.words import address_text
+from dockerfw.model.docker_names import BRIDGE_PREFIXES
+from dockerfw.model.host import Cgroup
+from dockerfw.model.net import Port
+from dockerfw.plan.state import OddElement, SealElement, SealState
+from dockerfw.plan.steps import ChangeSeal, RemoveSeal, ReplaceSeal, WriteSeal
+from dockerfw.rules.names import SEAL_TABLE, SealSet
+from dockerfw.rules.ruleset import GuardedPort, Seal
+
+TABLE = " ".join(SEAL_TABLE)
+
+PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
+SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.@+-]{1,15}")
+_SAFE_CGROUP = re.compile(r"[A-Za-z0-9_.@/-]{1,200}")
+
+# Of a bridge that is not Docker's the chains judge; here it would be inside by its kind.
+_FROM_INSIDE = (
+    'iifname != @mixed iifname != @foreign meta iifkind "bridge" fib saddr . iif oif exists accept'
+)
+
+# What docker-proxy asks of containers and dockerd of the world, it asks from sockets that are bound
+# to one address. A listener on all of them gets no answers, only packets made by hand.
+_ANSWERS_TO_ONE_PEER = "ct direction reply socket wildcard 0 accept"
+
+# What begins something, and meets no socket.
+_UNHEARD = [
+    'iifname "lo" accept',
+    "meta l4proto != { tcp, udp } accept",
+    "tcp flags & (fin | syn | rst | ack) != syn accept",
+    'meta iifkind "vrf" accept',
+    # A socket of any kind: a match on what a socket is fails where there is none.
+    "socket transparent 0 accept",
+    "socket transparent 1 accept",
+    "meta l4proto tcp reject with tcp reset",
+    "reject with icmpx port-unreachable",
+]
+
+# Hook and numeric priority: mangle is -150, filter is 0. Those that ask for sockets come one right
+# after the other, and after IPVS (99), which takes packets that no socket waits for.
+_CHAINS = {
+    "prerouting": ("prerouting", -149),
+    "forward": ("forward", 5),
+    "input": ("input", 5),
+    "unheard": ("input", 150),
+    "proxies": ("input", 151),
+}
+SET_TYPES: Mapping[SealSet, str] = {
+    "foreign": "ifname",
+    "mixed": "ifname",
+    "port4": "inet_proto . inet_service",
+    "port6": "inet_proto . inet_service",
+    "addr4": "ipv4_addr . inet_proto . inet_service",
+    "addr6": "ipv6_addr . inet_proto . inet_service",
+    "dockerd": "inet_proto . inet_service",
+}
+
+
+# --- documents -----------------------------------------------------------------------------------
+
+
+def render(step: WriteSeal) -> str:
+    """Return the document for ``nft -f`` that carries a step out in one transaction."""
+    match step.write:
+        case ReplaceSeal(seal=seal):
+            return document(seal)
+        case ChangeSeal(added=added, deleted=deleted):
+            lines = [*_element_lines("add", added), *_element_lines("delete", deleted)]
+            return "".join(f"{line}\n" for line in lines)
+        case RemoveSeal():
+            # Added first: it is no error where there is none.
+            return f"add table {TABLE}\ndelete table {TABLE}\n"
+
+
+def document(seal: Seal) -> str:
+    """Return the whole table as a document that replaces it in one transaction.
+
+    Raises `Failed` for a bridge whose name cannot be written in nft's language.
+    """
+    elements = seal_elements(seal)
+    lines = [f"add table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
+    for name, kind in SET_TYPES.items():
+        lines += [f"  set {name} {{", f"    type {kind}"]
+        own = sorted(_text(element) for element in elements if element.set == name)
+        if own:
+            lines.append(f"    elements = {{ {', '.join(own)} }}")
+        lines.append("  }")
+    for chain, rules in _rules(seal).items():
+        lines.append(f"  chain {chain} {{")
+        hook, priority = _CHAINS[chain]
+        lines.append(f"    type filter hook {hook} priority {priority}; policy accept;")
+        lines += [f'    {rule} comment "{_digest(rule, seal)}"' for rule in rules]
+        lines.append("  }")
+    return "\n".join([*lines, "}", ""])
+
+
+def _element_lines(verb: str, elements: Iterable[SealElement]) -> list[str]:
+    by_set: dict[str, list[str]] = {}
+    for name, text in sorted((element.set, _text(element)) for element in elements):
+        by_set.setdefault(name, []).append(text)
+    return [
+        f"{verb} element {TABLE} {name} {{ {', '.join(found)} }}" for name, found in by_set.items()
+    ]
+
+
+# --- what stands when a seal stands --------------------------------------------------------------
+
+
+def expected(seal: Seal) -> SealState:
+    """Return what ``parse.py`` reads while ``seal`` stands in the kernel."""
+    frame = [f"table {TABLE}"]
+    frame += [f"set {name} {kind}" for name, kind in sorted(SET_TYPES.items())]
+    rules = _rules(seal)
+    for chain in sorted(rules):
+        hook, priority = _CHAINS[chain]
+        frame.append(f"chain {chain} filter {hook} {priority} accept")
+        frame += [f"rule {_digest(rule, seal)}" for rule in rules[chain]]
+    return SealState(tuple(frame), seal_elements(seal))
+
+
+def closes_proxies(live: SealState | None, seal: Seal) -> bool:
+    """Return True if the rule on docker-proxy's cgroup stands, and means the cgroup of now."""
+    if seal.proxies is None or live is None:
+        return False
+    by_cgroup = _proxies(seal)["proxies"][-1]
+    return f"rule {_digest(by_cgroup, seal)}" in live.frame
+
+
+def _digest(rule: str, seal: Seal) -> str:
+    inode = f" {seal.proxies.inode}" if seal.proxies and " socket cgroupv2 " in rule else ""
+    return f"dockerfw {hashlib.sha256((rule + inode).encode('ascii')).hexdigest()[:12]}"
+
+
+# --- rules ---------------------------------------------------------------------------------------
+
+
+def _rules(seal: Seal) -> dict[str, list[str]]:
+    verdict = _verdict(seal)
+    has_bit = _has_bit(seal)
+    # Left alone it would plant an entry that makes the forger's next packet a reply. The chains
+    # do this for the networks that the inventory knows; this is for later ones, by their names.
+    forged = (
+        "ct direction original fib saddr . iif oif missing "
+        f"fib saddr oifname {{ {', '.join(_docker_names(seal))} }} {verdict}"
+    )
+    forward = [
+        *_own_name(seal),
+        forged,
+        'meta oifkind != "bridge" accept',
+        "oifname @foreign accept",
+        has_bit,
+        "ct direction reply accept",
+        # Neighbour and listener discovery: without them no IPv6 address is ever found.
+        "icmpv6 type { 130-137, 143 } accept",
+    ]
+    if seal.inside:
+        forward.append(_FROM_INSIDE)
+    return {
+        "prerouting": [f"meta mark set meta mark & {~seal.bit & 0xFFFFFFFF:#010x}"],
+        "forward": [*forward, verdict],
+        "input": [
+            'iifname "lo" accept',
+            forged,
+            has_bit,
+            f"meta nfproto ipv4 meta l4proto . th dport @port4 {verdict}",
+            f"meta nfproto ipv6 meta l4proto . th dport @port6 {verdict}",
+            f"ip daddr . meta l4proto . th dport @addr4 {verdict}",
+            f"ip6 daddr . meta l4proto . th dport @addr6 {verdict}",
+        ],
+        **_proxies(seal),
+    }
+
+
+def _has_bit(seal: Seal) -> str:
+    bit = f"{seal.bit:#010x}"
+    return f"meta mark & {bit} == {bit} accept"
+
+
+def _verdict(seal: Seal) -> str:
+    return "counter" if seal.observe else "counter drop"
+
+
+def _own_name(seal: Seal) -> list[str]:
+    """Nobody else forwards through here in this host's name.
+
+    Such a packet would make what its receiver sends to a port of docker-proxy a reply. The chains
+    drop it as well; this is for while they are flushed.
+    """
+    if seal.proxies is None:
+        return []
+    return [f"ct direction original fib saddr type local {_verdict(seal)}"]
+
+
+def _proxies(seal: Seal) -> dict[str, list[str]]:
+    """Chains that close docker-proxy without knowing a port.
+
+    ``proxies`` is a chain of its own, so that what is accepted there is accepted by nothing but
+    this: an answer, or a port of dockerd's own, that is guarded was dropped before. It judges by
+    the socket of now, and a packet that meets none would be handed to one that is born in the
+    next microsecond: ``unheard`` gives it the answer that the kernel would give, for good. From
+    then on there is a socket to judge by. (In a VRF the kernel looks for sockets in more ways
+    than nft does.)
+    """
+    if seal.proxies is None:
+        return {}
+    proxies = [
+        'iifname "lo" accept',
+        _has_bit(seal),
+        "meta l4proto . th dport @dockerd accept",
+        _ANSWERS_TO_ONE_PEER,
+        *([_FROM_INSIDE] if seal.inside else []),
+        f"{_by_cgroup(seal.proxies)} {_verdict(seal)}",
+    ]
+    return {"proxies": proxies} if seal.observe else {"unheard": _UNHEARD, "proxies": proxies}
+
+
+def _docker_names(seal: Seal) -> list[str]:
+    """Docker's bridges by name, those to come included: ``br-`` and hex digits, ``docker``."""
+    named = [b for b in sorted(seal.bridges) if not b.startswith(BRIDGE_PREFIXES)]
+    return [f'"{prefix}*"' for prefix in BRIDGE_PREFIXES] + [_interface(name) for name in named]
+
+
+def _by_cgroup(cgroup: Cgroup) -> str:
+    """What is sent to a socket of that cgroup. ICMP errors meet sockets, too: they pass."""
+    if _SAFE_CGROUP.fullmatch(cgroup.path) is None:
+        raise Failed(
+            f"the cgroup {cgroup.path!r} has a name that cannot be written in nft's language"
+        )
+    return f'meta l4proto {{ tcp, udp }} socket cgroupv2 level {cgroup.level} "{cgroup.path}"'
+
+
+def try_cgroup(cgroup: Cgroup) -> str | None:
+    """Return a document by which ``nft --check`` tells whether it can match that cgroup.
+
+    None: its name cannot be written.
+    """
+    if _SAFE_CGROUP.fullmatch(cgroup.path) is None:
+        return None
+    table = f"{TABLE}_try"
+    lines = [f"add table {table}"]
+    lines.append(f"add chain {table} input {{ type filter hook input priority 5; }}")
+    rules = (*_UNHEARD, _ANSWERS_TO_ONE_PEER, f"{_by_cgroup(cgroup)} counter drop")
+    lines += [f"add rule {table} input {rule}" for rule in rules]
+    return "".join(f"{line}\n" for line in lines)
+
+
+# --- elements ------------------------------------------------------------------------------------
+
+
+def seal_elements(seal: Seal) -> frozenset[SealElement]:
+    """Return the elements of the seal's sets."""
+    return frozenset(
+        {
+            *(SealElement("foreign", name) for name in seal.foreign_bridges),
+            *(SealElement("mixed", name) for name in seal.mixed_bridges),
+            *(SealElement("dockerd", port) for port in seal.dockerd_ports),
+            *(_guarded(port) for port in seal.guarded if port[2].protocol in PROTOCOLS),
+        }
+    )
+
+
+def _guarded(guarded: GuardedPort) -> SealElement:
+    address, family, port = guarded
+    if address is None:
+        return SealElement("port4" if family == 4 else "port6", port)
+    return SealElement("addr4" if family == 4 else "addr6", (address, port))
+
+
+def _text(element: SealElement) -> str:
+    match element.value:
+        case str() as name:
+            return _interface(name)
+        case Port() as port:
+            return _port_text(port)
+        case OddElement(text=text):
+            return text
+        case (address, port):
+            return f"{address_text(address)} . {_port_text(port)}"
+
+
+def _port_text(port: Port) -> str:
+    return f"{PROTOCOLS[port.protocol]} . {port.number}"
+
+
+def _interface(name: str) -> str:
+    if SAFE_INTERFACE.fullmatch(name) is None:
+        raise Failed(
+            f"bridge {name!r} has a name that cannot be written in nft's language: "
+            "rename it with letters, digits, '.', '_' and '-'"
+        )
+    return f'"{name}"'

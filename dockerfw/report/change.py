@@ -1,0 +1,76 @@
+"""One line of what a commit changes, as people and programs read it.
+
+Pure. Takes text that is ready to print; ``report/wording.py`` finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from dockerfw.text import listed, moment
+
+ChangeKind: TypeAlias = Literal["open", "close", "deny", "lift", "end", "guard", "release"]
+
+LISTED_IN_JSON = 100
+"""So many sources of one change are listed, the rest is counted."""
+
+_SIGNS: Mapping[ChangeKind, str] = {
+    "open": "+", "lift": "+", "close": "-", "deny": "-", "end": "~", "guard": "-", "release": "+",
+}  # fmt: skip
+_VERBS: Mapping[ChangeKind, str] = {
+    "open": "opens to",
+    "close": "closes to",
+    "deny": "denies",
+    "lift": "no longer denies",
+    "end": "stays open to",
+    "guard": "closes to all that no rule allows",
+    "release": "is no longer Docker's: no longer guarded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to one target.
+
+    ``target`` is what it is called, with its ports; ``ports`` are these alone. ``sources`` are all
+    to whom it opens or closes, ``excepting`` those within them for whom nothing changes. ``until``
+    is when what opens ends by itself (Unix time).
+    """
+
+    kind: ChangeKind
+    target: str
+    ports: str = ""
+    sources: tuple[str, ...] = ()
+    excepting: tuple[str, ...] = ()
+    until: int | None = None
+
+    @property
+    def sign(self) -> str:
+        """``+`` where more is let through than before, ``-`` where less is, ``~`` otherwise."""
+        return _SIGNS[self.kind]
+
+    def sentence(self, first_apply: bool = False) -> str:
+        """Return what happens to the target, which is not named; see `Diff` for a first apply."""
+        verb = _VERBS[self.kind]
+        if first_apply:
+            # All was open until now.
+            verb = {"open": "stays open to", "guard": "closes"}.get(self.kind, verb)
+        but = f", but not to {listed(self.excepting)}" if self.excepting else ""
+        sentence = f"{verb} {listed(self.sources)}".rstrip() + but
+        if self.until is not None:
+            return f"{sentence} until {moment(self.until)}"
+        return f"{sentence} without an end" if self.kind == "end" else sentence
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "change": self.kind,
+            "target": self.target,
+            "ports": self.ports,
+            "sources": list(self.sources[:LISTED_IN_JSON]),
+            "sources_in_all": len(self.sources),
+            "excepting": list(self.excepting[:LISTED_IN_JSON]),
+            "excepting_in_all": len(self.excepting),
+            **({} if self.until is None else {"until": moment(self.until)}),
+        }

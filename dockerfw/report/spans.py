@@ -1,0 +1,97 @@
+"""Sets of addresses as spans of numbers: what one holds and another does not, and back to networks.
+
+Pure. A span is of one family, which its numbers do not tell; whoever has them knows it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+from itertools import islice
+from typing import TypeAlias
+
+from dockerfw.model.net import Family, IPNetwork
+
+Span: TypeAlias = tuple[int, int]
+"""First and last address, as numbers."""
+WHOLE: dict[Family, Span] = {4: (0, 2**32 - 1), 6: (0, 2**128 - 1)}
+"""All addresses of a family."""
+
+
+class Spans:
+    """Addresses of one family. ``all`` are their spans in order; no two overlap or touch."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self.all: list[Span] = []
+        for first, last in sorted(spans):
+            if self.all and first <= self.all[-1][1] + 1:
+                self.all[-1] = (self.all[-1][0], max(self.all[-1][1], last))
+            else:
+                self.all.append((first, last))
+        self._firsts = [first for first, _ in self.all]
+
+    def holds(self, span: Span) -> bool:
+        """Return True if every address of this span is in here."""
+        at = bisect_right(self._firsts, span[0]) - 1
+        return at >= 0 and span[1] <= self.all[at][1]
+
+    def begins_in(self, span: Span) -> bool:
+        """Return True if the first address of one of our spans is in this one."""
+        at = bisect_left(self._firsts, span[0])
+        return at < len(self._firsts) and self._firsts[at] <= span[1]
+
+    def without(self, other: Spans) -> Spans:
+        """Return the addresses that are in here and not in ``other``."""
+        return Spans(self._without(other))
+
+    def _without(self, other: Spans) -> Iterator[Span]:
+        for first, last in self.all:
+            start = first
+            for cut_first, cut_last in other._overlapping(first, last):
+                if start < cut_first:
+                    yield start, cut_first - 1
+                start = max(start, cut_last + 1)
+            if start <= last:
+                yield start, last
+
+    def _overlapping(self, first: int, last: int) -> Iterator[Span]:
+        """Those of our spans that have an address from ``first`` to ``last``, in order."""
+        at = max(0, bisect_right(self._firsts, first) - 1)
+        while at < len(self.all) and self.all[at][0] <= last:
+            if self.all[at][1] >= first:
+                yield self.all[at]
+            at += 1
+
+    def networks(self, family: Family) -> Iterator[IPNetwork]:
+        """Yield the fewest networks that hold these addresses, in order."""
+        for first, last in self.all:
+            if family == 4:
+                yield from summarize_address_range(IPv4Address(first), IPv4Address(last))
+            else:
+                yield from summarize_address_range(IPv6Address(first), IPv6Address(last))
+
+
+def span_of(network: IPNetwork) -> Span:
+    first = int(network.network_address)
+    return first, first | ((1 << (network.max_prefixlen - network.prefixlen)) - 1)
+
+
+def shortest(
+    mine: Spans, known: Spans, refused: Spans, family: Family
+) -> tuple[set[IPNetwork], set[IPNetwork]]:
+    """Return the addresses of ``mine`` that are in neither other one, in as few networks as can be.
+
+    That is either exactly these addresses and no exceptions, or, where it takes fewer networks,
+    whole spans of ``mine`` and, as the exceptions, what of those is in ``known``.
+    """
+    rest = mine.without(known).without(refused)
+    touched = Spans(span for span in mine.all if rest.begins_in(span))
+    roughly = set(touched.networks(family))
+    if rest.all == touched.all:
+        return roughly, set()
+    exactly = set(islice(rest.networks(family), len(roughly) + 1))
+    if len(exactly) <= len(roughly):
+        return exactly, set()
+    kept = touched.without(touched.without(known))
+    return roughly, set(kept.networks(family))

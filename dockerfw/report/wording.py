@@ -1,0 +1,294 @@
+"""Differences -> `Change`s: as few lines as can be, with the names of containers and networks.
+
+Pure. Folds together what reads as one: the addresses and both families of a container, ports in a
+row, all containers alike.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.report.change import Change
+from dockerfw.report.labels import Labels, behind_text, host_port_text
+from dockerfw.report.reach import Difference, DifferenceKind, Side, Sources
+from dockerfw.rules.meaning import (
+    Destination,
+    Inside,
+    Interface,
+    NetworkList,
+    SourceMatch,
+    Unknown,
+    read_guarded,
+    read_network,
+)
+from dockerfw.rules.names import Place, topology_set
+from dockerfw.text import listed, network_text, port_text
+
+BRIDGES = "the Docker bridges"
+_EVERY_CONTAINER = "every container"
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A difference at all the addresses that ``label`` stands for.
+
+    ``behind`` are the containers that a host port leads to, each with its port.
+    """
+
+    kind: DifferenceKind
+    place: Place
+    label: str
+    protocol: str | None
+    first: int
+    last: int
+    sources: Sources
+    excepting: Sources
+    families: frozenset[int]
+    until: int | None
+    behind: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(slots=True)
+class Wording:
+    """Puts what differs into words.
+
+    ``families`` are those that the wanted ruleset has chains for; ``host_names`` has the name of a
+    ``host:`` source by address.
+    """
+
+    labels: Labels
+    families: frozenset[Family]
+    host_names: Mapping[Address, str]
+    _texts: dict[tuple[Sources, frozenset[int]], tuple[str, ...]] = field(default_factory=dict)
+
+    def changes(self, found: Iterable[Difference]) -> list[Change]:
+        """Return the changes that these differences are, in the order in which they are shown."""
+        groups: dict[object, list[Difference]] = defaultdict(list)
+        for one in found:
+            target = one.target
+            key = (one.kind, one.until, target.place, self._label(target), target[3:])
+            groups[key].append(one)
+        items = (item for group in groups.values() for item in self._fold(group))
+        folded = _all_alike(_runs(items), self.labels)
+        return [self._change(item) for item in sorted(folded, key=_order)]
+
+    def _label(self, target: Destination) -> str:
+        if target.place == "host":
+            return "" if target.address is None else str(target.address)
+        return _EVERY_CONTAINER if target.where is None else self.labels.label(target.where)
+
+    def _fold(self, group: list[Difference]) -> Iterator[_Item]:
+        """Yield one item if the same holds at all addresses of a label, else one an address."""
+        label = self._label(group[0].target)
+        if group[0].target.place == "host":
+            yield self._item(label, group)
+            return
+        members = self.labels.members(label) or frozenset(
+            f.target.where for f in group if f.target.where is not None
+        )
+        if _same_everywhere(group, members):
+            yield self._item(label, group, frozenset(m.version for m in members))
+            return
+        for one in group:
+            where = one.target.where
+            at = f" at {network_text(where)}" if where is not None else ""
+            yield self._item(label + at, [one], frozenset({one.target.family}))
+
+    def _item(
+        self, label: str, group: list[Difference], families: frozenset[int] = frozenset()
+    ) -> _Item:
+        first = group[0].target
+        behind: tuple[tuple[str, int], ...] = ()
+        if first.place == "host":
+            families, behind = self._host_port(first)
+        return _Item(
+            kind=group[0].kind,
+            place=first.place,
+            label=label,
+            protocol=first.protocol,
+            first=first.first,
+            last=first.last,
+            sources=frozenset().union(*(f.sources for f in group)),
+            excepting=frozenset().union(*(f.excepting for f in group)),
+            families=families,
+            until=group[0].until,
+            behind=behind,
+        )
+
+    def _host_port(self, target: Destination) -> tuple[frozenset[int], tuple[tuple[str, int], ...]]:
+        """Return the families in which this host port leads to a container, and these containers.
+
+        With no such container, all families that it may be about.
+        """
+        mine = self.families if target.address is None else frozenset({target.family})
+        if target.protocol is None or target.first != target.last:
+            return frozenset(mine), ()
+        port = Port(target.protocol, target.first)
+        by_family = {f: self.labels.behind(target.address, f, port) for f in mine}
+        leading = frozenset(f for f, pairs in by_family.items() if pairs)
+        behind = {pair for pairs in by_family.values() for pair in pairs}
+        return leading or frozenset(mine), tuple(sorted(behind))
+
+    def _change(self, item: _Item) -> Change:
+        ports = port_text(item.protocol, item.first, item.last)
+        if item.place == "host":
+            address = ip_address(item.label) if item.label else None
+            target = host_port_text(address, ports) + behind_text(item.behind)
+        elif item.protocol is None:
+            target = f"{item.label}, {ports}"
+        else:
+            target = f"{item.label} {ports}"
+        return Change(
+            item.kind,
+            target,
+            ports,
+            self._sources(item.sources, item.families),
+            self._sources(item.excepting, item.families),
+            item.until,
+        )
+
+    def _sources(self, sources: Sources, families: frozenset[int]) -> tuple[str, ...]:
+        key = (sources, families)
+        if key not in self._texts:
+            words = sorted({self._word(s, sources, families) for s in sources})
+            self._texts[key] = tuple(word for _, word in words)
+        return self._texts[key]
+
+    def _word(
+        self, source: SourceMatch, together: Sources, families: frozenset[int]
+    ) -> tuple[tuple[int, int, int], str]:
+        """Return a key to sort by, and the words for one of the sources ``together``."""
+        match source:
+            case IPv4Network() | IPv6Network():
+                place = (2, source.version, int(source.network_address))
+                if source.prefixlen:
+                    return place, self._network(source)
+                whole = families <= _families_in_whole(together)
+                return (0, 0, 0), "any" if whole else f"any IPv{source.version}"
+            case Inside(network=network):
+                if network is None:
+                    return (1, 0, 0), BRIDGES
+                return (4, 0, 0), self._container(network)
+            case Interface(name=name):
+                return (3, 0, 0), f"iface:{name}"
+            case NetworkList(name=name):
+                return (5, 0, 0), f"the networks of {name}"
+            case Unknown(set_name=name):
+                return (5, 1, 0), f"the sources of {name}"
+
+    def _network(self, network: IPNetwork) -> str:
+        name = self.host_names.get(network.network_address)
+        if name is None or network.prefixlen < network.max_prefixlen:
+            return network_text(network)
+        return f"host:{name} ({network.network_address})"
+
+    def _container(self, network: IPNetwork) -> str:
+        at = self.labels.at(network.network_address)
+        return f"container:{at[0]}" if at else f"container address {network_text(network)}"
+
+    # topology
+
+    def guarded(self, old: Side, new: Side) -> Iterator[Change]:
+        """Yield the networks and docker-proxy's ports that are guarded now, or no longer."""
+        before, after = self._guarded_targets(old), self._guarded_targets(new)
+        yield from (Change("guard", t, p) for t, p in sorted(after - before))
+        yield from (Change("release", t, p) for t, p in sorted(before - after))
+
+    def closing(self, new: Side) -> Iterator[Change]:
+        """Yield every published port and every container, for a first apply."""
+        published = {t for t in self._guarded_targets(new) if t[0].startswith("host port")}
+        yield from (Change("guard", t, p) for t, p in sorted(published))
+        for label in sorted(self.labels.container_labels):
+            addresses = sorted(self.labels.members(label), key=_network_order)
+            texts = listed([network_text(a) for a in addresses])
+            yield Change("guard", f"{label} ({texts})", "all ports")
+
+    def _guarded_targets(self, side: Side) -> set[tuple[str, str]]:
+        """Return what is guarded, each as the ``target`` and the ``ports`` of a `Change`."""
+        found = set()
+        for family in sorted(self.families):
+            for guarded in map(read_guarded, side.elements(topology_set("pub", family))):
+                if guarded is not None and not (guarded[0] and guarded[0].is_loopback):
+                    found.add(self._guarded_port(*guarded))
+            for subnet in map(read_network, side.elements(topology_set("guarded", family))):
+                if subnet is not None:
+                    name = self.labels.label(subnet)
+                    known = subnet in self.labels.subnets
+                    found.add((f"{name} ({subnet})" if known else name, "all ports"))
+        return found
+
+    def _guarded_port(self, where: Address | None, port: Port) -> tuple[str, str]:
+        ports = port_text(port.protocol, port.number, port.number)
+        behind = {pair for f in self.families for pair in self.labels.behind(where, f, port)}
+        return host_port_text(where, ports) + behind_text(behind), ports
+
+
+def _families_in_whole(sources: Sources) -> frozenset[int]:
+    networks = (s for s in sources if isinstance(s, IPv4Network | IPv6Network))
+    return frozenset(n.version for n in networks if n.prefixlen == 0)
+
+
+def _same_everywhere(group: list[Difference], members: frozenset[IPNetwork]) -> bool:
+    """Return True if the same holds at all ``members`` of each family that the group is about."""
+    for family in {f.target.family for f in group}:
+        mine = [f for f in group if f.target.family == family]
+        addresses = {m for m in members if m.version == family}
+        if len({(f.sources, f.excepting) for f in mine}) > 1:
+            return False
+        if not addresses <= {f.target.where for f in mine}:
+            return False
+    return True
+
+
+def _runs(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Join neighbouring single ports that differ in the same way to one range."""
+    groups: dict[_Item, list[_Item]] = defaultdict(list)
+    for item in items:
+        if item.first == item.last and item.first > 0:
+            groups[replace(item, first=0, last=0, behind=())].append(item)
+        else:
+            yield item
+    for group in groups.values():
+        run: list[_Item] = []
+        for item in sorted(group, key=lambda i: i.first):
+            if run and item.first != run[-1].last + 1:
+                yield _joined(run)
+                run = []
+            run.append(item)
+        yield _joined(run)
+
+
+def _joined(run: list[_Item]) -> _Item:
+    behind = tuple(pair for item in run for pair in item.behind)
+    return replace(run[0], last=run[-1].last, behind=behind)
+
+
+def _all_alike(items: Iterable[_Item], labels: Labels) -> Iterator[_Item]:
+    """Make one item of what holds for all containers, or on all Docker networks."""
+    groups: dict[_Item, list[_Item]] = defaultdict(list)
+    for item in items:
+        if item.place == "host":
+            yield item
+        else:
+            groups[replace(item, label=_EVERY_CONTAINER, families=frozenset())].append(item)
+    complete = (labels.container_labels, labels.network_labels)
+    for together, group in groups.items():
+        alike = {item.label for item in group}
+        if len(alike) > 1 and alike in complete:
+            yield replace(together, families=frozenset(f for i in group for f in i.families))
+        else:
+            yield from group
+
+
+def _order(item: _Item) -> tuple[object, ...]:
+    host = item.place == "host"
+    port = (item.protocol or "", item.first)
+    return (host, item.label != _EVERY_CONTAINER, item.label, *port, item.kind, item.until or 0)
+
+
+def _network_order(network: IPNetwork) -> tuple[int, int]:
+    return (network.version, int(network.network_address))

@@ -1,0 +1,231 @@
+"""The names of our chains and sets: made here and read here, nowhere else.
+
+Pure. A name says what its set is for: `phase_of` tells when the planner may change it, `read_name`
+what its elements mean. Names have 31 letters at most (``IPSET_MAXNAMELEN``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from re import compile as compile_regex
+from typing import Literal, TypeAlias, get_args
+
+from dockerfw.model.net import Family
+
+# --- chains --------------------------------------------------------------------------------------
+
+MAIN = "DOCKERFW"
+INSIDE = "DOCKERFW-IN"
+VERDICT = "DOCKERFW-END"
+OK = "DOCKERFW-OK"
+DENY = "DOCKERFW-DENY"
+INPUT = "DOCKERFW-INPUT"
+PRE = "DOCKERFW-PRE"
+PRE_INSIDE = "DOCKERFW-PRE-IN"
+
+
+def is_our_chain(name: str) -> bool:
+    """Return True for chains of this version of dockerfw and of any other."""
+    return name.startswith(MAIN)
+
+
+# --- the seal ------------------------------------------------------------------------------------
+
+SEAL_TABLE = ("inet", "dockerfw")
+"""The family and the name of the nft table."""
+SealSet: TypeAlias = Literal["foreign", "mixed", "port4", "port6", "addr4", "addr6", "dockerd"]
+"""Sets of the seal: bridges of others, bridges with foreign ports, guarded host ports on every
+address and on one, what dockerd itself listens on."""
+GUARDING_SETS: frozenset[SealSet] = frozenset(("port4", "port6", "addr4", "addr6"))
+
+# --- sets ----------------------------------------------------------------------------------------
+
+Place: TypeAlias = Literal["host", "container"]
+"""Where a packet is judged: by the host port that it was sent to (mangle PREROUTING), or by the
+container address (filter FORWARD)."""
+Class: TypeAlias = Literal["outside", "inside"]
+"""Inside: came in on a Docker bridge with an address of its subnet."""
+Verdict: TypeAlias = Literal["allow", "deny"]
+Topic: TypeAlias = Literal["own", "claimed", "inside", "guarded", "target", "pub", "hostnet"]
+"""What a set of the topology (what the inventory alone decides) holds:
+
+own      each bridge's own subnet, with the bridge
+claimed  all subnets of Docker: a source in one of these that is not ``own`` is spoofed
+inside   sources that count as inside, with their bridge
+guarded  all subnets of Docker, as destinations
+target   addresses of containers, for the counters of what was denied
+pub      host ports of docker-proxy and of named host-network containers
+hostnet  those of them that are a host-network container's
+"""
+Phase: TypeAlias = Literal[
+    "deny", "own", "claimed", "inside allow", "inside", "allow", "guard", "frozen"
+]
+"""When a set may grow and shrink, see ``plan/order.py``. A frozen set never changes."""
+
+PREFIX = "dockerfw-"
+TOPIC_PHASES: dict[Topic, Phase] = {
+    "own": "own", "claimed": "claimed", "inside": "inside", "guarded": "guard",
+    "target": "guard", "pub": "guard", "hostnet": "guard",
+}  # fmt: skip
+_LAST_END = 0xFFFFFFFF
+_ENDS = "(?:-u([0-9a-f]{8}))?"
+_TOPIC_NAME = compile_regex(rf"dockerfw-({'|'.join(get_args(Topic))})([46])")
+_LIST_NAME = compile_regex(r"dockerfw-list-[0-9a-f]+-([46])")
+_KEYED_NAME = compile_regex(rf"dockerfw-(in-)?(?:(deny-)?(port|addr)|(allow|deny))([46]){_ENDS}")
+_TERM_NAME = compile_regex(rf"dockerfw-([hc])([oi])([ad])-[0-9a-f]{{6,10}}-([46]){_ENDS}")
+_END = compile_regex(r"-u([0-9a-f]{8})$")
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyName:
+    """A set that the inventory alone decides."""
+
+    topic: Topic
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class ListName:
+    """A list of source networks, named after its content."""
+
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class BucketName:
+    """A set of allowed or denied targets.
+
+    ``keyed``: each element has the source in it; else the rule that uses the set matches the
+    source (an interface, a list, everyone). ``until`` is when its elements end by themselves
+    (Unix time), None: never.
+    """
+
+    place: Place
+    cls: Class
+    verdict: Verdict
+    family: Family
+    keyed: bool
+    until: int | None = None
+
+
+SetName: TypeAlias = TopologyName | ListName | BucketName
+
+
+def read_name(name: str) -> SetName | None:
+    """Return what the set of this name is for; None if no version of ours makes such a set."""
+    if found := _TOPIC_NAME.fullmatch(name):
+        topic = next(t for t in get_args(Topic) if t == found[1])
+        return TopologyName(topic, _family(found[2]))
+    if found := _LIST_NAME.fullmatch(name):
+        return ListName(_family(found[1]))
+    if found := _KEYED_NAME.fullmatch(name):
+        inside, host_deny, host_kind, verdict, family, end = found.groups()
+        return BucketName(
+            place="host" if host_kind else "container",
+            cls="inside" if inside else "outside",
+            verdict="deny" if host_deny or verdict == "deny" else "allow",
+            family=_family(family),
+            keyed=True,
+            until=_moment(end),
+        )
+    if found := _TERM_NAME.fullmatch(name):
+        place, cls, verdict, family, end = found.groups()
+        return BucketName(
+            place="host" if place == "h" else "container",
+            cls="inside" if cls == "i" else "outside",
+            verdict="allow" if verdict == "a" else "deny",
+            family=_family(family),
+            keyed=False,
+            until=_moment(end),
+        )
+    return None
+
+
+def phase_of(name: str) -> Phase | None:
+    """Return when the set of this name may change; None if it is not one of ours."""
+    match read_name(name):
+        case TopologyName(topic=topic):
+            return TOPIC_PHASES[topic]
+        case ListName():
+            return "frozen"
+        case BucketName(verdict="deny"):
+            return "deny"
+        case BucketName(cls=cls):
+            return "inside allow" if cls == "inside" else "allow"
+        case None:
+            return None
+
+
+def is_topic(name: str, *topics: Topic) -> bool:
+    """Return True if the set holds one of these topics, in either family."""
+    found = read_name(name)
+    return isinstance(found, TopologyName) and found.topic in topics
+
+
+def topology_set(topic: Topic, family: Family) -> str:
+    return f"{PREFIX}{topic}{family}"
+
+
+def list_set(content: bytes, family: Family) -> str:
+    """Name a list after ``content``: the same list has the same name, whoever uses it."""
+    return f"{PREFIX}list-{sha256(content).hexdigest()[:12]}-{family}"
+
+
+def keyed_set(
+    family: Family, place: Place, cls: Class, verdict: Verdict, until: int | None, *, wildcard: bool
+) -> str:
+    """Name the set whose elements are target and source together.
+
+    ``wildcard``: targets are host ports on every address of the host (place ``host`` alone).
+    """
+    inside = "in-" if cls == "inside" else ""
+    what: str = verdict
+    if place == "host":
+        what = ("deny-" if verdict == "deny" else "") + ("port" if wildcard else "addr")
+    return ending(f"{PREFIX}{inside}{what}{family}", until)
+
+
+def term_set(
+    family: Family, place: Place, cls: Class, verdict: Verdict, until: int | None, meaning: str
+) -> str:
+    """Name the set of targets of one source match and span, which ``meaning`` spells out."""
+    digest = sha256(f"{place} {cls} {verdict} {meaning}".encode()).hexdigest()
+    # Names have 31 letters: an end takes the place of some.
+    short = digest[: 10 if until is None else 6]
+    return ending(f"{PREFIX}{place[0]}{cls[0]}{verdict[0]}-{short}-{family}", until)
+
+
+def swap_set(name: str) -> str:
+    """Name the larger set that takes the place of ``name``; no rule ever uses this one."""
+    return ending(f"{PREFIX}swap", end_of(name))
+
+
+# --- ends ----------------------------------------------------------------------------------------
+
+
+def ending(name: str, until: int | None) -> str:
+    """Return the name of a set whose elements end at that Unix time; None: never.
+
+    What lies beyond the year 2106 ends then.
+    """
+    return name if until is None else f"{name}-u{min(max(until, 0), _LAST_END):08x}"
+
+
+def end_of(name: str) -> int | None:
+    """Return when the elements of the set of this name end, as `ending` has it."""
+    found = _END.search(name)
+    return int(found[1], 16) if found else None
+
+
+def family_of(name: str) -> Family:
+    """Return the family of a set of ours: its name says so, before its end."""
+    return _family(_END.sub("", name)[-1])
+
+
+def _family(digit: str) -> Family:
+    return 4 if digit == "4" else 6
+
+
+def _moment(digits: str | None) -> int | None:
+    return int(digits, 16) if digits else None

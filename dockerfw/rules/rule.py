@@ -1,0 +1,187 @@
+"""One rule of iptables as a value: what it matches, what it does then; and chains of rules.
+
+Pure. Never holds kernel text: ``kernel/iptables/render.py`` writes it, ``parse.py`` beside it reads
+it back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from dockerfw.model.net import Family, IPNetwork
+
+Table: TypeAlias = Literal["filter", "mangle"]
+TABLES: tuple[Table, Table] = ("mangle", "filter")
+"""In the order in which they are written: a mark is set before it is asked for."""
+
+
+# --- matches -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class InInterface:
+    """Came in on this interface; a ``*`` at the end matches any rest."""
+
+    name: str
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DestPorts:
+    """Protocol and destination port, ``first`` to ``last``."""
+
+    protocol: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpTypes:
+    """ICMP (ICMPv6 in family 6); ``type`` None is any."""
+
+    type: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InSet:
+    """Is in the set ``name``; ``directions`` has ``src`` or ``dst`` for each dimension."""
+
+    name: str
+    directions: tuple[Literal["src", "dst"], ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Travels in the reply direction of its connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """TCP from a server's port (below 32768) that belongs to no connection and begins none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnState:
+    """Connection state: ``RELATED`` or ``DNAT``."""
+
+    name: Literal["RELATED", "DNAT"]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AddressType:
+    """The kernel's idea of the source's or destination's address."""
+
+    side: Literal["src", "dst"]
+    type: Literal["LOCAL", "UNICAST"]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DestNetwork:
+    """Sent to an address of this network."""
+
+    network: IPNetwork
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The packet mark has ``value`` under ``mask``."""
+
+    value: int
+    mask: int
+
+
+Match: TypeAlias = (
+    InInterface
+    | DestPorts
+    | IcmpTypes
+    | InSet
+    | Reply
+    | Stray
+    | ConnState
+    | AddressType
+    | DestNetwork
+    | Marked
+)
+
+
+# --- targets -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    """Go on in another chain; its RETURN goes back to our caller."""
+
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Back to the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Silently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """With a TCP reset (``tcp_reset``) or an ICMP port-unreachable."""
+
+    tcp_reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetMark:
+    """Set the bits of ``mask`` to ``value`` and go on with the next rule."""
+
+    value: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """No target: the rule (and the set element that it met) counts, the walk goes on."""
+
+
+Target: TypeAlias = Goto | Return | Drop | Reject | SetMark | Count
+
+
+Role: TypeAlias = Literal["fixed", "spoofed", "baseline", "allow", "deny"]
+"""What a rule is for: ``allow`` and ``deny`` are the buckets' rules, ``baseline`` lets Docker's
+bridges in, ``spoofed`` drops packets that claim an address which is not theirs; ``fixed``: rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Every match has to hold; ``comment`` is ours alone (never text from outside).
+
+    ``role`` says what the rule is for, to who reads a walk or plans a change; it is not written
+    to the kernel.
+    """
+
+    matches: tuple[Match, ...]
+    target: Target
+    comment: str = ""
+    role: Role = field(default="fixed", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One of our chains in one table of one family.
+
+    ``deny_at`` and ``allow_at`` are the indexes at which further deny and allow buckets may be
+    put without a change of meaning (None: the chain has no such place).
+    """
+
+    family: Family
+    table: Table
+    name: str
+    rules: tuple[Rule, ...]
+    deny_at: int | None = None
+    allow_at: int | None = None

@@ -1,0 +1,177 @@
+"""Where the sources of a statement may come from, in the terms that a rule or a set can match.
+
+Pure. Takes the ``from`` of a statement (`Source` values); gives `Term`s for each class of source:
+a short list stands in the elements of the target set, a long one in a set of its own, an interface
+in the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import TypeAlias
+
+from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork
+from dockerfw.model.policy import (
+    AddressSource,
+    Allow,
+    AnySource,
+    BridgeSource,
+    Deny,
+    FileSource,
+    HostSource,
+    InterfaceSource,
+    PortRange,
+    Selector,
+    SelectorSource,
+    Source,
+)
+from dockerfw.rules.names import Class, list_set
+
+LIST_OVER = 64
+"""A source list with more networks than this gets a set of its own."""
+PRODUCT_OVER = 4096
+"""So does a list whose networks times ports are more than this."""
+
+
+def halves(family: Family) -> tuple[IPNetwork, IPNetwork]:
+    """Return the whole address space, as ipset takes it: it refuses a /0."""
+    if family == 4:
+        return (ip_network("0.0.0.0/1"), ip_network("128.0.0.0/1"))
+    return (ip_network("::/1"), ip_network("8000::/1"))
+
+
+def host_net(address: Address) -> IPNetwork:
+    """Return one address as a network."""
+    return ip_network(address)
+
+
+# --- terms ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A short list: each network stands in the target set's own elements."""
+
+    networks: tuple[IPNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A long list: a set of its own, named after its content."""
+
+    name: str
+    networks: tuple[IPNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FromInterface:
+    """All that comes in on an interface; a ``*`` at the end matches any rest."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Everyone:
+    """No match at all: every source of its class."""
+
+
+Term: TypeAlias = Keyed | Listed | FromInterface | Everyone
+Terms: TypeAlias = dict[Class, list[Term]]
+
+
+class SourceTerms:
+    """The terms of a policy's statements, each found once.
+
+    ``named`` gives the addresses of the containers that a selector names. Compilers for parts of
+    an inventory share one of these: a source may be anywhere in the whole of it.
+    """
+
+    def __init__(self, named: Callable[[Selector], Iterable[Address]]) -> None:
+        self._named = named
+        self._terms: dict[tuple[int, Family], Terms] = {}
+
+    def terms(self, index: int, statement: Allow | Deny, family: Family) -> Terms:
+        """Return the terms of this statement, which has this index in the policy."""
+        known = self._terms.get((index, family))
+        if known is None:
+            known = self._terms[index, family] = {
+                "outside": _outside(family, statement),
+                "inside": self._inside(family, statement.sources),
+            }
+        return known
+
+    def forget(self, index: int) -> None:
+        """Drop the terms of a statement: the containers that it names as sources have moved."""
+        for family in FAMILIES:
+            self._terms.pop((index, family), None)
+
+    def _inside(self, family: Family, sources: tuple[Source, ...]) -> list[Term]:
+        terms = _interfaces(sources)
+        if any(isinstance(s, BridgeSource) for s in sources):
+            return [Everyone(), *terms]
+        selectors = tuple(s.selector for s in sources if isinstance(s, SelectorSource))
+        addresses = {
+            host_net(address)
+            for selector in selectors
+            for address in self._named(selector)
+            if address.version == family
+        }
+        if selectors:
+            terms.append(Keyed(tuple(sorted(addresses))))
+        return terms
+
+
+def _outside(family: Family, statement: Allow | Deny) -> list[Term]:
+    sources = statement.sources
+    interfaces = _interfaces(sources)
+    if any(isinstance(s, AnySource) for s in sources):
+        return [Keyed(halves(family)), *interfaces]
+    short: list[IPNetwork] = []
+    terms: list[Term] = []
+    for source in sources:
+        networks = _networks(source, family)
+        if len(networks) > LIST_OVER:
+            terms.append(listed(_distinct(networks, family), family))
+        else:
+            short += networks
+    if short:
+        together = _distinct(short, family)
+        products = len(together) * _count_ports(statement)
+        large = len(together) > LIST_OVER or products > PRODUCT_OVER
+        terms.append(listed(together, family) if large else Keyed(together))
+    return terms + interfaces
+
+
+def _count_ports(statement: Allow | Deny) -> int:
+    ranges = [s for s in statement.ports if isinstance(s, PortRange)]
+    ranges += [s.ports for s in statement.published]
+    return sum(ports.last - ports.first + 1 for ports in ranges)
+
+
+def listed(networks: tuple[IPNetwork, ...], family: Family) -> Listed:
+    """Return the networks as a list set of their own."""
+    packed = b"".join(n.network_address.packed + bytes([n.prefixlen]) for n in networks)
+    return Listed(list_set(packed, family), networks)
+
+
+def _interfaces(sources: tuple[Source, ...]) -> list[Term]:
+    return [FromInterface(s.name) for s in sources if isinstance(s, InterfaceSource)]
+
+
+def _networks(source: Source, family: Family) -> tuple[IPNetwork, ...]:
+    match source:
+        case AddressSource(network=network):
+            return (network,) if network.version == family else ()
+        case FileSource(networks=networks) | HostSource(networks=networks):
+            return tuple(n for n in networks if n.version == family)
+    return ()
+
+
+def _distinct(networks: Iterable[IPNetwork], family: Family) -> tuple[IPNetwork, ...]:
+    """Each once, sorted, and with no /0. Overlaps may stay: a set finds either."""
+    once = set(networks)
+    if any(network.prefixlen == 0 for network in once):
+        return halves(family)
+    return tuple(sorted(once, key=lambda n: (int(n.network_address), n.prefixlen)))

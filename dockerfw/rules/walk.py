@@ -1,0 +1,177 @@
+"""Walks a packet through a `Ruleset` the way netfilter would.
+
+Pure. For ``explain``, for ``[[expect]]`` and for tests. What the rules of Docker and of others make
+of a packet that passes is not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from dockerfw.model.net import Address, Family, Port
+from dockerfw.rules.names import INPUT, MAIN, PRE
+from dockerfw.rules.rule import (
+    AddressType,
+    ConnState,
+    Count,
+    DestNetwork,
+    DestPorts,
+    Drop,
+    Goto,
+    IcmpTypes,
+    InInterface,
+    InSet,
+    Marked,
+    Match,
+    Reject,
+    Reply,
+    Return,
+    Rule,
+    SetMark,
+    Stray,
+)
+from dockerfw.rules.ruleset import Ruleset
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """What the walk needs to know of a packet that a filter hook sees.
+
+    ``host_port`` is the address and port that it was sent to before NAT when that was this
+    host's own (None: sent to the container's address directly). ``dnat`` tells whether Docker's
+    NAT then rewrote it to ``destination``:``port``.
+    """
+
+    interface: str
+    source: Address
+    destination: Address
+    protocol: str
+    port: int
+    host_port: tuple[Address, int] | None = None
+    dnat: bool = False
+    reply: bool = False
+    related: bool = False
+    icmp_type: int | None = None
+
+
+Hook: TypeAlias = Literal["forward", "input"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where the walk ended: ``passed`` (with our second bit, ``sealed_ok``) and through what.
+
+    ``path`` are the rules that sent the packet on its way, the deciding one last.
+    """
+
+    passed: bool
+    has_bit: bool
+    path: tuple[Rule, ...]
+
+
+def walk(
+    ruleset: Ruleset,
+    hook: Hook,
+    packet: Packet,
+    local_addresses: frozenset[Address] = frozenset(),
+) -> Outcome:
+    """Return where the packet ends: mangle PREROUTING first, then the filter hook.
+
+    ``local_addresses`` are this host's own.
+    """
+    state = _Walk(ruleset, packet, local_addresses)
+    arrived = packet
+    if packet.host_port is not None:
+        address, port = packet.host_port
+        arrived = replace(packet, destination=address, port=port, dnat=False)
+    state.packet = arrived
+    state.run(PRE)
+    state.packet = packet if hook == "forward" else arrived
+    passed = state.run(MAIN if hook == "forward" else INPUT)
+    return Outcome(passed, bool(state.mark & ruleset.mark_ok), tuple(state.path))
+
+
+class _Walk:
+    """One packet on its way: the mark it carries and the rules that it met."""
+
+    def __init__(self, ruleset: Ruleset, packet: Packet, local: frozenset[Address]) -> None:
+        self.ruleset = ruleset
+        self.packet = packet
+        self.local = local
+        self.mark = 0
+        self.path: list[Rule] = []
+
+    def run(self, name: str) -> bool:
+        """True when the packet passes the chain, False when it is dropped in it."""
+        family: Family = 4 if self.packet.source.version == 4 else 6
+        chain = self.ruleset.chain(family, name)
+        for rule in chain.rules if chain else ():
+            if not all(self._holds(match) for match in rule.matches):
+                continue
+            self.path.append(rule)
+            match rule.target:
+                case Goto(chain=other):
+                    return self.run(other)
+                case Return():
+                    return True
+                case Drop() | Reject():
+                    return False
+                case SetMark(value=value, mask=mask):
+                    self.mark = (self.mark & ~mask) | value
+                case Count():
+                    pass
+        return True
+
+    def _holds(self, match: Match) -> bool:  # noqa: C901 - one case a match
+        packet = self.packet
+        match match:
+            case InInterface(name=name, negated=negated):
+                return _interface_matches(name, packet.interface) != negated
+            case DestPorts(protocol=protocol, first=first, last=last):
+                return packet.protocol == protocol and first <= packet.port <= last
+            case IcmpTypes(type=wanted):
+                return packet.protocol == "icmp" and wanted in (None, packet.icmp_type)
+            case InSet(name=name, directions=directions, negated=negated):
+                return self._in_set(name, directions) != negated
+            case Reply():
+                return packet.reply
+            case Stray():
+                return False  # a `Packet` begins a connection or answers one
+            case ConnState(name=state, negated=negated):
+                return (packet.dnat if state == "DNAT" else packet.related) != negated
+            case AddressType(side=side, type=wanted_type, negated=negated):
+                address = packet.source if side == "src" else packet.destination
+                return (self._address_type(address) == wanted_type) != negated
+            case DestNetwork(network=network, negated=negated):
+                return (packet.destination in network) != negated
+            case Marked(value=value, mask=mask):
+                return self.mark & mask == value
+
+    def _in_set(self, name: str, directions: tuple[Literal["src", "dst"], ...]) -> bool:
+        ipset = self.ruleset.set(name)
+        if ipset is None:
+            raise KeyError(name)
+        values: list[Address | Port | str] = []
+        packet = self.packet
+        for kind, side in zip(ipset.type.removeprefix("hash:").split(","), directions, strict=True):
+            if kind == "iface":
+                values.append(packet.interface)
+            elif kind == "port":
+                values.append(Port(packet.protocol, packet.port))
+            else:
+                values.append(packet.source if side == "src" else packet.destination)
+        return self.ruleset.contains(name, tuple(values))
+
+    def _address_type(self, address: Address) -> str:
+        if address in self.local or address.is_loopback:
+            return "LOCAL"
+        if address.is_multicast or int(address) == 0xFFFFFFFF:
+            return "MULTICAST"
+        return "UNICAST"
+
+
+def _interface_matches(pattern: str, interface: str) -> bool:
+    if pattern.endswith("*"):
+        return interface.startswith(pattern[:-1])
+    return interface == pattern

@@ -1,0 +1,72 @@
+"""How the seal is read and written; no kernel is touched here."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockerfw.errors import Failed
+from dockerfw.kernel.nft import driver as nft
+from dockerfw.kernel.nft.render import document, expected
+from dockerfw.kernel.runner import Completed
+from dockerfw.model.host import Cgroup
+from dockerfw.plan.seal import SealUpdate, update_seal
+from dockerfw.plan.steps import RemoveSeal, ReplaceSeal, WriteSeal
+from tests.unit.kernel.fake_runner import FakeRunner, broken
+from tests.unit.kernel.nft.listing import LIST_SEAL, SEAL, listed
+
+CGROUP = Cgroup("dockerd.slice", 1, 4711)
+
+
+def test_a_seal_that_stands_is_in_sync() -> None:
+    live = nft.read(FakeRunner({LIST_SEAL: listed(document(SEAL))}))
+    assert live == expected(SEAL)
+    assert update_seal(live, expected(SEAL), SEAL) == SealUpdate()
+
+
+def test_a_table_that_is_not_there_is_none() -> None:
+    gone = broken("Error: No such file or directory\nlist table inet dockerfw\n")
+    assert nft.read(FakeRunner({LIST_SEAL: gone})) is None
+
+
+def test_a_table_that_cannot_be_listed_is_an_error() -> None:
+    with pytest.raises(Failed, match="nft failed"):
+        nft.read(FakeRunner({LIST_SEAL: broken("Error: syntax error")}))
+
+
+def test_a_crash_is_reported_by_its_signal() -> None:
+    with pytest.raises(Failed, match=r"nft crashed \(SIGSEGV\)"):
+        nft.read(FakeRunner({LIST_SEAL: broken("", -11)}))
+
+
+def test_a_step_is_one_document() -> None:
+    runner = FakeRunner({"nft -f -": ""})
+    nft.commit(runner, WriteSeal("the seal", ReplaceSeal(SEAL)))
+    nft.commit(runner, WriteSeal("remove the seal", RemoveSeal()))
+    assert runner.ran == [
+        ("nft -f -", document(SEAL)),
+        ("nft -f -", "add table inet dockerfw\ndelete table inet dockerfw\n"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer, known", [("", True), (broken("Error: syntax error"), False), (broken("", -11), False)]
+)
+def test_whether_cgroups_can_be_matched_is_tried_without_writing(
+    answer: str | Completed, known: bool
+) -> None:
+    runner = FakeRunner({"nft --check -f -": answer})
+    assert nft.knows_cgroups(runner, CGROUP) is known
+    ((_, text),) = runner.ran
+    assert text is not None
+    assert text.splitlines()[0] == "add table inet dockerfw_try"
+    assert text.splitlines()[-1] == (
+        "add rule inet dockerfw_try input meta l4proto { tcp, udp } "
+        'socket cgroupv2 level 1 "dockerd.slice" counter drop'
+    )
+
+
+@pytest.mark.parametrize("path", ['a"b', "a b", "a\nb", "a\\x2db", "a;b", "", "x" * 201])
+def test_a_cgroup_that_nft_cannot_write_is_not_tried(path: str) -> None:
+    runner = FakeRunner()
+    assert not nft.knows_cgroups(runner, Cgroup(path, 1, 4711))
+    assert runner.ran == []

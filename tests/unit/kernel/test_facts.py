@@ -1,0 +1,205 @@
+"""What is read of a host: Docker's flavour of iptables, its bridges, what its kernel has."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_address
+
+import pytest
+
+from dockerfw.errors import Failed
+from dockerfw.kernel import facts
+from dockerfw.kernel.runner import Completed
+from dockerfw.model.host import Bridge, Cgroup
+from tests.unit.kernel.fake_runner import FakeRunner, broken
+
+
+def link(name: str, kind: str = "", master: str = "", address: str = "") -> dict[str, object]:
+    found: dict[str, object] = {"ifname": name, "linkinfo": {"info_kind": kind}}
+    if master:
+        found["master"] = master
+    found["addr_info"] = [{"local": address}] if address else []
+    return found
+
+
+LINKS = [
+    link("lo", address="127.0.0.1"),
+    link("docker0", "bridge", address="172.17.0.1"),
+    link("veth0a1b2c3", "veth", "docker0"),
+    link("br0", "bridge"),
+    link("eth0", "", "br0"),
+    link("vnet0", "tun", "br0"),
+    link("vethzzz", "veth", "br0"),
+    link("eth1", "", "bond0"),
+]
+EMPTY = "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
+DOCKER = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A DOCKER -i docker0 -j RETURN
+COMMIT
+*filter
+:FORWARD ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o docker0 -j DOCKER
+COMMIT
+"""
+OURS = "*filter\n:FORWARD ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n"
+PROC = "/proc/thread-self/net"
+
+
+def machine(
+    nft: str | Completed = "",
+    legacy: str = "",
+    default: str = "nf_tables",
+    nft_tables: str | Completed | None = "",
+    **files: str,
+) -> FakeRunner:
+    answers: dict[str, str | Completed] = {
+        "ip -json -details address show": json.dumps([*LINKS, {}]),
+        "iptables --version": f"iptables v1.8.9 ({default})",
+        "iptables-nft-save": nft,
+        "iptables-legacy-save": legacy,
+    }
+    if nft_tables is not None:
+        answers["nft list chains ip"] = nft_tables
+    names = "filter\nnat\n" if legacy else ""
+    return FakeRunner(answers, {f"{PROC}/ip_tables_names": names, f"{PROC}/if_inet6": "", **files})
+
+
+@pytest.mark.parametrize(
+    "runner, flavour, stale",
+    [
+        (machine(nft=DOCKER), "nft", None),
+        (machine(legacy=DOCKER), "legacy", None),
+        (machine(), "nft", None),
+        (machine(default="legacy"), "legacy", None),
+        (machine(nft=EMPTY, default="legacy"), "legacy", None),
+        (machine(nft=DOCKER, legacy=DOCKER), "nft", "legacy"),
+        (machine(nft=DOCKER, legacy=DOCKER, default="legacy"), "legacy", "nft"),
+        (machine(nft=DOCKER, legacy=DOCKER.replace("docker0", "br-gone")), "nft", "legacy"),
+        (
+            machine(nft=DOCKER, legacy=DOCKER.replace("docker0", "br-gone"), default="legacy"),
+            "nft",
+            "legacy",
+        ),
+        (machine(nft=OURS, legacy=DOCKER), "legacy", "nft"),
+        (machine(nft=OURS, default="legacy"), "nft", None),
+        (machine(nft=broken("fetch rule set generation id"), legacy=DOCKER), "legacy", None),
+    ],
+)
+def test_the_flavour_is_the_one_that_docker_writes(
+    runner: FakeRunner, flavour: str, stale: str | None
+) -> None:
+    found = facts.read(runner, user=lambda: 0)
+    assert (found.flavour, found.stale_flavour) == (flavour, stale)
+
+
+def test_before_docker_has_written_anything_the_last_flavour_counts() -> None:
+    assert facts.read(machine(), prefer="legacy", user=lambda: 0).flavour == "legacy"
+    assert facts.read(machine(nft=DOCKER), prefer="legacy", user=lambda: 0).flavour == "nft"
+
+
+@pytest.mark.parametrize(
+    "nft, tables, docker_user",
+    [
+        ("", "", True),
+        (DOCKER, "table ip filter {\n", True),
+        (EMPTY, "table ip docker-bridges {\n}\n", False),
+        (OURS, "table ip docker-bridges {\n\tchain forward {\n", True),
+    ],
+)
+def test_docker_on_nftables_has_no_docker_user(nft: str, tables: str, docker_user: bool) -> None:
+    found = facts.read(machine(nft=nft, nft_tables=tables), user=lambda: 0)
+    assert found.docker_user is docker_user
+
+
+def test_bridges_are_told_with_the_ports_that_docker_did_not_make() -> None:
+    found = facts.read(machine(), user=lambda: 0)
+    assert found.bridges == (Bridge("br0", ("eth0", "vethzzz", "vnet0")), Bridge("docker0"))
+    assert found.addresses == {ip_address("127.0.0.1"), ip_address("172.17.0.1")}
+
+
+def test_what_the_kernel_has_is_read_from_the_kernel() -> None:
+    runner = machine(
+        nft_tables=broken("Error: cache initialization failed: Invalid argument"),
+        **{"/proc/sys/net/bridge/bridge-nf-call-ip6tables": "1\n"},
+    )
+    found = facts.read(runner, user=lambda: 0)
+    assert (found.ipv6, found.nf_tables, found.br_netfilter) == (True, False, (False, True))
+    runner = machine(nft_tables=None)
+    runner.files = {}
+    found = facts.read(runner, user=lambda: 0)
+    assert (found.ipv6, found.nf_tables, found.br_netfilter) == (False, False, (False, False))
+
+
+TRY = "nft --check -f -"
+IN_SLICE = {"/sys/fs/cgroup/cgroup.controllers": "cpu\n"}
+
+
+@pytest.mark.parametrize(
+    "tried, cgroup, first_packet",
+    [
+        ("", Cgroup("dockerd.slice", 1, 4711), "closed"),
+        (broken("Error: syntax error, unexpected string"), None, "unsupported"),
+        (broken("Error: Could not process rule: No such file or directory"), None, "unsupported"),
+        (broken("", -11), None, "unsupported"),
+    ],
+)
+def test_a_kernel_or_nft_that_cannot_match_cgroups_gets_a_seal_without(
+    tried: str | Completed, cgroup: Cgroup | None, first_packet: str
+) -> None:
+    runner = machine(**IN_SLICE)
+    runner.answers = {**runner.answers, TRY: tried}
+    found = facts.read(runner, user=lambda: 0, inode=lambda _: 4711)
+    assert (found.proxy.cgroup, found.proxy.first_packet) == (cgroup, first_packet)
+    assert found.nf_tables
+
+
+def test_without_nf_tables_there_is_nothing_to_put_the_cgroup_in() -> None:
+    runner = machine(nft_tables=None, **IN_SLICE)
+    found = facts.read(runner, user=lambda: 0, inode=lambda _: 4711)
+    assert (found.proxy.cgroup, found.proxy.first_packet) == (None, "unsupported")
+
+
+NO_NAT = DOCKER.replace("-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n", "")
+NO_FORWARD = DOCKER.replace("-A FORWARD -o docker0 -j DOCKER\n", "")
+
+
+@pytest.mark.parametrize(
+    "nft, tables, config, there",
+    [
+        (DOCKER, "", "{}", True),
+        (NO_NAT, "", "{}", False),
+        (NO_FORWARD, "", "{}", False),
+        (OURS, "", "{}", False),
+        ("", "", "{}", False),
+        ("", "", '{"iptables": false}', True),
+        (EMPTY, "table ip docker-bridges {\n\tchain forward {\n", "{}", True),
+    ],
+)
+def test_docker_has_jumps_in_both_tables_or_somebody_flushed_them(
+    nft: str, tables: str, config: str, there: bool
+) -> None:
+    runner = machine(nft=nft, nft_tables=tables, **{"/etc/docker/daemon.json": config})
+    assert facts.read(runner, user=lambda: 0).docker_rules is there
+
+
+def test_the_flavour_of_the_plain_iptables_is_asked_for_only_where_no_rule_tells() -> None:
+    runner = machine(nft=DOCKER)
+    facts.read(runner, user=lambda: 0)
+    assert "iptables --version" not in [command for command, _ in runner.ran]
+
+
+def test_a_crash_of_nft_is_no_kernel_without_nf_tables() -> None:
+    with pytest.raises(Failed, match="nft crashed"):
+        facts.read(machine(nft_tables=broken("", -11)), user=lambda: 0)
+
+
+def test_only_root_can_look() -> None:
+    with pytest.raises(Failed, match="must be root"):
+        facts.read(machine(), user=lambda: 1000)
