@@ -153,9 +153,7 @@ class Metrics:
                 f"metrics: cannot listen on {address}: {error.strerror}; "
                 "write another port in [daemon] metrics"
             ) from error
-        threading.Thread(
-            target=self._listener.serve_forever, name="metrics", daemon=True
-        ).start()
+        threading.Thread(target=self._listener.serve_forever, name="metrics", daemon=True).start()
 
     @property
     def address(self) -> tuple[str, int] | None:
