@@ -1,1 +1,1 @@
-"""``dockerfw daemon``: what wakes it up, what it does then, and what it tells."""
+"""``dockerfw daemon``: what wakes it, what it does then, and what it reports."""

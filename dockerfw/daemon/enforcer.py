@@ -44,7 +44,7 @@ class Enforcer:
     ``facts``         the host, as it was when everything was last compared
     ``inventory``     what runs; before Docker's first answer what ran when it was last seen
     ``followed``      Docker has answered, and the kernel was brought in line with that answer
-    ``knows_enough``  Docker has told all of each container that the policy asks for
+    ``knows_enough``  the inventory has all of each container that the policy asks for
     ``epoch``         counts what was written: a snapshot that began in another one is too old
     ``sealed``        the seal as it was written last; None: there was no policy yet
     """

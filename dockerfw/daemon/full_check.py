@@ -1,9 +1,9 @@
 """A check of everything: the kernel and the host as a snapshot shows them, then what Docker answers
 to a question that is younger, then both against the policy.
 
-In this order, since Docker makes interfaces and rules before it tells of them: what the snapshot
-has and the younger answer has not is somebody else's. Takes snapshots and the moment of Docker's
-answer; hands both to the enforcer.
+In this order, since Docker makes interfaces and rules before its answers have them: what the
+snapshot has and the younger answer has not is somebody else's. Takes snapshots and the moment of
+Docker's answer; hands both to the enforcer.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def ready(policy: Policy, inventory: Inventory, entries: int) -> Line:
 
 
 def repaired(what: str, writers: Collection[str] = ()) -> Line:
-    """``what`` was found; ``writers`` are the processes that changed rules since the last look."""
+    """``what`` others had changed was repaired; ``writers`` are the processes that wrote rules."""
     by = ", ".join(sorted(printable(name) for name in writers))
     text = f"put right: {what}" + (f" (rules were written by {by})" if by else "")
     return Line("warning", text, {"event": "healed", "found": what, "by": by or None})

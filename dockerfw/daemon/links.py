@@ -1,8 +1,8 @@
 """Interfaces of this host that come and go: bridges, and the ends of containers' interface pairs.
 
-Takes notices that links have changed; looks which there are, in the thread beside the main loop.
+Takes notices that links have changed; reads which there are, in the thread beside the main loop.
 While Docker answers, that is about bridges: whether there is another one, and whose it is. While
-Docker is away, it is about containers: whether one has gone, which nobody else can tell. Writes
+Docker is away, it is about containers: whether one has gone, which nobody else knows. Writes
 nothing.
 """
 
@@ -51,7 +51,7 @@ class Links:
         self._schedule.happened(Event.LINKS_CHANGED)
 
     def check(self, *, docker_answers: bool) -> None:
-        """See which there are; one look after the other, or snapshots would wait behind a queue."""
+        """Read which there are; one reading at a time, or snapshots would wait behind a queue."""
         if self._checking:
             self._schedule.happened(Event.CHECK_LINKS_BUSY)
         elif docker_answers:

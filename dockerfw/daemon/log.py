@@ -59,15 +59,15 @@ class Log:
         self._lock = threading.Lock()
 
     def info(self, message: str, /, **fields: Value) -> None:
-        self.say(Line("info", message, fields))
+        self.write(Line("info", message, fields))
 
     def warning(self, message: str, /, **fields: Value) -> None:
-        self.say(Line("warning", message, fields))
+        self.write(Line("warning", message, fields))
 
     def error(self, message: str, /, **fields: Value) -> None:
-        self.say(Line("error", message, fields))
+        self.write(Line("error", message, fields))
 
-    def say(self, line: Line) -> None:
+    def write(self, line: Line) -> None:
         message = _one_line(line.message)
         if self._journal is not None and self._journal.send(_journal_fields(line, message)):
             return

@@ -296,7 +296,7 @@ class _TrafficCollector:
 def _by_port(rows: Iterable[Traffic]) -> dict[tuple[str, str], tuple[int, int]]:
     """A container port's sum over all host ports that lead to it.
 
-    What leads to no container is told by its host port, in place of the container's.
+    What leads to no container is labelled with its host port, in place of the container's.
     """
     sums: dict[tuple[str, str], tuple[int, int]] = {}
     for row in rows:

@@ -39,7 +39,7 @@ class PolicyInForce:
         self.policy: Policy | None = None
         self.problem: str | None = None
         self.unwatched: frozenset[Path] = frozenset()
-        """Files that the kernel tells nothing of: they have to be read now and then."""
+        """Files whose changes the kernel does not announce: they have to be read now and then."""
         self._stamp: tuple[object, ...] | None = None
         self._moved: Moved | None = None
 

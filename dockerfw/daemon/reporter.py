@@ -41,7 +41,7 @@ _BLIND = {"docker", "policy"}
 
 
 class Reporter:
-    """Keeps notes (what somebody should look at) by what they are about, and counts."""
+    """Keeps notes (what an administrator should see to) by what they are about, and counts."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Reporter:
         self._metrics.close()
 
     def line(self, line: Line) -> None:
-        self._log.say(line)
+        self._log.write(line)
 
     def info(self, text: str) -> None:
         self._log.info(text)
@@ -104,8 +104,8 @@ class Reporter:
         self._metrics.failed()
         self._failures += 1
         if self._failures == 1:
-            # Docker may have moved its jump between the look and the write.
-            self._log.say(Line("warning", f"trying again: {error}"))
+            # Docker may have moved its jump between reading and writing.
+            self._log.write(Line("warning", f"trying again: {error}"))
         else:
             self.note("failed", str(error))
         return min(0.05 * 2.0 ** min(self._failures, 20), LONGEST_PAUSE)
@@ -121,7 +121,7 @@ class Reporter:
     def changed(
         self, before: Inventory, after: Inventory, policy: Policy, events: Iterable[Event]
     ) -> None:
-        """Report what comes and goes, once the kernel has it; ``events`` are those that told."""
+        """Report what comes and goes, once the kernel has it; ``events`` are what Docker sent."""
         self._last_change = self._clock.time()
         latency = None
         for event in events:
@@ -130,13 +130,13 @@ class Reporter:
         if self._exposures.policy is not policy:
             self._exposures = Exposures(policy)
         for line in log_lines.changes(before, after, self._exposures):
-            self._log.say(replace(line, fields={**line.fields, "latency": latency}))
+            self._log.write(replace(line, fields={**line.fields, "latency": latency}))
 
     def repaired(self, seen: Observation, writers: Collection[str]) -> None:
         """Report that what others had changed was repaired."""
         self._repaired += 1
         self._metrics.repaired(kind_of_drift(seen))
-        self._log.say(
+        self._log.write(
             lifecycle_lines.repaired(
                 "; ".join(describe_drift(seen, self._kernel.identity)), writers
             )
@@ -151,7 +151,7 @@ class Reporter:
         self.note("failed", None)
         self._metrics.reconciled(self._reconciled_at)
         if first:
-            self._log.say(lifecycle_lines.ready(policy, inventory, self._entries))
+            self._log.write(lifecycle_lines.ready(policy, inventory, self._entries))
         self.ready()
 
     def ready(self) -> None:

@@ -20,12 +20,12 @@ from dockerfw.daemon.timers import Task
 LOCK_RETRY = 0.02
 """Another process writes: it takes some ten milliseconds."""
 CHECK_PAUSE = 0.1
-"""Rules and links that change all the time are looked at this often, and no more."""
+"""Seconds between two readings of rules, or of links, that change all the time."""
 REMEMBER_DELAY = 5.0
 """Containers come and go in crowds: one record for all of them is enough."""
 BRIDGE_GRACE = 3.0
 """A bridge belongs to somebody else if Docker has not claimed it after so many seconds: Docker
-makes the interface before it tells of the network."""
+makes the interface before its answers have the network."""
 SEAL_DELAY = 0.2
 """The seal's own list of ports follows behind the sets: ``nft`` may take longer than all the rest,
 and the sets guard the port meanwhile."""
@@ -71,7 +71,7 @@ class Event(Enum):
     INVENTORY_FOLLOWED = "containers or networks have changed, and the kernel has that"
     GUARDED_PORTS_CHANGED = "the seal does not guard the ports that the sets do"
     NEXT_EXPIRY_KNOWN = "it is known when the next port is no longer guarded"
-    WRITE_POSTPONED = "more than elements has to be written, and Docker has not told enough"
+    WRITE_POSTPONED = "more than elements has to be written, and too little is known of containers"
 
     # What others have changed.
     RULES_CHANGED = "somebody has written rules"
@@ -88,7 +88,7 @@ class Event(Enum):
     RULES_OVERTAKEN = "rules were written while a snapshot of rules was taken"
     ALL_OVERTAKEN = "something was written while a snapshot of everything was taken"
     UNSETTLED = "a snapshot of rules is there, and what should stand was not compared yet"
-    CHECK_POSTPONED = "a check of everything is due, and Docker has not told enough"
+    CHECK_POSTPONED = "a check of everything is due, and too little is known of containers"
     BRIDGE_UNCLAIMED = "there is a new bridge that Docker has not claimed yet"
     SETTLED = "everything was compared, and written where it differed"
     CHECKED_WITHOUT_DOCKER = "chains and seal were compared, without an answer of Docker"
@@ -128,7 +128,7 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     # The moment: when the next rule ends; None where none does.
     Event.NEXT_RULE_END_KNOWN: (Due(Task.END_RULES, None, exact=True),),
     Event.LIST_FILES_CHANGED: (Due(Task.READ_LISTS),),
-    # With every check of everything, where the kernel cannot tell of changes in files.
+    # With every check of everything, where the kernel does not announce changes of files.
     Event.LISTS_UNWATCHED: (Due(Task.READ_LISTS),),
     Event.NAMES_MOVED: (Due(Task.READ_NAMES),),
     Event.TIMEOUTS_RENEWED: (Due(Task.RENEW_TIMEOUTS, DAY, exact=True),),
@@ -138,7 +138,7 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     Event.GUARDED_PORTS_CHANGED: (Due(Task.WRITE_SEAL, SEAL_DELAY),),
     # The moment: when the first port that lingers is let go; None where none does.
     Event.NEXT_EXPIRY_KNOWN: (Due(Task.EXPIRE_GUARDS, None, exact=True),),
-    # More than set elements has to be written, and what Docker has told does not suffice for that.
+    # More than elements has to be written; what is known of containers does not suffice for that.
     Event.WRITE_POSTPONED: (Due(Task.CHECK_ALL),),
     # The moment: at once, but not before `CHECK_PAUSE` has passed since the last snapshot. So
     # there is one check at the first notice and one after the last: the kernel may be half way.
@@ -159,7 +159,7 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     Event.ALL_OVERTAKEN: (Due(Task.CHECK_ALL),),
     # What should stand is not what was last compared: rules alone cannot be compared with it.
     Event.UNSETTLED: (Due(Task.CHECK_ALL),),
-    # What Docker has told does not suffice to compare; it is being asked for more.
+    # What is known of containers does not suffice to compare; Docker is being asked for more.
     Event.CHECK_POSTPONED: (Due(Task.CHECK_ALL, CHECK_PAUSE),),
     Event.BRIDGE_UNCLAIMED: (Due(Task.CHECK_ALL, BRIDGE_GRACE),),
     # The moment: after ``[daemon] resync``. It comes last in its check, and replaces what that
@@ -195,7 +195,7 @@ CHECKS = CHECKS_OF_RULES | {Task.CHECK_ALL, Task.CHECK_LINKS}
 DROPPED: Mapping[State, frozenset[Task]] = {
     # A container that is gone by the ledger may listen again before Docker answers.
     State.STARTING: frozenset({Task.EXPIRE_GUARDS}),
-    # Docker has said by now who has which address.
+    # Docker's answers have by now who has which address.
     State.FOLLOWING: frozenset({Task.DROP_ADDRESSES}),
     State.AWAY: frozenset({Task.EXPIRE_GUARDS}),
     # There is nothing to compare the kernel with.

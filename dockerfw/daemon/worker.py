@@ -34,7 +34,7 @@ class Worker:
         def task() -> Callable[[], None]:
             try:
                 result = work()
-            except Exception as error:  # noqa: BLE001 - it is told in the main loop
+            except Exception as error:  # noqa: BLE001 - the main loop handles it
                 result = error
             return lambda: then(result)
 

@@ -68,7 +68,7 @@ def said(
             "<3>error: no Docker\n",
         ),
         (
-            lambda log: log.say(UP),
+            lambda log: log.write(UP),
             "2026-11-22T18:59:59Z web up at 172.18.0.4: closed\n",
             "<6>web up at 172.18.0.4: closed\n",
         ),
@@ -94,7 +94,7 @@ def test_text_is_one_line(write: Callable[[Log], None], plain: str, prefixed: st
 
 def test_json_is_one_object_a_line() -> None:
     def write(log: Log) -> None:
-        log.say(UP)
+        log.write(UP)
         log.warning("put right", found="set", by=None, tries=3)
 
     first, second = said(write, "json").splitlines()
@@ -135,7 +135,7 @@ def test_the_journal_gets_fields_and_stderr_nothing() -> None:
     journal = JournalOnPaper()
 
     def write(log: Log) -> None:
-        log.say(UP)
+        log.write(UP)
         log.warning("put\nright", by=None, tries=3, ours=True)
 
     assert not said(write, journal=journal, prefixed=True)
@@ -158,7 +158,7 @@ def test_the_journal_gets_fields_and_stderr_nothing() -> None:
 
 
 def test_a_journal_that_is_not_there_leaves_stderr() -> None:
-    text = said(lambda log: log.say(UP), journal=JournalOnPaper(there=False), prefixed=True)
+    text = said(lambda log: log.write(UP), journal=JournalOnPaper(there=False), prefixed=True)
     assert text == "<6>web up at 172.18.0.4: closed\n"
 
 
