@@ -1,4 +1,4 @@
-"""The folders are the architecture: which may import which, and what stands in one place alone.
+"""The layers: which folder may import which, and what stands in one place alone.
 
 A rule that is broken names the file and the line. The tables below are the whole of it: a new
 folder is a new line here.
