@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from dockerfw.model.docker_names import DOCKER_USER, is_docker_chain
+from dockerfw.plan.jumps import has_forward_jump
 from dockerfw.plan.state import KernelState, TablesState
 from dockerfw.plan.steps import (
     Created,
@@ -20,15 +21,8 @@ from dockerfw.plan.steps import (
     WriteSeal,
     WriteSets,
 )
-from dockerfw.rules.names import INPUT, MAIN, PRE, is_our_chain
-from dockerfw.rules.rule import TABLES, Table
-
-_JUMPS: tuple[tuple[Table, str, str], ...] = (
-    ("mangle", "PREROUTING", PRE),
-    ("filter", "FORWARD", MAIN),
-    ("filter", DOCKER_USER, MAIN),
-    ("filter", "INPUT", INPUT),
-)
+from dockerfw.rules.names import MAIN, is_our_chain
+from dockerfw.rules.rule import TABLES
 
 
 def removal(live: KernelState, created: Collection[Created]) -> tuple[Step, ...]:
@@ -54,10 +48,11 @@ def _rule_writes(state: TablesState, created: set[str]) -> tuple[RuleWrite, ...]
     for table in TABLES:
         ours = sorted(n for n in state.tables.get(table, {}) if is_our_chain(n))
         writes += [ReplaceChain(table, name) for name in ours]
-        for jump_table, chain, target in _JUMPS:
-            if jump_table == table:
-                rules = state.rules(table, chain)
-                writes += [DeleteRule(table, chain, r) for r in rules if r.target == target]
+        for name, chain in state.tables.get(table, {}).items():
+            # Of whatever chain: one that is left would keep ours from being deleted.
+            leading = [rule for rule in chain.rules if is_our_chain(rule.target or "")]
+            if not is_our_chain(name):
+                writes += [DeleteRule(table, name, rule) for rule in leading]
         if table == "filter":
             writes += _created_writes(state, created)
         writes += [DeleteChain(table, name) for name in ours]
@@ -73,7 +68,7 @@ def _created_writes(state: TablesState, created: set[str]) -> list[RuleWrite]:
     if used or any(map(is_docker_chain, state.tables.get("filter", {}))):
         return []
     writes: list[RuleWrite] = []
-    if "FORWARD jump" in created:
+    if "FORWARD jump" in created and has_forward_jump(state):
         writes.append(DeleteJump("filter", "FORWARD", DOCKER_USER))
     if "DOCKER-USER" in created:
         writes.append(DeleteChain("filter", DOCKER_USER))

@@ -218,11 +218,6 @@ def end_of(name: str) -> int | None:
     return int(found[1], 16) if found else None
 
 
-def family_of(name: str) -> Family:
-    """Return the family of a set of ours: its name says so, before its end."""
-    return _family(_END.sub("", name)[-1])
-
-
 def _family(digit: str) -> Family:
     return 4 if digit == "4" else 6
 

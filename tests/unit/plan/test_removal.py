@@ -99,8 +99,8 @@ def test_the_seal_goes_first_and_the_sets_that_rules_use_last() -> None:
         ReplaceChain("filter", "DOCKERFW"),
         ReplaceChain("filter", "DOCKERFW-INPUT"),
         ReplaceChain("filter", "DOCKERFW-OK"),
-        DeleteRule("filter", "DOCKER-USER", read("DOCKER-USER", ["-j DOCKERFW"])[0]),
         DeleteRule("filter", "INPUT", read("INPUT", ["-j DOCKERFW-INPUT"])[0]),
+        DeleteRule("filter", "DOCKER-USER", read("DOCKER-USER", ["-j DOCKERFW"])[0]),
         DeleteChain("filter", "DOCKERFW"),
         DeleteChain("filter", "DOCKERFW-INPUT"),
         DeleteChain("filter", "DOCKERFW-OK"),
@@ -216,6 +216,12 @@ def test_docker_user_stays_where_somebody_else_uses_it_by_now(more: Chains) -> N
     assert all(isinstance(write, DeleteRule) for write in found)
 
 
+def test_a_jump_that_dockerfw_made_and_that_has_gone_is_not_taken_out_again() -> None:
+    """The whole transaction would fail, and our rules would stay."""
+    chains: Mapping[str, Chains] = {"filter": {"FORWARD": [], USER: []}}
+    assert writes(chains, MADE) == TAKEN_OUT[1:]
+
+
 def test_what_was_made_in_one_family_is_not_taken_out_of_the_other() -> None:
     chains = {"filter": {"FORWARD": ["-j DOCKER-USER"], USER: []}}
     live = kernel(tables(chains, 4), tables(chains, 6))
@@ -227,12 +233,6 @@ def test_what_was_made_in_one_family_is_not_taken_out_of_the_other() -> None:
 # --- whatever there is ---------------------------------------------------------------------------
 
 _FOREIGN_RULES = (*MENTIONS, "-j DOCKER-USER", "-j RETURN", "-s 192.0.2.0/24 -j DROP")
-_JUMPS = {
-    ("mangle", "PREROUTING"): "DOCKERFW-PRE",
-    ("filter", "FORWARD"): "DOCKERFW",
-    ("filter", "DOCKER-USER"): "DOCKERFW",
-    ("filter", "INPUT"): "DOCKERFW-INPUT",
-}
 _CHAINS: dict[Table, tuple[str, ...]] = {
     "mangle": ("PREROUTING", "DOCKERFW-PRE", "MY-DOCKERFW"),
     "filter": ("FORWARD", "INPUT", USER, "DOCKER", "MY-DOCKERFW", "DOCKERFW", "DOCKERFW-INPUT"),
@@ -241,20 +241,19 @@ _CHAINS: dict[Table, tuple[str, ...]] = {
 
 @st.composite
 def hosts(draw: st.DrawFn, family: Family = 4) -> TablesState:
-    """Chains of ours and of others; into ours lead rules from where dockerfw puts its jumps."""
+    """Chains of ours and of others; into ours lead rules of any chain, as an admin may write."""
     held: dict[str, dict[str, list[str]]] = {}
     for table in draw(st.lists(st.sampled_from(TABLES), unique=True)):
         names = draw(st.lists(st.sampled_from(_CHAINS[table]), unique=True))
-        held[table] = {name: _rules(draw, table, name, names) for name in names}
+        held[table] = {name: _rules(draw, name, names) for name in names}
     return tables(held, family)
 
 
-def _rules(draw: st.DrawFn, table: str, name: str, names: list[str]) -> list[str]:
+def _rules(draw: st.DrawFn, name: str, names: list[str]) -> list[str]:
     if is_our_chain(name):
         return draw(st.lists(st.sampled_from(("-j RETURN", "-j DROP")), max_size=2))
     pool = [*_FOREIGN_RULES]
-    target = _JUMPS.get((table, name))
-    if target in names:
+    for target in filter(is_our_chain, names):
         pool += [f"-j {target}", f"-i wg0 -j {target}", f"-g {target}"]
     return draw(st.lists(st.sampled_from(pool), max_size=4))
 
