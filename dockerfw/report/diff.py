@@ -16,9 +16,9 @@ from dockerfw.model.policy import HostAddresses
 from dockerfw.plan.state import SetState, TablesState
 from dockerfw.plan.steps import AddElements, DeleteElements, Plan
 from dockerfw.report.change import Change
+from dockerfw.report.intervals import Interval
 from dockerfw.report.labels import Labels
-from dockerfw.report.reach import Difference, Side, differences, spans_of_list
-from dockerfw.report.spans import Span
+from dockerfw.report.reach import Difference, Side, differences, intervals_of_list
 from dockerfw.report.wording import BRIDGES, Wording
 from dockerfw.rules.meaning import lets_bridges_in, rules_by_set
 from dockerfw.rules.names import INSIDE, MAIN, PRE, PRE_INSIDE
@@ -143,17 +143,17 @@ def compare(
     lists = {s.name: s for s in ruleset.sets if s.phase == "frozen"}
     sets = {s.name: s.elements for s in ruleset.sets if s.name not in lists}
     new = Side(sets, wanted_by_set, baseline=baseline)
-    return old, new, list(differences(old, new, lambda name: _spans(name, lists, live_sets)))
+    return old, new, list(differences(old, new, lambda name: _intervals(name, lists, live_sets)))
 
 
-def _spans(
+def _intervals(
     name: str, wanted: Mapping[str, IPSet], live: Mapping[str, SetState]
-) -> tuple[Span, ...] | None:
+) -> tuple[Interval, ...] | None:
     """Return what a list set holds, wanted or live; None where its elements were not read."""
     if name in wanted:
-        return spans_of_list(wanted[name].elements)
+        return intervals_of_list(wanted[name].elements)
     elements = live[name].elements if name in live else None
-    return None if elements is None else spans_of_list(elements)
+    return None if elements is None else intervals_of_list(elements)
 
 
 def _live_rules(tables: Mapping[Family, TablesState]) -> dict[str, list[Rule]]:

@@ -17,8 +17,8 @@ from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Endpoint, Inventory, PublishedPort
 from dockerfw.model.net import FAMILIES, Address
 from dockerfw.model.policy import Deny, Policy, Selector
-from dockerfw.report.reach import Side, SourceArithmetic, spans_of_list
-from dockerfw.report.spans import Span
+from dockerfw.report.intervals import Interval
+from dockerfw.report.reach import Side, SourceArithmetic, intervals_of_list
 from dockerfw.rules.compiler import Compiler, statements
 from dockerfw.rules.meaning import Destination, rules_by_set
 from dockerfw.rules.names import Place
@@ -110,8 +110,8 @@ class Exposures:
         self._statements = statements(policy)
         self._terms = SourceTerms(self._standing_for)
         self._selectors: dict[Selector, tuple[Address, Address]] = {}
-        self._spans: dict[str, tuple[Span, ...]] = {}
-        self._arithmetic = SourceArithmetic(self._spans.get)
+        self._intervals: dict[str, tuple[Interval, ...]] = {}
+        self._arithmetic = SourceArithmetic(self._intervals.get)
 
     def of(self, inventory: Inventory, container: Container) -> Exposure:
         """Return the exposure of a container of this inventory.
@@ -166,8 +166,8 @@ class Exposures:
             buckets = compiler.buckets(family, indexes)
             for ipset in buckets.ipsets():
                 if ipset.phase == "frozen":
-                    if ipset.name not in self._spans:
-                        self._spans[ipset.name] = spans_of_list(ipset.elements)
+                    if ipset.name not in self._intervals:
+                        self._intervals[ipset.name] = intervals_of_list(ipset.elements)
                 else:
                     sets[ipset.name] = ipset.elements
             rules += [

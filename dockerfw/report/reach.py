@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from dockerfw.model.net import FAMILIES, Family, Port
 from dockerfw.plan.state import LiveElement, OddElement
-from dockerfw.report.spans import WHOLE, Span, Spans, shortest, span_of
+from dockerfw.report.intervals import WHOLE, Interval, Intervals, interval_of, shortest
 from dockerfw.rules.meaning import (
     BucketMeaning,
     Destination,
@@ -33,7 +33,7 @@ from dockerfw.rules.ruleset import Element
 
 DifferenceKind: TypeAlias = Literal["open", "close", "deny", "lift", "end"]
 Sources: TypeAlias = frozenset[SourceMatch]
-SpansOfList: TypeAlias = Callable[[str], tuple[Span, ...] | None]
+IntervalsOfList: TypeAlias = Callable[[str], tuple[Interval, ...] | None]
 """Gives what the list set of this name holds, None where that is not known."""
 NEVER = inf
 """The end of what does not end by itself."""
@@ -166,27 +166,27 @@ class Side:
 
 
 class _Reach:
-    """Sources of one family: networks and lists as spans of addresses, the others as they are."""
+    """Sources of one family: networks and lists as intervals, the others as they are."""
 
-    def __init__(self, sources: Sources, family: Family, spans_of: SpansOfList) -> None:
+    def __init__(self, sources: Sources, family: Family, intervals_of: IntervalsOfList) -> None:
         self.others: set[SourceMatch] = set()
-        outside: list[Span] = []
-        inside: list[Span] = []
+        outside: list[Interval] = []
+        inside: list[Interval] = []
         for source in sources:
             match source:
                 case IPv4Network() | IPv6Network():
-                    outside.append(span_of(source))
+                    outside.append(interval_of(source))
                 case Inside(network=network) if network is not None:
-                    inside.append(span_of(network))
+                    inside.append(interval_of(network))
                 case NetworkList(name=name, cls=cls):
-                    spans = spans_of(name)
-                    if spans is None:
+                    intervals = intervals_of(name)
+                    if intervals is None:
                         self.others.add(source)
-                    (outside if cls == "outside" else inside).extend(spans or ())
+                    (outside if cls == "outside" else inside).extend(intervals or ())
                 case _:
                     self.others.add(source)
-        self.outside = Spans(outside)
-        self.inside = Spans(inside)
+        self.outside = Intervals(outside)
+        self.inside = Intervals(inside)
         self._everyone = WHOLE[family]
 
     def covers(self, source: SourceMatch) -> bool:
@@ -212,10 +212,10 @@ def _pattern_covers(others: Iterable[SourceMatch], wanted: Interface) -> bool:
     )
 
 
-def spans_of_list(elements: Iterable[LiveElement]) -> tuple[Span, ...]:
-    """Return the spans of a list set; elements that are no networks (by hand) are passed over."""
+def intervals_of_list(elements: Iterable[LiveElement]) -> tuple[Interval, ...]:
+    """Return the intervals of a list set, without elements that are no networks (by hand)."""
     return tuple(
-        span_of(part)
+        interval_of(part)
         for element in elements
         if not isinstance(element, OddElement)
         for part in element
@@ -226,8 +226,8 @@ def spans_of_list(elements: Iterable[LiveElement]) -> tuple[Span, ...]:
 class SourceArithmetic:
     """Subtracts sources. Many targets have the same ones, so each result is kept."""
 
-    def __init__(self, spans_of: SpansOfList) -> None:
-        self._spans_of = spans_of
+    def __init__(self, intervals_of: IntervalsOfList) -> None:
+        self._intervals_of = intervals_of
         self._reaches: dict[tuple[Sources, Family], _Reach] = {}
         self._deltas: dict[object, tuple[Sources, Sources]] = {}
 
@@ -262,27 +262,27 @@ class SourceArithmetic:
         mine, known, refused = (self._reach(s, family) for s in (having, besides, denied))
         more = {s for s in mine.others if not known.covers(s) and not refused.covers(s)}
         if Inside() not in known.others and Inside() not in refused.others:
-            spans, _ = shortest(mine.inside, known.inside, refused.inside, family)
-            more |= {Inside(n) for n in spans}
+            networks, _ = shortest(mine.inside, known.inside, refused.inside, family)
+            more |= {Inside(n) for n in networks}
         networks, excepting = shortest(mine.outside, known.outside, refused.outside, family)
         return frozenset(more | networks), frozenset(excepting)
 
     def _reach(self, sources: Sources, family: Family) -> _Reach:
         key = (sources, family)
         if key not in self._reaches:
-            self._reaches[key] = _Reach(sources, family, self._spans_of)
+            self._reaches[key] = _Reach(sources, family, self._intervals_of)
         return self._reaches[key]
 
 
 # --- the comparison ------------------------------------------------------------------------------
 
 
-def differences(old: Side, new: Side, spans_of: SpansOfList) -> Iterator[Difference]:
+def differences(old: Side, new: Side, intervals_of: IntervalsOfList) -> Iterator[Difference]:
     """Yield what differs from ``old`` to ``new``, in no order; fills both."""
     changed = _changed_places(old, new)
     old.fill(changed)
     new.fill(changed)
-    arithmetic = SourceArithmetic(spans_of)
+    arithmetic = SourceArithmetic(intervals_of)
     verdicts: tuple[tuple[Verdict, DifferenceKind, DifferenceKind], ...] = (
         ("allow", "open", "close"),
         ("deny", "deny", "lift"),

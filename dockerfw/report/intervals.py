@@ -1,6 +1,6 @@
-"""Sets of addresses as spans of numbers: what one holds and another does not, and back to networks.
+"""Sets of addresses as intervals of numbers: what one holds and another does not; to networks.
 
-Pure. A span is of one family, which its numbers do not tell; whoever has them knows it.
+Pure. An interval is of one family, which its numbers do not tell; whoever has them knows it.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ from typing import TypeAlias
 
 from dockerfw.model.net import Family, IPNetwork
 
-Span: TypeAlias = tuple[int, int]
+Interval: TypeAlias = tuple[int, int]
 """First and last address, as numbers."""
-WHOLE: dict[Family, Span] = {4: (0, 2**32 - 1), 6: (0, 2**128 - 1)}
+WHOLE: dict[Family, Interval] = {4: (0, 2**32 - 1), 6: (0, 2**128 - 1)}
 """All addresses of a family."""
 
 
-class Spans:
-    """Addresses of one family. ``all`` are their spans in order; no two overlap or touch."""
+class Intervals:
+    """Addresses of one family. ``all`` are their intervals in order; no two overlap or touch."""
 
-    def __init__(self, spans: Iterable[Span]) -> None:
-        self.all: list[Span] = []
-        for first, last in sorted(spans):
+    def __init__(self, intervals: Iterable[Interval]) -> None:
+        self.all: list[Interval] = []
+        for first, last in sorted(intervals):
             if self.all and first <= self.all[-1][1] + 1:
                 self.all[-1] = (self.all[-1][0], max(self.all[-1][1], last))
             else:
                 self.all.append((first, last))
         self._firsts = [first for first, _ in self.all]
 
-    def holds(self, span: Span) -> bool:
-        """Return True if every address of this span is in here."""
-        at = bisect_right(self._firsts, span[0]) - 1
-        return at >= 0 and span[1] <= self.all[at][1]
+    def holds(self, interval: Interval) -> bool:
+        """Return True if every address of this interval is in here."""
+        at = bisect_right(self._firsts, interval[0]) - 1
+        return at >= 0 and interval[1] <= self.all[at][1]
 
-    def begins_in(self, span: Span) -> bool:
-        """Return True if the first address of one of our spans is in this one."""
-        at = bisect_left(self._firsts, span[0])
-        return at < len(self._firsts) and self._firsts[at] <= span[1]
+    def begins_in(self, interval: Interval) -> bool:
+        """Return True if the first address of one of our intervals is in this one."""
+        at = bisect_left(self._firsts, interval[0])
+        return at < len(self._firsts) and self._firsts[at] <= interval[1]
 
-    def without(self, other: Spans) -> Spans:
+    def without(self, other: Intervals) -> Intervals:
         """Return the addresses that are in here and not in ``other``."""
-        return Spans(self._without(other))
+        return Intervals(self._without(other))
 
-    def _without(self, other: Spans) -> Iterator[Span]:
+    def _without(self, other: Intervals) -> Iterator[Interval]:
         for first, last in self.all:
             start = first
             for cut_first, cut_last in other._overlapping(first, last):
@@ -55,8 +55,8 @@ class Spans:
             if start <= last:
                 yield start, last
 
-    def _overlapping(self, first: int, last: int) -> Iterator[Span]:
-        """Those of our spans that have an address from ``first`` to ``last``, in order."""
+    def _overlapping(self, first: int, last: int) -> Iterator[Interval]:
+        """Those of our intervals that have an address from ``first`` to ``last``, in order."""
         at = max(0, bisect_right(self._firsts, first) - 1)
         while at < len(self.all) and self.all[at][0] <= last:
             if self.all[at][1] >= first:
@@ -72,21 +72,21 @@ class Spans:
                 yield from summarize_address_range(IPv6Address(first), IPv6Address(last))
 
 
-def span_of(network: IPNetwork) -> Span:
+def interval_of(network: IPNetwork) -> Interval:
     first = int(network.network_address)
     return first, first | ((1 << (network.max_prefixlen - network.prefixlen)) - 1)
 
 
 def shortest(
-    mine: Spans, known: Spans, refused: Spans, family: Family
+    mine: Intervals, known: Intervals, refused: Intervals, family: Family
 ) -> tuple[set[IPNetwork], set[IPNetwork]]:
     """Return the addresses of ``mine`` that are in neither other one, in as few networks as can be.
 
     That is either exactly these addresses and no exceptions, or, where it takes fewer networks,
-    whole spans of ``mine`` and, as the exceptions, what of those is in ``known``.
+    whole intervals of ``mine`` and, as the exceptions, what of those is in ``known``.
     """
     rest = mine.without(known).without(refused)
-    touched = Spans(span for span in mine.all if rest.begins_in(span))
+    touched = Intervals(interval for interval in mine.all if rest.begins_in(interval))
     roughly = set(touched.networks(family))
     if rest.all == touched.all:
         return roughly, set()
