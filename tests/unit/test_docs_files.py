@@ -1,0 +1,87 @@
+"""Every file that the documents name exists; architecture.md has every file of the package."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.paths import DOCS, PACKAGE, REPOSITORY
+
+DOCUMENTS = sorted(
+    [*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md"), REPOSITORY / "packaging" / "README.md"]
+)
+ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
+GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
+CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+# `folder/`, `folder/file.py`, `file.md`; NAME and ROOM stand for any name.
+_PATH = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:json|md|py|toml|txt)))`")
+# [text](target), without the web
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+# Files of hosts, users and other programs, not of this repository.
+_ELSEWHERE = {"config.toml", "inventory.json", "daemon.json"}
+
+
+def exists(path: str) -> bool:
+    """Return True for a path from the repository, from the package, or from a room of it."""
+    pattern = re.sub(r"\b[A-Z]{4,}\b", "*", path).rstrip("/")
+    return any(REPOSITORY.glob(pattern)) or any(PACKAGE.rglob(pattern))
+
+
+def rooms() -> dict[str, set[str]]:
+    """The files that architecture.md has in the table of each folder, by folder."""
+    found: dict[str, set[str]] = {}
+    for section in re.split(r"^### ", ARCHITECTURE, flags=re.MULTILINE)[1:]:
+        room = re.match(r"`dockerfw/([\w/]*)`", section)
+        if room:
+            rows = re.findall(r"^\| `([\w/]+\.py)` \|", section, flags=re.MULTILINE)
+            assert len(rows) == len(set(rows)), room[1]
+            found[room[1]] = set(rows)
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_to_a_file(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    targets = _LINK.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_every_path_in_contributing_exists() -> None:
+    paths = _PATH.findall(CONTRIBUTING)
+
+    assert [path for path in paths if path not in _ELSEWHERE and not exists(path)] == []
+
+
+def test_every_recipe_names_files_of_the_package() -> None:
+    recipes = re.split(r"^### ", CONTRIBUTING.partition("## Recipes")[2], flags=re.MULTILINE)[1:]
+
+    assert len(recipes) == 10
+    for recipe in recipes:
+        assert len(set(re.findall(r"`dockerfw/[\w/]+(?:\.py|/)`", recipe))) > 1, recipe
+
+
+def test_every_home_of_a_word_in_the_glossary_exists() -> None:
+    homes = re.findall(r"\| `([\w/]+\.py)` \|$", GLOSSARY, flags=re.MULTILINE)
+
+    assert [home for home in homes if not (PACKAGE / home).is_file()] == []
+    assert len(homes) > 40
+
+
+def test_every_path_in_the_architecture_exists() -> None:
+    paths = _PATH.findall(re.sub(r"^\| `[^`]+\.py` \|", "", ARCHITECTURE, flags=re.MULTILINE))
+
+    assert [path for path in paths if path not in _ELSEWHERE and not exists(path)] == []
+
+
+def test_the_architecture_has_every_file_of_the_package_in_its_room() -> None:
+    in_rooms = {f"{room}{name}" for room, names in rooms().items() for name in names}
+    files = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+
+    assert in_rooms == files
