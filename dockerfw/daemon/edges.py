@@ -16,8 +16,9 @@ from dockerfw.daemon.log import Log
 from dockerfw.daemon.systemd import Systemd
 from dockerfw.dns.resolver import Moved
 from dockerfw.docker.reports import Report
+from dockerfw.kernel.inotify import FileNotices
 from dockerfw.kernel.interface import Kernel
-from dockerfw.kernel.notices import FileNotices, Noticed
+from dockerfw.kernel.netlink import Noticed
 from dockerfw.model.policy import HostAddresses, Needs
 from dockerfw.operations.reconcile import Reconciler
 from dockerfw.state.store import Store

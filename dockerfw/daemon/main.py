@@ -15,8 +15,9 @@ from dockerfw.daemon.worker import Worker
 from dockerfw.dns.resolver import Resolver
 from dockerfw.docker.client import Docker
 from dockerfw.docker.watcher import Watcher
+from dockerfw.kernel.inotify import FileNotices
 from dockerfw.kernel.netfilter import Netfilter
-from dockerfw.kernel.notices import FileNotices, KernelNotices
+from dockerfw.kernel.netlink import KernelNotices
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.model.policy import Needs
 from dockerfw.operations.session import Session

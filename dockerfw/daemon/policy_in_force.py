@@ -13,7 +13,7 @@ from dockerfw.clock import Clock
 from dockerfw.daemon.edges import NameNotices
 from dockerfw.dns.resolver import Moved
 from dockerfw.errors import Failed
-from dockerfw.kernel.notices import FileNotices
+from dockerfw.kernel.inotify import FileNotices
 from dockerfw.model.policy import Policy
 from dockerfw.operations.policy_in_force import read_policy_in_force
 from dockerfw.policy import files as policyfiles

@@ -22,7 +22,8 @@ from dockerfw.daemon.timers import Task
 from dockerfw.dns.resolver import Moved
 from dockerfw.docker.engine import EngineInfo
 from dockerfw.docker.reports import Changed, Connected, Lost, Report
-from dockerfw.kernel.notices import FileNotices, Noticed
+from dockerfw.kernel.inotify import FileNotices
+from dockerfw.kernel.netlink import Noticed
 from dockerfw.model.inventory import Container, Inventory, Network
 from dockerfw.model.policy import HostAddresses, Needs
 from dockerfw.plan.state import ChainState, LiveElement, OddElement, TablesState

@@ -10,7 +10,7 @@ import pytest
 from dockerfw.daemon.repairs import MANY_REPAIRS
 from dockerfw.dns.resolver import Moved
 from dockerfw.docker.reports import Changed
-from dockerfw.kernel.notices import Noticed
+from dockerfw.kernel.netlink import Noticed
 from dockerfw.model.host import Bridge, Cgroup
 from dockerfw.model.policy import Needs
 from dockerfw.operations import policy_in_force

@@ -30,7 +30,7 @@ from dockerfw.daemon.transitions import (
 )
 from dockerfw.dns.resolver import Moved
 from dockerfw.docker.reports import Changed
-from dockerfw.kernel.notices import Noticed
+from dockerfw.kernel.netlink import Noticed
 from dockerfw.model.host import Bridge
 from dockerfw.plan.state import ChainState, TablesState
 from dockerfw.rules.ledger import LINGER

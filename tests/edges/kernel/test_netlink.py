@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dockerfw.kernel.notices import KernelNotices
+from dockerfw.kernel.netlink import KernelNotices
 
 NEWGEN = 0x0A0F
 """linux/netfilter/nf_tables.h: NFT_MSG_NEWGEN of the subsystem for nf_tables."""

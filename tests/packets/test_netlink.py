@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw.kernel import notices as module
-from dockerfw.kernel.notices import FileNotices, KernelNotices, Noticed
+from dockerfw.kernel import netlink as module
+from dockerfw.kernel.inotify import FileNotices
+from dockerfw.kernel.netlink import KernelNotices, Noticed
 from tests.lab.guard import elsewhere
 from tests.lab.host import Host
 from tests.lab.place import Place
@@ -272,7 +273,8 @@ def test_a_link_whose_notice_was_lost_behind_others_that_say_nothing_is_told(
 HARDENED = """
 import mmap, os, subprocess, sys
 from pathlib import Path
-from dockerfw.kernel.notices import FileNotices, KernelNotices
+from dockerfw.kernel.inotify import FileNotices
+from dockerfw.kernel.netlink import KernelNotices
 try:
     mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 except PermissionError:
@@ -304,7 +306,7 @@ def test_it_works_with_cap_net_admin_alone_and_no_memory_that_is_writable_and_ex
 def test_without_cap_net_admin_it_says_what_is_missing(host: Host) -> None:
     script = """
 from dockerfw.errors import Failed
-from dockerfw.kernel.notices import KernelNotices
+from dockerfw.kernel.netlink import KernelNotices
 try:
     KernelNotices()
 except Failed as error:

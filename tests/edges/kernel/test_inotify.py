@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw.kernel import notices as module
-from dockerfw.kernel.notices import FileNotices
+from dockerfw.kernel import inotify as module
+from dockerfw.kernel.inotify import FileNotices
 
 
 @pytest.fixture
