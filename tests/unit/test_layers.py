@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,11 @@ OUR_NAMES = ("dockerfw-", "DOCKERFW")
 NAME_OWNER = "rules/names.py"
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 @dataclass(frozen=True, slots=True)
 class Module:
     path: Path
@@ -96,7 +102,7 @@ class Module:
         return parts[0] if len(parts) > 1 else None
 
     def tree(self) -> ast.Module:
-        return ast.parse(self.path.read_text())
+        return _tree(self.path)
 
     def imports(self) -> Iterator[tuple[str, int]]:
         """Dotted names with their lines; ``from a import b`` is ``a.b``."""
