@@ -45,7 +45,7 @@ class _Watch:
 
 
 class FileNotices:
-    """Tells which of some files were closed after writing, renamed into place or taken away.
+    """Reports which of some files were closed after writing, renamed into place or taken away.
 
     A path is followed as the kernel walks it: where it, or a folder in it, is a symbolic link,
     both the link (pointed elsewhere) and what it points to (rewritten, replaced) are watched. What
@@ -71,11 +71,11 @@ class FileNotices:
         return self._descriptor
 
     def watch(self, paths: Collection[Path]) -> frozenset[Path]:
-        """From now on these and no others; read the files afterwards. Those that were watched
-        before lose no notice.
+        """Watch these and no others from now on; read the files afterwards. Those that were
+        watched before lose no notice.
 
-        Gives those that cannot be watched (a folder that may not be read, the kernel's limit
-        ``fs.inotify.max_user_watches``): they have to be looked at now and then.
+        Returns those that cannot be watched (a folder that may not be read, the kernel's limit
+        ``fs.inotify.max_user_watches``): they have to be polled.
         """
         known = self._stamps
         self._stamps = dict.fromkeys(paths)
@@ -84,7 +84,7 @@ class FileNotices:
         return unwatched
 
     def read(self) -> frozenset[Path]:
-        """Those that changed since the last call, as they were given. Never blocks."""
+        """Return the paths that changed since the last call, as they were given. Never blocks."""
         changed: set[Path] = set()
         suspect: set[Path] = set()
         for number, mask, name in self._events():
@@ -99,7 +99,7 @@ class FileNotices:
                     changed |= watch.names.get(name, set())
         if changed or suspect:
             self._arm()
-        # A folder of the way appeared or vanished: the file may be there, or gone, or not.
+        # A folder on the way appeared or vanished: the file may be there, or gone, or not.
         changed |= {path for path in suspect if self._stamps[path] != _stamp(path)}
         self._stamps |= {path: _stamp(path) for path in changed}
         return frozenset(changed)
@@ -108,7 +108,7 @@ class FileNotices:
         os.close(self._descriptor)
 
     def _events(self) -> Iterator[tuple[int, int, str]]:
-        """(watch, mask, name in that folder) of all that waits."""
+        """Yield (watch, mask, name in that folder) of all that waits."""
         with suppress(BlockingIOError):
             while True:
                 data = os.read(self._descriptor, _BUFFER)
@@ -119,7 +119,7 @@ class FileNotices:
                     data = data[end:]
 
     def _arm(self) -> frozenset[Path]:
-        """Watch what the paths are made of now; gives those for which that cannot be done."""
+        """Watch what the paths are made of now; return those for which that cannot be done."""
         walked: dict[Path, dict[str, set[Path]]] = {}
         watches: dict[int, _Watch] = {}
         unwatched: set[Path] = set()
@@ -139,19 +139,19 @@ class FileNotices:
                 for name, paths in names.items():
                     watch.names.setdefault(name, set()).update(paths)
         for number in self._watches.keys() - watches.keys():
-            # The kernel has forgotten it already if the folder is gone.
+            # The kernel has removed it already if the folder is gone.
             _libc.inotify_rm_watch(self._descriptor, number)
         self._watches = watches
         return frozenset(unwatched)
 
     def _add(self, folder: Path) -> int | None:
-        """The watch of this folder, the same as before if there is one; None: not to be had."""
+        """Return the watch of this folder, the same as before if there is one; None: refused."""
         number = int(_libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _WATCHED))
         return number if number >= 0 else None
 
 
 def _walks(paths: Collection[Path]) -> dict[Path, dict[str, set[Path]]]:
-    """Folder -> name in it -> the paths that depend on that name."""
+    """Return folder -> name in it -> the paths that depend on that name."""
     walked: dict[Path, dict[str, set[Path]]] = {}
     for path in paths:
         for folder, name in _walk(path):
@@ -160,8 +160,8 @@ def _walks(paths: Collection[Path]) -> dict[Path, dict[str, set[Path]]]:
 
 
 def _walk(path: Path) -> Iterator[tuple[Path, str]]:
-    """The names (each with its folder) whose change makes the path another file: every symbolic
-    link on the way, and the file itself, or the first name that is missing.
+    """Yield the names (each with its folder) whose change makes the path another file: every
+    symbolic link on the way, and the file itself, or the first name that is missing.
     """
     names = list(reversed(path.absolute().parts[1:]))
     folder, links = Path("/"), 0
@@ -182,7 +182,7 @@ def _walk(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _target(path: Path) -> Path | None:
-    """Where a symbolic link points to; None: it is none, or there is nothing."""
+    """Return where a symbolic link points to; None: it is none, or there is nothing."""
     try:
         return path.readlink()
     except OSError:
@@ -190,7 +190,7 @@ def _target(path: Path) -> Path | None:
 
 
 def _stamp(path: Path) -> _Stamp:
-    """What tells a file from another one in its place; None: there is none."""
+    """Return the identity of a file, which another one in its place has not; None: no file."""
     try:
         found = path.stat()
     except OSError:

@@ -54,12 +54,12 @@ _Message: TypeAlias = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """What was announced since the last read.
+    """What the kernel announced since the last read.
 
     rules    nf_tables were changed (iptables-nft among them), or notices were lost
     links    an interface appeared, vanished, or changed its name or its master (the bridge that it
              is a port of), or notices were lost
-    writers  who changed rules, as the kernel calls the process: at most 15 characters
+    writers  the processes that changed rules, as the kernel names them: at most 15 characters
              (``iptables-restor``, ``nft``, ``firewalld``), fit for a log line; none where
              notices were lost
     """
@@ -70,7 +70,7 @@ class Noticed:
 
 
 class KernelNotices:
-    """Notices of the network namespace that it is made in; raises `Failed` without the right to.
+    """Notices of the network namespace that it is made in; raises `Failed` without the right.
 
     ``rules_announced`` is False where this kernel has no nf_tables: then `Noticed.rules` stays
     False, whatever iptables-legacy does. Needs CAP_NET_ADMIN.
@@ -79,7 +79,7 @@ class KernelNotices:
     def __init__(self) -> None:
         try:
             with ExitStack() as opened:
-                self._links = opened.enter_context(_joined(_NETLINK_ROUTE, _GROUP_LINKS))
+                self._links = opened.enter_context(_join(_NETLINK_ROUTE, _GROUP_LINKS))
                 self._rules = _rules_socket()
                 if self._rules is not None:
                     opened.enter_context(self._rules)
@@ -94,11 +94,11 @@ class KernelNotices:
         self.rules_announced = self._rules is not None
 
     def filenos(self) -> tuple[int, ...]:
-        """The descriptors to watch for something to read."""
+        """Return the descriptors to watch for something to read."""
         return tuple(one.fileno() for one in (self._rules, self._links) if one is not None)
 
     def read(self) -> Noticed:
-        """All that came since the last call. Never blocks."""
+        """Return all that came since the last call. Never blocks."""
         rules, writers = self._read_rules()
         return Noticed(rules, self._read_links(), writers)
 
@@ -112,29 +112,29 @@ class KernelNotices:
         commits = [body for kind, body in messages if kind == _NEWGEN]
         names = (_attributes(body[_NETFILTER.size :]).get(_GEN_PROC_NAME) for body in commits)
         writers = frozenset(_printable(name) for name in names if name)
-        # Whose notices were lost nobody knows: the names that are left would tell half of it.
+        # Whose notices were lost is not known: the names that are left would be incomplete.
         return bool(commits) or lost, frozenset() if lost else writers
 
     def _read_links(self) -> bool:
         messages, lost = _drain(self._links)
-        # All are learned: a bridge that came and went within one read is told too.
-        changes = [_learn(self._known, kind, body) for kind, body in messages]
+        # Every message is applied, so a bridge that came and went within one read is reported.
+        changes = [_apply(self._known, kind, body) for kind, body in messages]
         if lost:
-            # Even if that fails: it was said that something changed.
+            # The change is reported even if this fails.
             with suppress(OSError):
                 self._known = _masters(self._asker)
         return lost or any(changes)
 
 
-def _joined(protocol: int, group: int) -> socket.socket:
-    """A netlink socket that hears this group."""
+def _join(protocol: int, group: int) -> socket.socket:
+    """Return a netlink socket that receives from this group."""
     kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     with ExitStack() as opened:
         listener = opened.enter_context(socket.socket(socket.AF_NETLINK, kind, protocol))
         _enlarge(listener)
         if protocol == _NETLINK_NETFILTER:
-            _hear_commits_only(listener)
-        # Without an address of its own it would count as the kernel, which is not told.
+            _filter_commits(listener)
+        # The address 0 lets the kernel choose one: a socket without any receives from no group.
         listener.bind((0, 0))
         listener.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
         opened.pop_all()
@@ -142,14 +142,14 @@ def _joined(protocol: int, group: int) -> socket.socket:
 
 
 def _enlarge(listener: socket.socket) -> None:
-    """The usual buffer is full after one large commit."""
+    """Make room for more than one large commit, which would fill the usual buffer."""
     try:
         listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
     except PermissionError:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
 
 
-def _hear_commits_only(listener: socket.socket) -> None:
+def _filter_commits(listener: socket.socket) -> None:
     """Let only datagrams that begin with NEWGEN into the buffer: it closes each commit, and comes
     in a datagram of its own (net/netfilter/nf_tables_api.c, nf_tables_gen_notify). So a commit of
     50,000 elements wakes us up once, and cannot fill the buffer.
@@ -175,19 +175,19 @@ def _hear_commits_only(listener: socket.socket) -> None:
 
 
 def _rules_socket() -> socket.socket | None:
-    """None where the kernel has no nf_tables."""
+    """Return a socket that has joined the group of nf_tables; None: this kernel has none."""
     try:
         announced = _has_nf_tables()
     except OSError as error:
         if error.errno != errno.EPROTONOSUPPORT:
             raise
         announced = False
-    return _joined(_NETLINK_NETFILTER, _GROUP_NFTABLES) if announced else None
+    return _join(_NETLINK_NETFILTER, _GROUP_NFTABLES) if announced else None
 
 
 def _has_nf_tables() -> bool:
-    """Ask for the generation of the rules. To join proves nothing: ipset alone brings the
-    protocol, and whoever joins a group that nobody speaks to is not refused.
+    """Ask for the generation of the rules. That a socket has joined proves nothing: ipset alone
+    brings the protocol, and a group without a sender may be joined too.
     """
     with _asking(_NETLINK_NETFILTER) as asker:
         question = _NETFILTER.pack(socket.AF_UNSPEC, 0, 0)
@@ -199,14 +199,14 @@ def _has_nf_tables() -> bool:
 
 
 def _asking(protocol: int) -> socket.socket:
-    """A socket for questions; the kernel answers before ``send`` returns."""
+    """Return a socket for questions; the kernel answers before ``send`` returns."""
     asker = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     asker.settimeout(5)
     return asker
 
 
 def _masters(asker: socket.socket) -> dict[int, tuple[str, int]]:
-    """Every link: index -> its name and the index of its master (0: none)."""
+    """Return every link: index -> its name and the index of its master (0: none)."""
     known: dict[int, tuple[str, int]] = {}
     question = _INTERFACE.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
     length = _HEADER.size + len(question)
@@ -217,15 +217,15 @@ def _masters(asker: socket.socket) -> dict[int, tuple[str, int]]:
                 return known
             if kind == _ERROR:
                 raise OSError(errno.EIO, "the interfaces are not listed")
-            _learn(known, kind, body)
+            _apply(known, kind, body)
 
 
-def _learn(known: dict[int, tuple[str, int]], kind: int, body: bytes) -> bool:
-    """Take one message about a link into account; whether it is as it was not before."""
+def _apply(known: dict[int, tuple[str, int]], kind: int, body: bytes) -> bool:
+    """Apply one message about a link to what is known; return True if that changed it."""
     if kind not in (_NEWLINK, _DELLINK) or len(body) < _INTERFACE.size:
         return False
     family, _, index, _, _ = _INTERFACE.unpack_from(body)
-    # A bridge tells about its ports in its own family too, where a port that leaves is "deleted".
+    # A bridge announces its ports in its own family too, where a port that leaves is "deleted".
     # The same follows in the general family.
     if family != socket.AF_UNSPEC:
         return False
@@ -242,7 +242,7 @@ def _learn(known: dict[int, tuple[str, int]], kind: int, body: bytes) -> bool:
 
 
 def _drain(listener: socket.socket) -> tuple[list[_Message], bool]:
-    """All messages that wait, and whether some were lost before we came to read them."""
+    """Return all messages that wait, and True if some were lost before they were read."""
     messages: list[_Message] = []
     lost = False
     while (datagram := _next(listener)) is not None:
@@ -252,7 +252,7 @@ def _drain(listener: socket.socket) -> tuple[list[_Message], bool]:
 
 
 def _next(listener: socket.socket) -> bytes | None:
-    """A datagram; empty: some were lost here; None: there is no more."""
+    """Return a datagram; empty: some were lost here; None: there is no more."""
     try:
         return listener.recv(_DATAGRAM)
     except BlockingIOError:
@@ -264,7 +264,7 @@ def _next(listener: socket.socket) -> bytes | None:
 
 
 def _messages(datagram: bytes) -> Iterator[_Message]:
-    """(type, what follows the header) of each message of a datagram."""
+    """Yield (type, what follows the header) of each message of a datagram."""
     while len(datagram) >= _HEADER.size:
         length, kind, _, _, _ = _HEADER.unpack_from(datagram)
         if length < _HEADER.size:
@@ -274,7 +274,7 @@ def _messages(datagram: bytes) -> Iterator[_Message]:
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
-    """Attributes by type; of those that come twice the last."""
+    """Return the attributes by type; of those that come twice the last."""
     found: dict[int, bytes] = {}
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
@@ -290,5 +290,5 @@ def _aligned(length: int) -> int:
 
 
 def _printable(name: bytes) -> str:
-    """A process may call itself anything."""
+    """Return a name fit for a log line: a process may call itself anything."""
     return _UNPRINTABLE.sub("_", name.partition(b"\0")[0].decode(errors="replace"))
