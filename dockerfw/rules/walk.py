@@ -39,8 +39,8 @@ class Packet:
     """What the walk needs to know of a packet that a filter hook sees.
 
     ``host_port`` is the address and port that it was sent to before NAT when that was this
-    host's own (None: sent to the container's address directly). ``dnat`` tells whether Docker's
-    NAT then rewrote it to ``destination``:``port``.
+    host's own (None: sent to the container's address directly). ``dnat`` is True if Docker's NAT
+    then rewrote it to ``destination``:``port``.
     """
 
     interface: str
@@ -59,10 +59,11 @@ Hook: TypeAlias = Literal["forward", "input"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """Where the walk ended: ``passed`` (with our second bit, ``sealed_ok``) and through what.
+class WalkResult:
+    """How the walk ended.
 
-    ``path`` are the rules that sent the packet on its way, the deciding one last.
+    ``passed``; ``has_bit``: the OK bit is set in its mark. ``path`` are the rules that matched the
+    packet, the deciding one last.
     """
 
     passed: bool
@@ -75,7 +76,7 @@ def walk(
     hook: Hook,
     packet: Packet,
     local_addresses: frozenset[Address] = frozenset(),
-) -> Outcome:
+) -> WalkResult:
     """Return where the packet ends: mangle PREROUTING first, then the filter hook.
 
     ``local_addresses`` are this host's own.
@@ -89,11 +90,11 @@ def walk(
     state.run(PRE)
     state.packet = packet if hook == "forward" else arrived
     passed = state.run(MAIN if hook == "forward" else INPUT)
-    return Outcome(passed, bool(state.mark & ruleset.mark_ok), tuple(state.path))
+    return WalkResult(passed, bool(state.mark & ruleset.mark_ok), tuple(state.path))
 
 
 class _Walk:
-    """One packet on its way: the mark it carries and the rules that it met."""
+    """One packet on its way: the mark it carries and the rules that matched it."""
 
     def __init__(self, ruleset: Ruleset, packet: Packet, local: frozenset[Address]) -> None:
         self.ruleset = ruleset
@@ -103,7 +104,7 @@ class _Walk:
         self.path: list[Rule] = []
 
     def run(self, name: str) -> bool:
-        """True when the packet passes the chain, False when it is dropped in it."""
+        """Return True if the packet passes the chain, False if it is dropped in it."""
         family: Family = 4 if self.packet.source.version == 4 else 6
         chain = self.ruleset.chain(family, name)
         for rule in chain.rules if chain else ():

@@ -15,7 +15,7 @@ from dockerfw.model.net import Address, Family, Port
 from dockerfw.model.policy import Allow, Deny, Policy
 from dockerfw.report.explain.explanation import Row
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_of
-from dockerfw.report.explain.reasons import Reasons, Verdict
+from dockerfw.report.explain.reasons import Decision, Reasons
 from dockerfw.report.explain.routes import ANY_HOST, HostPort, Route, Sender
 from dockerfw.rules.walk import Packet
 from dockerfw.text import bracketed, short_port
@@ -135,7 +135,7 @@ class Paths:
             target.port,
             icmp_type=icmp_type,
         )
-        yield _row(label, family, self.reasons.verdict(Route("", "forward", packet)))
+        yield _row(label, family, self.reasons.decide(Route("", "forward", packet)))
 
     # by a port of this host
 
@@ -230,25 +230,25 @@ class Paths:
     ) -> Iterator[Row]:
         """Yield the rows of one host port, at one address or (``where`` None) at any.
 
-        An address that the policy names has rows of its own if its verdicts differ from those of
-        the address that stands for all others.
+        An address that the policy names has rows of its own where the decisions are others than
+        at the address that stands for all others.
         """
         port = host_port.port
         addresses = [where] if where is not None else self._host_addresses(sender.family, port)
-        first: set[Verdict] = set()
+        first: set[Decision] = set()
         for address in addresses:
             routes = host_port.routes(sender, address)
-            found = [(route.suffix, self.reasons.verdict(route)) for route in routes]
-            verdicts = {verdict for _, verdict in found}
-            if verdicts == first:
+            found = [(route.suffix, self.reasons.decide(route)) for route in routes]
+            decisions = {decision for _, decision in found}
+            if decisions == first:
                 continue
             at = f" at {address}" if first else ""
-            first = first or verdicts
-            if len(verdicts) == 1:
+            first = first or decisions
+            if len(decisions) == 1:
                 yield _row(f"{label}{at}", sender.family, found[0][1])
                 continue
-            for suffix, verdict in found:
-                yield _row(f"{label}{suffix}{at}", sender.family, verdict)
+            for suffix, decision in found:
+                yield _row(f"{label}{suffix}{at}", sender.family, decision)
 
     def _host_addresses(self, family: Family, port: Port) -> list[Address]:
         """Return one address of this host for all that the policy does not name, then the named."""
@@ -274,8 +274,8 @@ class Paths:
         return here
 
 
-def _row(path: str, family: Family, verdict: Verdict) -> Row:
-    return Row(path, family, verdict.allowed, verdict.reason)
+def _row(path: str, family: Family, decision: Decision) -> Row:
+    return Row(path, family, decision.allowed, decision.reason)
 
 
 def _host_network_label(target: ParsedTarget) -> str:

@@ -18,7 +18,7 @@ from dockerfw.model.policy import Allow, Deny, Policy, Source
 from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
-from dockerfw.rules.walk import Outcome, Packet, walk
+from dockerfw.rules.walk import Packet, WalkResult, walk
 from dockerfw.text import moment
 
 _Section: TypeAlias = Literal["allows", "denies", "baseline"]
@@ -28,7 +28,7 @@ the one statement of that index."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """Whether a packet passes, and why, in words."""
 
     allowed: bool
@@ -36,7 +36,7 @@ class Verdict:
 
 
 class Reasons:
-    """Verdicts on packets, each with the line of the policy that decides.
+    """Decides on packets, and finds the line of the policy that does.
 
     ``local`` are this host's own addresses. A policy in mode observe is read as if it enforced.
     """
@@ -57,11 +57,12 @@ class Reasons:
         """The ruleset in which nobody from outside may reach anything."""
         return self._compiled(self.without_sources)
 
-    def verdict(self, route: Route) -> Verdict:
-        outcome = self._walk(self.whole, route)
-        if outcome.passed:
-            return Verdict(True, self._why_allowed(route, outcome))
-        return Verdict(False, self._why_denied(route, outcome))
+    def decide(self, route: Route) -> Decision:
+        """Return whether a packet on this route passes, and the line of the policy that decides."""
+        result = self._walk(self.whole, route)
+        if result.passed:
+            return Decision(True, self._why_allowed(route, result))
+        return Decision(False, self._why_denied(route, result))
 
     def guards(self, family: Family, protocol: str, port: int) -> bool:
         """Return True if a rule guards this port of the host for a host-network container."""
@@ -70,8 +71,8 @@ class Reasons:
         packet = Packet(OUTSIDE, stranger, host, protocol, port, host_port=(host, port))
         return not self._walk(self.closed, Route("", "input", packet)).passed
 
-    def _why_denied(self, route: Route, outcome: Outcome) -> str:
-        last = outcome.path[-1]
+    def _why_denied(self, route: Route, result: WalkResult) -> str:
+        last = result.path[-1]
         if last.role == "spoofed":
             return last.comment
         index = self._first("denies", len(self.policy.denies), route)
@@ -80,8 +81,8 @@ class Reasons:
         deny = self.policy.denies[index]
         return f"denied by {deny.origin}{self._from('denies', index, route)}"
 
-    def _why_allowed(self, route: Route, outcome: Outcome) -> str:
-        if not outcome.has_bit:
+    def _why_allowed(self, route: Route, result: WalkResult) -> str:
+        if not result.has_bit:
             return "allowed: no rule guards this port of the host, dockerfw leaves it alone"
         index = self._first("allows", len(self.policy.allows), route)
         if index is not None:
@@ -116,10 +117,10 @@ class Reasons:
         """Return True if this part of the policy alone lets the packet pass, or denies it."""
         if part not in self._parts:
             self._parts[part] = self._compiled(self._reduced(*part))
-        outcome = self._walk(self._parts[part], route)
+        result = self._walk(self._parts[part], route)
         if part[0] == "denies":
-            return any(rule.role == "deny" for rule in outcome.path)
-        return outcome.passed and outcome.has_bit
+            return any(rule.role == "deny" for rule in result.path)
+        return result.passed and result.has_bit
 
     def _reduced(self, section: _Section, stop: int, number: int | None) -> Policy:
         """Return the policy with no more sources than those of this `_Part`."""
@@ -156,7 +157,7 @@ class Reasons:
             denies=tuple(replace(d, sources=()) for d in self.policy.denies if stays(d)),
         )
 
-    def _walk(self, ruleset: Ruleset, route: Route) -> Outcome:
+    def _walk(self, ruleset: Ruleset, route: Route) -> WalkResult:
         local = self.local
         if route.packet.host_port is not None:
             local |= {route.packet.host_port[0]}
