@@ -22,7 +22,7 @@ from dockerfw.report.reach import Side, SourceArithmetic, intervals_of_list
 from dockerfw.rules.compiler import Compiler, statements
 from dockerfw.rules.meaning import Destination, rules_by_set
 from dockerfw.rules.names import Place
-from dockerfw.rules.rule import Count, Rule
+from dockerfw.rules.rule import NoTarget, Rule
 from dockerfw.rules.ruleset import Element
 from dockerfw.rules.sources import SourceTerms
 from dockerfw.rules.targets import is_reachable
@@ -171,7 +171,7 @@ class Exposures:
                 else:
                     sets[ipset.name] = ipset.elements
             rules += [
-                Rule(rule.matches, Count()) for held in buckets.rules().values() for rule in held
+                Rule(rule.matches, NoTarget()) for held in buckets.rules().values() for rule in held
             ]
         side = Side(sets, rules_by_set(rules), baseline=False)
         side.fill({(f, p) for f in FAMILIES for p in get_args(Place)})

@@ -29,7 +29,6 @@ from dockerfw.rules.rule import (
     AddressType,
     Chain,
     ConnState,
-    Count,
     DestNetwork,
     DestPorts,
     Drop,
@@ -39,6 +38,7 @@ from dockerfw.rules.rule import (
     InSet,
     Marked,
     Match,
+    NoTarget,
     Reject,
     Reply,
     Return,
@@ -97,7 +97,7 @@ class Skeleton:
         ]
 
     def _spoofed(self, matches: tuple[Match, ...], comment: str) -> Rule:
-        return Rule(matches, Count() if self.observe else Drop(), comment, "spoofed")
+        return Rule(matches, NoTarget() if self.observe else Drop(), comment, "spoofed")
 
     def _spoofed_container(self, family: Family) -> Rule:
         return self._spoofed(
@@ -219,7 +219,9 @@ class Skeleton:
         return DestNetwork(ip_network("ff00::/8"), negated=True)
 
     def _deny(self, family: Family) -> tuple[Rule, ...]:
-        count = Rule((InSet(topology_set("target", family), ("dst",)),), Count(), "denied, counted")
+        count = Rule(
+            (InSet(topology_set("target", family), ("dst",)),), NoTarget(), "denied, counted"
+        )
         if self.observe:
             return (count, Rule((), Goto(OK), "observe: would be denied"))
         if self.on_deny == "drop":

@@ -145,11 +145,11 @@ class SetMark:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
-    """No target: the rule (and the set element that it met) counts, the walk goes on."""
+class NoTarget:
+    """None: the rule (and the set element that it matched) counts, and the next rule follows."""
 
 
-Target: TypeAlias = Goto | Return | Drop | Reject | SetMark | Count
+Target: TypeAlias = Goto | Return | Drop | Reject | SetMark | NoTarget
 
 
 Role: TypeAlias = Literal["fixed", "spoofed", "baseline", "allow", "deny"]

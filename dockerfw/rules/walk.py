@@ -14,7 +14,6 @@ from dockerfw.rules.names import INPUT, MAIN, PRE
 from dockerfw.rules.rule import (
     AddressType,
     ConnState,
-    Count,
     DestNetwork,
     DestPorts,
     Drop,
@@ -24,6 +23,7 @@ from dockerfw.rules.rule import (
     InSet,
     Marked,
     Match,
+    NoTarget,
     Reject,
     Reply,
     Return,
@@ -120,7 +120,7 @@ class _Walk:
                     return False
                 case SetMark(value=value, mask=mask):
                     self.mark = (self.mark & ~mask) | value
-                case Count():
+                case NoTarget():
                     pass
         return True
 

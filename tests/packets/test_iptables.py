@@ -30,7 +30,6 @@ from dockerfw.plan.steps import (
 from dockerfw.rules.rule import (
     AddressType,
     ConnState,
-    Count,
     DestNetwork,
     DestPorts,
     Drop,
@@ -40,6 +39,7 @@ from dockerfw.rules.rule import (
     InSet,
     Marked,
     Match,
+    NoTarget,
     Reject,
     Reply,
     Return,
@@ -139,7 +139,7 @@ def test_counters_are_those_of_the_rules_in_order(
     host: Host, runner: HostRunner, flavour: Flavour, family: Family
 ) -> None:
     loopback = "127.0.0.1" if family == 4 else "::1"
-    rules = tuple(Rule((InInterface(name),), Count()) for name in ("eth7", "lo"))
+    rules = tuple(Rule((InInterface(name),), NoTarget()) for name in ("eth7", "lo"))
     commit(
         runner,
         flavour,
@@ -172,7 +172,7 @@ RULES: list[tuple[tuple[Match, ...], Target]] = [
         SetMark(OK_BIT, OK_BIT),
     ),
     ((AddressType("src", "LOCAL"), Stray()), Drop()),
-    ((InSet("dockerfw-b", ("dst", "dst", "src"), negated=True),), Count()),
+    ((InSet("dockerfw-b", ("dst", "dst", "src"), negated=True),), NoTarget()),
     ((Marked(OK_BIT, OK_BIT), ConnState("DNAT")), Return()),
     ((ConnState("DNAT", negated=True), InInterface("eth*")), Return()),
     ((InInterface("eth0", negated=True), DestPorts("tcp", 80, 80)), Drop()),

@@ -21,7 +21,7 @@ from dockerfw.model.policy import Policy
 from dockerfw.plan.skeletons import Skeletons
 from dockerfw.plan.state import LiveElement, TablesState
 from dockerfw.rules.compiler import compile_ruleset
-from dockerfw.rules.rule import Count, Drop, Goto, Match, Reject, Return, Rule, SetMark
+from dockerfw.rules.rule import Drop, Goto, Match, NoTarget, Reject, Return, Rule, SetMark
 from dockerfw.rules.ruleset import IPSet, Ruleset
 from tests.golden_text import RECORDED, case_ruleset, cases
 from tests.questions import facts_for
@@ -50,7 +50,7 @@ def target_name(rule: Rule) -> str | None:
             return "REJECT"
         case SetMark():
             return "MARK"
-        case Count():
+        case NoTarget():
             return None
 
 

@@ -19,7 +19,6 @@ from dockerfw.rules.names import is_our_chain
 from dockerfw.rules.rule import (
     AddressType,
     ConnState,
-    Count,
     DestNetwork,
     DestPorts,
     Drop,
@@ -29,6 +28,7 @@ from dockerfw.rules.rule import (
     InSet,
     Marked,
     Match,
+    NoTarget,
     Reject,
     Reply,
     Return,
@@ -160,7 +160,7 @@ class _Reader:
     _matches: list[Match] = field(default_factory=list)
     _protocol: str = ""
     _ports: bool = False
-    _target: Target = field(default_factory=Count)
+    _target: Target = field(default_factory=NoTarget)
     _comment: str = ""
 
     def rule(self) -> Rule | None:

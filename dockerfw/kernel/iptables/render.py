@@ -28,7 +28,6 @@ from dockerfw.rules.rule import (
     AddressType,
     Chain,
     ConnState,
-    Count,
     DestNetwork,
     DestPorts,
     Drop,
@@ -38,6 +37,7 @@ from dockerfw.rules.rule import (
     InSet,
     Marked,
     Match,
+    NoTarget,
     Reject,
     Reply,
     Return,
@@ -177,5 +177,5 @@ def _target_text(target: Target, family: Family) -> str:
             return f"-j REJECT --reject-with {kind}"
         case SetMark(value=value, mask=mask):
             return f"-j MARK --set-xmark {value:#x}/{mask:#x}"
-        case Count():
+        case NoTarget():
             return ""
