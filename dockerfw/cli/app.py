@@ -21,7 +21,21 @@ from dockerfw.errors import DockerfwError, PolicyError
 from dockerfw.exit_status import ExitStatus
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Program(click.Group):
+    """The commands, with a status of its own for output that nobody reads any more."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the command; return its exit status, or None."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            # Caught here, since click would make it 1, which says that something does not work.
+            # Python flushes stdout at its end, which would fail once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitStatus.BROKEN_PIPE
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dockerfw")
 def cli() -> None:
     """Who may reach which container port: one TOML file, enforced behind Docker's back."""
@@ -52,10 +66,6 @@ def _run() -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except BrokenPipeError:
-        # Python flushes stdout at its end, which would fail once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return ExitStatus.BROKEN_PIPE
     except Exception as error:
         if os.environ.get("DOCKERFW_DEBUG"):
             raise

@@ -127,3 +127,21 @@ def test_who_debugs_gets_the_traceback(monkeypatch: pytest.MonkeyPatch, terminal
     monkeypatch.setenv("DOCKERFW_DEBUG", "1")
     with pytest.raises(RuntimeError, match="a bug"):
         terminal.run("boot")
+
+
+def test_a_reader_that_has_gone_is_no_fault_of_this_host() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "dockerfw", "schema"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+            cwd=REPOSITORY,
+        )
+    finally:
+        os.close(writing)
+
+    assert (done.returncode, done.stderr) == (141, "")
