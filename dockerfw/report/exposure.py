@@ -1,9 +1,9 @@
 """What a policy opens of one container, and to whom: asked of what is compiled for it.
 
-Pure. The one place for that question: log lines say it in words, warnings of rules that open
-nothing must agree with it. It tells what the *policy* opens: whether somebody listens there is not
-known here. It costs what one container costs, however many others run: a selector in ``from``
-stands for itself here, whoever it names now.
+Pure. The one place for that question: log lines put the answer into words, warnings of rules that
+open nothing must agree with it. It is what the *policy* opens: whether somebody listens there is
+not known here. It costs what one container costs, however many others run: a selector in ``from``
+has placeholders for addresses here, whoever it names now.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Exposure:
     """What the rules of a policy do to one container.
 
     ``opened``: the destinations that each allow opens to anybody whom no deny turns away.
-    ``denied``: those that each deny closes, whoever may reach them. Both by the place of the rule
-    in its policy; a rule that is missing has none. Host ports are those that lead to the container.
+    ``denied``: those that each deny closes, whoever may reach them. Both by the rule's index in the
+    policy; a rule that is missing has none. Host ports are those that lead to the container.
     ``named_at``: the endpoints at which each of these allows names it.
     """
 
@@ -63,10 +63,10 @@ class Exposure:
             for d in self.opened.get(rule, ())
         )
 
-    def is_narrowed(self, deny: int) -> bool:
+    def narrows_an_allow(self, deny: int) -> bool:
         """Return True if that deny closes a part of what some allow opens."""
         return any(
-            _share(closed, open_)
+            _may_match_one_packet(closed, open_)
             for closed in self.denied.get(deny, ())
             for destinations in self.opened.values()
             for open_ in destinations
@@ -88,8 +88,8 @@ def _leads_to(found: Destination, binding: PublishedPort) -> bool:
     return binding.wildcard or found.address in (None, binding.host_address)
 
 
-def _share(one: Destination, other: Destination) -> bool:
-    """Whether a packet may be about both."""
+def _may_match_one_packet(one: Destination, other: Destination) -> bool:
+    """Return True if some packet is sent to both."""
     if one[:2] != other[:2] or not _overlap(one, other.protocol, other.first, other.last):
         return False
     if one.where is None or other.where is None:
@@ -98,7 +98,9 @@ def _share(one: Destination, other: Destination) -> bool:
 
 
 def _named_at(unit: Inventory, selectors: tuple[Selector, ...]) -> tuple[Endpoint, ...]:
-    """Of those that share a network namespace, the widest: it is the same address for all."""
+    """Return the endpoints of the named container that has most of them; all that share a network
+    namespace are at the same addresses.
+    """
     return max((endpoints for _, endpoints in unit.select(selectors)), key=len, default=())
 
 
@@ -108,7 +110,7 @@ class Exposures:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._statements = statements(policy)
-        self._terms = SourceTerms(self._standing_for)
+        self._terms = SourceTerms(self._placeholder)
         self._selectors: dict[Selector, tuple[Address, Address]] = {}
         self._intervals: dict[str, tuple[Interval, ...]] = {}
         self._arithmetic = SourceArithmetic(self._intervals.get)
@@ -154,12 +156,12 @@ class Exposures:
         side = self._side(compiler, (index, *denies))
         for target in side.targets("allow"):
             sources, _ = self._arithmetic.at(target, "allow", side, _NOTHING)
-            anybodys = target.place == "host" and not self._statements[index].to
-            if sources and (not anybodys or any(_leads_to(target, b) for b in bindings)):
+            names_no_container = target.place == "host" and not self._statements[index].to
+            if sources and (not names_no_container or any(_leads_to(target, b) for b in bindings)):
                 yield target
 
     def _side(self, compiler: Compiler, indexes: Iterable[int]) -> Side:
-        """What these statements add for the container, and the rules that judge by it."""
+        """Return what these statements add for the container, with the rules that match it."""
         sets: dict[str, frozenset[Element]] = {}
         rules: list[Rule] = []
         for family in FAMILIES:
@@ -177,8 +179,8 @@ class Exposures:
         side.fill({(f, p) for f in FAMILIES for p in get_args(Place)})
         return side
 
-    def _standing_for(self, selector: Selector) -> tuple[Address, Address]:
-        """An address of each family that no container has, the same for the same selector."""
+    def _placeholder(self, selector: Selector) -> tuple[Address, Address]:
+        """Return addresses of both families that no container has: one pair for each selector."""
         number = len(self._selectors) + 1
-        placeholder = (IPv4Address(number), IPv6Address(number))
-        return self._selectors.setdefault(selector, placeholder)
+        addresses = (IPv4Address(number), IPv6Address(number))
+        return self._selectors.setdefault(selector, addresses)

@@ -133,7 +133,7 @@ class _Sentence:
     def _narrowed(self) -> Iterator[str]:
         """The denies that take back a part of what is open."""
         for index, deny in enumerate(self.policy.denies):
-            if self.exposure.is_narrowed(index):
+            if self.exposure.narrows_an_allow(index):
                 ports = [_ports_text(spec) for spec in deny.ports]
                 ports += [host_port_text(s.address, str(s.ports)) for s in deny.published]
                 yield f"{listed(ports)} denied to {_who(deny)}".lstrip()

@@ -146,7 +146,7 @@ class SetMark:
 
 @dataclass(frozen=True, slots=True)
 class NoTarget:
-    """None: the rule (and the set element that it matched) counts, and the next rule follows."""
+    """The rule (and the set element that it matched) counts, and the next rule follows."""
 
 
 Target: TypeAlias = Goto | Return | Drop | Reject | SetMark | NoTarget
