@@ -140,7 +140,7 @@ class Exposures:
             and (found := frozenset(self._opened(compiler, index, denies, bindings)))
         }
         denied = {
-            index - first_deny: frozenset(self._side(compiler, (index,)).targets("deny"))
+            index - first_deny: frozenset(self._side(compiler, (index,)).destinations("deny"))
             for index in denies
         }
         named_at = {index: _named_at(unit, self.policy.allows[index].to) for index in opened}
@@ -154,11 +154,11 @@ class Exposures:
         bindings: Iterable[PublishedPort],
     ) -> Iterator[Destination]:
         side = self._side(compiler, (index, *denies))
-        for target in side.targets("allow"):
-            sources, _ = self._arithmetic.at(target, "allow", side, _NOTHING)
-            names_no_container = target.place == "host" and not self._statements[index].to
-            if sources and (not names_no_container or any(_leads_to(target, b) for b in bindings)):
-                yield target
+        for to in side.destinations("allow"):
+            sources, _ = self._arithmetic.at(to, "allow", side, _NOTHING)
+            names_no_container = to.place == "host" and not self._statements[index].to
+            if sources and (not names_no_container or any(_leads_to(to, b) for b in bindings)):
+                yield to
 
     def _side(self, compiler: Compiler, indexes: Iterable[int]) -> Side:
         """Return what these statements add for the container, with the rules that match it."""

@@ -51,7 +51,7 @@ class Difference:
     """
 
     kind: DifferenceKind
-    target: Destination
+    destination: Destination
     sources: Sources
     excepting: Sources
     until: int | None = None
@@ -82,7 +82,7 @@ class Side:
             if (bucket := read_bucket(name, rules.get(name))) is not None
         }
         self._sets = sets
-        self._targets: dict[Verdict, dict[Destination, set[SourceMatch]]] = {
+        self._destinations: dict[Verdict, dict[Destination, set[SourceMatch]]] = {
             "allow": defaultdict(set),
             "deny": defaultdict(set),
         }
@@ -101,65 +101,63 @@ class Side:
         some_end = any(bucket.name.until is not None for bucket in self.buckets.values())
         for name, bucket in self.buckets.items():
             if (bucket.name.family, bucket.name.place) in where:
-                targets = self._targets[bucket.name.verdict]
+                destinations = self._destinations[bucket.name.verdict]
                 for meaning in map(bucket.read, self.elements(name)):
                     if meaning is not None:
-                        targets[meaning[0]].add(meaning[1])
+                        destinations[meaning[0]].add(meaning[1])
                         if some_end:
                             end = NEVER if bucket.name.until is None else bucket.name.until
                             self._ends[meaning] = max(end, self._ends.get(meaning, 0))
-        for verdict, found in self._targets.items():
-            for target in found:
-                if target.is_subnet:
-                    self._subnets[verdict].append(target)
-                elif target.where is None or target.first != target.last:
-                    self._spans[verdict].setdefault(target[:3], []).append(target)
+        for verdict, found in self._destinations.items():
+            for to in found:
+                if to.is_subnet:
+                    self._subnets[verdict].append(to)
+                elif to.where is None or to.first != to.last:
+                    self._spans[verdict].setdefault(to[:3], []).append(to)
 
     def _host_network_ports(self, family: Family) -> frozenset[Port]:
         guarded = map(read_guarded, self.elements(topology_set("hostnet", family)))
         return frozenset(one[1] for one in guarded if one is not None)
 
-    def targets(self, verdict: Verdict) -> set[Destination]:
+    def destinations(self, verdict: Verdict) -> set[Destination]:
         """Return all destinations that a set has the verdict for."""
-        return set(self._targets[verdict])
+        return set(self._destinations[verdict])
 
-    def sources(self, verdict: Verdict, target: Destination) -> Sources:
-        """Return the sources that the verdict is for at exactly this target."""
-        return frozenset(self._targets[verdict].get(target, ()))
+    def sources(self, verdict: Verdict, to: Destination) -> Sources:
+        """Return the sources that the verdict is for at exactly this destination."""
+        return frozenset(self._destinations[verdict].get(to, ()))
 
-    def end(self, target: Destination, source: SourceMatch) -> float:
+    def end(self, to: Destination, source: SourceMatch) -> float:
         """Return when this source stops to be allowed by itself (Unix time), or `NEVER`."""
-        return self._ends.get((target, source), NEVER)
+        return self._ends.get((to, source), NEVER)
 
-    def reaching(self, verdict: Verdict, target: Destination) -> Sources:
-        """Return all sources that the verdict holds for, by wider targets and the baseline too."""
-        found = set(self.sources(verdict, target))
-        for wide in self._around(verdict, target):
-            found |= self._targets[verdict][wide]
-        if verdict == "allow" and self._baseline_holds(target):
+    def reaching(self, verdict: Verdict, to: Destination) -> Sources:
+        """Return all sources of the verdict, by wider destinations and the baseline too."""
+        found = set(self.sources(verdict, to))
+        for wide in self._around(verdict, to):
+            found |= self._destinations[verdict][wide]
+        if verdict == "allow" and self._baseline_holds(to):
             found.add(Inside())
         return frozenset(found)
 
-    def _around(self, verdict: Verdict, target: Destination) -> Iterator[Destination]:
-        """Yield the targets that this one lies in."""
+    def _around(self, verdict: Verdict, to: Destination) -> Iterator[Destination]:
+        """Yield the destinations that this one lies in."""
         spans = self._spans[verdict]
-        for where in {target.where, None}:
-            for other in spans.get((target.place, target.family, where), ()):
-                if other.covers_ports(target):
+        for where in {to.where, None}:
+            for other in spans.get((to.place, to.family, where), ()):
+                if other.covers_ports(to):
                     yield other
         for other in self._subnets[verdict]:
-            if other.holds(target) and other.covers_ports(target):
+            if other.holds(to) and other.covers_ports(to):
                 yield other
 
-    def _baseline_holds(self, target: Destination) -> bool:
+    def _baseline_holds(self, to: Destination) -> bool:
         if not self.baseline:
             return False
-        if target.place == "container" or target.protocol is None:
+        if to.place == "container" or to.protocol is None:
             return True
-        ports = self._hostnet[target.family]
-        return not any(
-            p.protocol == target.protocol and target.first <= p.number <= target.last for p in ports
-        )
+        ports = self._hostnet[to.family]
+        return not any(p.protocol == to.protocol and to.first <= p.number <= to.last for p in ports)
 
 
 # --- arithmetic of sources -----------------------------------------------------------------------
@@ -224,7 +222,7 @@ def intervals_of_list(elements: Iterable[LiveElement]) -> tuple[Interval, ...]:
 
 
 class SourceArithmetic:
-    """Subtracts sources. Many targets have the same ones, so each result is kept."""
+    """Subtracts sources. Many destinations have the same ones, so each result is kept."""
 
     def __init__(self, intervals_of: IntervalsOfList) -> None:
         self._intervals_of = intervals_of
@@ -233,7 +231,7 @@ class SourceArithmetic:
 
     def at(
         self,
-        target: Destination,
+        to: Destination,
         verdict: Verdict,
         here: Side,
         there: Side,
@@ -243,17 +241,17 @@ class SourceArithmetic:
 
         ``end``: only those for whom it ends here at that time, and not later.
         """
-        having = here.sources(verdict, target)
-        besides = there.reaching(verdict, target)
+        having = here.sources(verdict, to)
+        besides = there.reaching(verdict, to)
         if end is not None:
-            besides |= {s for s in having if here.end(target, s) > end}
-            having = frozenset(s for s in having if here.end(target, s) == end)
+            besides |= {s for s in having if here.end(to, s) > end}
+            having = frozenset(s for s in having if here.end(to, s) == end)
         if not having:
             return frozenset(), frozenset()
-        denied = here.reaching("deny", target) if verdict == "allow" else frozenset[SourceMatch]()
-        key = (having, besides, denied, target.family)
+        denied = here.reaching("deny", to) if verdict == "allow" else frozenset[SourceMatch]()
+        key = (having, besides, denied, to.family)
         if key not in self._deltas:
-            self._deltas[key] = self._delta(having, besides, denied, target.family)
+            self._deltas[key] = self._delta(having, besides, denied, to.family)
         return self._deltas[key]
 
     def _delta(
@@ -288,26 +286,26 @@ def differences(old: Side, new: Side, intervals_of: IntervalsOfList) -> Iterator
         ("deny", "deny", "lift"),
     )
     for verdict, gained, lost in verdicts:
-        for target in old.targets(verdict) | new.targets(verdict):
-            if old.sources(verdict, target) != new.sources(verdict, target):
-                for end in sorted({new.end(target, s) for s in new.sources(verdict, target)}):
-                    more, _ = arithmetic.at(target, verdict, new, old, end)
+        for to in old.destinations(verdict) | new.destinations(verdict):
+            if old.sources(verdict, to) != new.sources(verdict, to):
+                for end in sorted({new.end(to, s) for s in new.sources(verdict, to)}):
+                    more, _ = arithmetic.at(to, verdict, new, old, end)
                     if more:
-                        yield Difference(gained, target, more, frozenset(), _until(end))
-                less, kept = arithmetic.at(target, verdict, old, new)
+                        yield Difference(gained, to, more, frozenset(), _until(end))
+                less, kept = arithmetic.at(to, verdict, old, new)
                 if less:
-                    yield Difference(lost, target, less, kept)
+                    yield Difference(lost, to, less, kept)
             if verdict == "allow":
-                yield from _other_ends(target, old, new)
+                yield from _other_ends(to, old, new)
 
 
-def _other_ends(target: Destination, old: Side, new: Side) -> Iterator[Difference]:
-    """Yield the sources that may reach the target before and after, but until another time."""
-    both = old.sources("allow", target) & new.sources("allow", target)
-    moved = {s: new.end(target, s) for s in both if new.end(target, s) != old.end(target, s)}
+def _other_ends(to: Destination, old: Side, new: Side) -> Iterator[Difference]:
+    """Yield the sources that may reach it before and after, but until another time."""
+    both = old.sources("allow", to) & new.sources("allow", to)
+    moved = {s: new.end(to, s) for s in both if new.end(to, s) != old.end(to, s)}
     for end in sorted(set(moved.values())):
         sources = frozenset(s for s, other in moved.items() if other == end)
-        yield Difference("end", target, sources, frozenset(), _until(end))
+        yield Difference("end", to, sources, frozenset(), _until(end))
 
 
 def _until(end: float) -> int | None:

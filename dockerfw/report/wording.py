@@ -69,39 +69,39 @@ class Wording:
         """Return the changes that these differences are, in the order in which they are shown."""
         groups: dict[object, list[Difference]] = defaultdict(list)
         for one in found:
-            target = one.target
-            key = (one.kind, one.until, target.place, self._label(target), target[3:])
+            to = one.destination
+            key = (one.kind, one.until, to.place, self._label(to), to[3:])
             groups[key].append(one)
         items = (item for group in groups.values() for item in self._fold(group))
         folded = _all_alike(_runs(items), self.labels)
         return [self._change(item) for item in sorted(folded, key=_order)]
 
-    def _label(self, target: Destination) -> str:
-        if target.place == "host":
-            return "" if target.address is None else str(target.address)
-        return _EVERY_CONTAINER if target.where is None else self.labels.label(target.where)
+    def _label(self, to: Destination) -> str:
+        if to.place == "host":
+            return "" if to.address is None else str(to.address)
+        return _EVERY_CONTAINER if to.where is None else self.labels.label(to.where)
 
     def _fold(self, group: list[Difference]) -> Iterator[_Item]:
         """Yield one item if the same holds at all addresses of a label, else one an address."""
-        label = self._label(group[0].target)
-        if group[0].target.place == "host":
+        label = self._label(group[0].destination)
+        if group[0].destination.place == "host":
             yield self._item(label, group)
             return
         members = self.labels.members(label) or frozenset(
-            f.target.where for f in group if f.target.where is not None
+            f.destination.where for f in group if f.destination.where is not None
         )
         if _same_everywhere(group, members):
             yield self._item(label, group, frozenset(m.version for m in members))
             return
         for one in group:
-            where = one.target.where
+            where = one.destination.where
             at = f" at {network_text(where)}" if where is not None else ""
-            yield self._item(label + at, [one], frozenset({one.target.family}))
+            yield self._item(label + at, [one], frozenset({one.destination.family}))
 
     def _item(
         self, label: str, group: list[Difference], families: frozenset[int] = frozenset()
     ) -> _Item:
-        first = group[0].target
+        first = group[0].destination
         behind: tuple[tuple[str, int], ...] = ()
         if first.place == "host":
             families, behind = self._host_port(first)
@@ -119,16 +119,16 @@ class Wording:
             behind=behind,
         )
 
-    def _host_port(self, target: Destination) -> tuple[frozenset[int], tuple[tuple[str, int], ...]]:
+    def _host_port(self, to: Destination) -> tuple[frozenset[int], tuple[tuple[str, int], ...]]:
         """Return the families in which this host port leads to a container, and these containers.
 
         With no such container, all families that it may be about.
         """
-        mine = self.families if target.address is None else frozenset({target.family})
-        if target.protocol is None or target.first != target.last:
+        mine = self.families if to.address is None else frozenset({to.family})
+        if to.protocol is None or to.first != to.last:
             return frozenset(mine), ()
-        port = Port(target.protocol, target.first)
-        by_family = {f: self.labels.behind(target.address, f, port) for f in mine}
+        port = Port(to.protocol, to.first)
+        by_family = {f: self.labels.behind(to.address, f, port) for f in mine}
         leading = frozenset(f for f, pairs in by_family.items() if pairs)
         behind = {pair for pairs in by_family.values() for pair in pairs}
         return leading or frozenset(mine), tuple(sorted(behind))
@@ -234,12 +234,12 @@ def _families_in_whole(sources: Sources) -> frozenset[int]:
 
 def _same_everywhere(group: list[Difference], members: frozenset[IPNetwork]) -> bool:
     """Return True if the same holds at all ``members`` of each family that the group is about."""
-    for family in {f.target.family for f in group}:
-        mine = [f for f in group if f.target.family == family]
+    for family in {f.destination.family for f in group}:
+        mine = [f for f in group if f.destination.family == family]
         addresses = {m for m in members if m.version == family}
         if len({(f.sources, f.excepting) for f in mine}) > 1:
             return False
-        if not addresses <= {f.target.where for f in mine}:
+        if not addresses <= {f.destination.where for f in mine}:
             return False
     return True
 

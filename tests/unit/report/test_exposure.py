@@ -42,7 +42,8 @@ def test_the_plan_opens_what_the_exposures_of_all_containers_say(
     ruleset = compile_ruleset(policy, inventory, facts)
     empty = {family: TablesState(family) for family in facts.families}
     _, _, differences = compare({}, ruleset, empty)
-    opens = {d.target for d in differences if d.kind == "open" and d.target.place == "container"}
+    to = [d.destination for d in differences if d.kind == "open"]
+    opens = {destination for destination in to if destination.place == "container"}
     exposures = Exposures(policy)
     found = {
         destination

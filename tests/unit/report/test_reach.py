@@ -54,15 +54,15 @@ def _guard_differs(before: Side, after: Side, question: Question) -> bool:
 
 
 def _is_about(difference: Difference, question: Question) -> bool:
-    target = difference.target
+    to = difference.destination
     place = "host" if question.path == "host" else "container"
-    if (target.place, target.family) != (place, question.family):
+    if (to.place, to.family) != (place, question.family):
         return False
-    if target.where is not None and question.address not in target.where:
+    if to.where is not None and question.address not in to.where:
         return False
-    if target.protocol is None:
+    if to.protocol is None:
         return True
-    return target.protocol == question.protocol and target.first <= question.port <= target.last
+    return to.protocol == question.protocol and to.first <= question.port <= to.last
 
 
 def _hold(sources: Sources, address: Address, question: Question) -> bool:
