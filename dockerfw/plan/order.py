@@ -2,7 +2,7 @@
 new rules allow, and none is cut that both allow.
 
 Pure. A *turn* is a place in that order. What is not guarded passes whatever the policy's sets hold,
-so guards go before and come after those. A source that becomes *inside* is judged by other buckets
+so guards go before and come after those. A source that becomes *inside* is matched by other buckets
 from then on: those have to be filled, and the outside ones not yet. A claimed source is spoofed,
 before anything that its address could pass by is there, and until nothing of that kind is left.
 """
@@ -36,9 +36,9 @@ ORDER: tuple[tuple[Phase, Literal["+", "-"]], ...] = (
     ("own", "-"),
 )
 
-FULL = ORDER.index(("allow", "-")) - 0.5
+ALL_ADDED = ORDER.index(("allow", "-")) - 0.5
 """Between the turns: all that is wanted is there, and nothing of the old is gone yet."""
-SAFE = ORDER.index(("deny", "-"))
+AFTER_CHAINS = ORDER.index(("deny", "-"))
 """From this turn on writes wait for the wanted chains: a rule of the live ones that lets pass
 without a set (baseline ``bridge``) may be what a deny that goes was there to beat."""
 LAST = len(ORDER)
@@ -88,6 +88,7 @@ def element_writes(
 
 
 def in_order(turns: Iterable[tuple[float, SetWrite]]) -> tuple[SetWrite, ...]:
+    """Return the writes in the order of their turns; those of one turn stay as they are."""
     return tuple(write for _, write in sorted(turns, key=lambda item: item[0]))
 
 
@@ -120,7 +121,7 @@ def flush(name: str) -> Turns:
 def _covered(
     elements: frozenset[LiveElement], others: frozenset[LiveElement]
 ) -> frozenset[LiveElement]:
-    """Those elements whose packets ``others`` hold as well."""
+    """Return those elements whose packets ``others`` hold as well."""
     by_rest: dict[tuple[object, ...], list[IPNetwork]] = {}
     for network, rest in map(_split, others if elements else ()):
         if network is not None:
@@ -134,7 +135,7 @@ def _covered(
 
 
 def _split(element: LiveElement) -> tuple[IPNetwork | None, tuple[object, ...]]:
-    """An element's network and the rest of it."""
+    """Return an element's network and the rest of it; None: it does not begin with one."""
     if isinstance(element, OddElement) or not isinstance(element[0], IPv4Network | IPv6Network):
         return None, ()
     return element[0], element[1:]

@@ -59,20 +59,22 @@ from dockerfw.rules.rule import TABLES, ConnState, Drop, Reply, Return, Rule
 from dockerfw.rules.ruleset import LONGEST_TIMEOUT, IPSet, Ruleset
 
 _DAY = 86_400
-_CLOSED = (Rule((Reply(),), Return()), Rule((ConnState("DNAT"),), Drop()))
+_RULES_WITHOUT_SETS = (Rule((Reply(),), Return()), Rule((ConnState("DNAT"),), Drop()))
+"""What `MAIN` holds while broken sets are replaced, as a set that a rule uses cannot be destroyed:
+replies pass, so that connections last; what Docker's NAT brings is dropped."""
 
 
 def plan(live: KernelState, wanted: Ruleset, facts: HostFacts, identity: Identity) -> Plan:
     """Return the steps from ``live`` to ``wanted``.
 
-    ``identity`` tells how the backend recognises what it wrote. On a kernel without nf_tables
+    ``identity`` is how the backend recognises what it wrote. On a kernel without nf_tables
     there is no seal.
     """
     return _Planner(live, wanted, facts, identity).plan()
 
 
 def only_releases_ports(plan: Plan) -> bool:
-    """Return True if all that a plan does is to guard host ports no more that nobody publishes.
+    """Return True if a plan only stops guarding host ports that nobody publishes any more.
 
     A daemon does that by itself, some seconds after their container is gone.
     """
@@ -93,6 +95,8 @@ def renewals(ruleset: Ruleset, now: float) -> tuple[SetWrite, ...]:
 
     For a daemon, once a day: elements that stand are given the seconds that are left at ``now``.
     """
+    # The kernel is given the true end once that is LONGEST_TIMEOUT away at most. Sets are renewed
+    # daily: the second day is a margin for a renewal that fails.
     far = now + LONGEST_TIMEOUT - 2 * _DAY
     return tuple(
         AddElements(s.name, frozenset(s.elements))
@@ -164,17 +168,17 @@ class _Planner:
             turns = order.host_network_last(turns)
         baseline = {f: skeletons[f].with_baseline(united[f]) for f in standing}
         if any(baseline.values()):
-            draft.sets(order.in_order(t for t in turns if t[0] < order.FULL), "elements")
+            draft.sets(order.in_order(t for t in turns if t[0] < order.ALL_ADDED), "elements")
             for family, writes in baseline.items():
                 why = "the baseline, before what it makes needless goes"
                 draft.rules(family, writes, why)
-            turns = [t for t in turns if t[0] >= order.FULL]
-        draft.sets(order.in_order(t for t in turns if t[0] < order.SAFE), "elements")
+            turns = [t for t in turns if t[0] >= order.ALL_ADDED]
+        draft.sets(order.in_order(t for t in turns if t[0] < order.AFTER_CHAINS), "elements")
         if standing and self.facts.nf_tables and self.live.seal is None:
             draft.notes.append("the seal (nft table inet dockerfw) was missing")
         for family, skeleton in skeletons.items():
             self._final(family, skeleton)
-        draft.sets(order.in_order(t for t in turns if t[0] >= order.SAFE), "elements")
+        draft.sets(order.in_order(t for t in turns if t[0] >= order.AFTER_CHAINS), "elements")
         draft.seal(seal.rest)
         stale = sorted(set(self.live_sets) - set(self.sets))
         draft.sets(map(DestroySet, stale), "sets that nothing needs")
@@ -189,7 +193,7 @@ class _Planner:
     # sets
 
     def _take_out_broken(self) -> None:
-        """A set of another type under a name of ours: close, let go of it, make it anew."""
+        """A set of another type under a name of ours: close, destroy it, make it anew."""
         broken = [
             name
             for name, state in self.states.items()
@@ -252,7 +256,7 @@ class _Planner:
             live = state.chain(chain.table, chain.name)
             if live is None or not skeleton.same(live.rules, chain):
                 writes.append(ReplaceChain(chain.table, chain.name, chain.rules))
-                self.draft.notes += _edited(family, chain.name, live)
+                self.draft.notes += _traces_of_others(family, chain.name, live)
         if state.chain("filter", MAIN) is not None:
             faults = jumps.check(state, docker_user=facts.docker_user)
             self.draft.notes += [f"IPv{family}: {fault}" for fault in faults]
@@ -266,6 +270,10 @@ def _has_baseline(wanted: Ruleset) -> bool:
 
 
 def _fits(live: SetState, wanted: SetState) -> bool:
+    """Return True if the set can stay: all that is compared is given when a set is made, for good.
+
+    Counters are part of that: ``status`` and the metrics show what they counted.
+    """
     same = (live.type, live.family) == (wanted.type, wanted.family)
     return same and live.counters and live.timeout == wanted.timeout
 
@@ -284,6 +292,7 @@ def _regrown(state: SetState, kept: frozenset[LiveElement]) -> list[SetWrite]:
     return [
         # Left over, if somebody was killed in the middle of this; no rule ever uses it.
         DestroySet(larger),
+        # Twice the size: with no room to spare the next element would ask for a swap again.
         CreateSet(larger, state.type, state.family, 2 * size, size, state.timeout),
         AddElements(larger, together),
         SwapSets(larger, state.name),
@@ -292,9 +301,9 @@ def _regrown(state: SetState, kept: frozenset[LiveElement]) -> list[SetWrite]:
 
 
 def _closed(state: TablesState) -> list[RuleWrite]:
-    """Our chains without any set: replies pass, what Docker's NAT brings does not."""
+    """Return the writes that leave our chains without any set."""
     return [
-        ReplaceChain(table, name, _CLOSED if (table, name) == ("filter", MAIN) else ())
+        ReplaceChain(table, name, _RULES_WITHOUT_SETS if (table, name) == ("filter", MAIN) else ())
         for table in TABLES
         for name in state.tables.get(table, {})
         if is_our_chain(name)
@@ -321,8 +330,8 @@ def _creates(state: TablesState, family: Family, facts: HostFacts) -> Iterator[C
         yield Created(family, "FORWARD jump")
 
 
-def _edited(family: Family, name: str, live: ChainState | None) -> Iterator[str]:
-    """What a change of policy does not explain, in words."""
+def _traces_of_others(family: Family, name: str, live: ChainState | None) -> Iterator[str]:
+    """Yield what others have done to a chain of ours, in words."""
     if live is None:
         return
     if not live.rules and name != PRE_INSIDE:
