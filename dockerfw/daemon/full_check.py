@@ -19,7 +19,9 @@ from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.snapshots import Snapshot
 from dockerfw.daemon.transitions import Event
 from dockerfw.kernel.interface import Kernel
+from dockerfw.model.host import HostFacts
 from dockerfw.model.policy import Policy
+from dockerfw.operations.reconcile import with_foreign_ports
 from dockerfw.report import host_warnings
 
 TRIES = 5
@@ -84,6 +86,7 @@ class FullCheck:
         self._links.compared(facts)
         bridges = {network.bridge for network in self._enforcer.inventory.bridges()}
         claimed = self._links.claimed(facts, bridges, followed=self._enforcer.followed)
+        self._report_unenforced(facts)
         self._enforcer.settle(replace(snapshot, facts=claimed))
         gone = host_warnings.docker_rules_gone(self._enforcer.inventory, facts)
         self._reporter.note("rules", "; ".join(gone) or None)
@@ -92,8 +95,18 @@ class FullCheck:
 
     def settle_without_docker(self, snapshot: Snapshot) -> None:
         """Keep what stands; Docker cannot be asked."""
+        self._report_unenforced(snapshot.facts)
         self._enforcer.settle_without_docker(snapshot)
         self._schedule.happened(Event.CHECKED_WITHOUT_DOCKER, self._next())
+
+    def _report_unenforced(self, facts: HostFacts) -> None:
+        """Before anything is said to be enforced."""
+        policy = self._enforcer.policy
+        if policy is None:
+            self._reporter.unenforced(())
+        else:
+            inventory = with_foreign_ports(self._enforcer.inventory, facts)
+            self._reporter.unenforced(host_warnings.unenforced(policy, inventory, facts))
 
     def _next(self) -> float:
         policy = self._enforcer.policy or Policy()

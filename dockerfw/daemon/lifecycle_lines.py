@@ -5,7 +5,7 @@ Pure. Takes what happened; gives a `Line` each, with an ``event`` among its fiel
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from dockerfw.daemon.log_lines import Line, Value
 from dockerfw.model.inventory import Inventory
@@ -24,10 +24,11 @@ def starting(version: str, policy: Policy | None) -> Line:
     return Line("info", f"{observing}dockerfw {version} starts", fields)
 
 
-def ready(policy: Policy, inventory: Inventory, entries: int) -> Line:
-    """Kernel, policy and Docker agree for the first time."""
+def ready(policy: Policy, inventory: Inventory, entries: int, *, held: bool = True) -> Line:
+    """Kernel, policy and Docker agree for the first time; ``held``: on every path."""
     containers = len(inventory.containers)
     mode = "OBSERVING: nothing is dropped" if policy.mode == "observe" else "enforcing"
+    mode += "" if held else " (NOT ON EVERY PATH)"
     text = (
         f"ready, {mode}: {counted(containers, 'container')}, "
         f"{counted(entries, 'set entry', 'set entries')}"
@@ -47,6 +48,16 @@ def policy_replaced(file: str, what: str) -> Line:
     """Another policy is in force, read from ``file``; ``what`` it changed, empty for nothing."""
     text = f"policy replaced by {file}: {what or 'nothing opens or closes'}"
     return Line("info", text, {"event": "policy_replaced", "policy": file})
+
+
+def unenforced(reasons: Sequence[str]) -> Line:
+    """All of the policy does not hold on this host, or not any more."""
+    text = f"the policy does NOT hold on every path: {'; '.join(reasons)}"
+    return Line("error", text, {"event": "unenforced"})
+
+
+def enforced_again() -> Line:
+    return Line("info", "the policy holds on every path again", {"event": "enforced_again"})
 
 
 def docker_lost(reason: str) -> Line:

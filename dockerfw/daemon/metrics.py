@@ -72,6 +72,9 @@ class Metrics:
                 "enforcing", "1: mode enforce, and its rules stood when last looked at."
             ),
             "observing": gauge("observing", "1: mode observe, all is judged and nothing dropped."),
+            "unenforced": gauge(
+                "unenforced", "Reasons why the policy does not hold on every path of this host."
+            ),
             "containers": gauge("containers", "Running containers that the daemon knows."),
             "entries": gauge("set_entries", "Entries of dockerfw's ipsets."),
         }
@@ -122,6 +125,7 @@ class Metrics:
         in_sync: bool | None = None,
         enforcing: bool | None = None,
         observing: bool | None = None,
+        unenforced: int | None = None,
         containers: int | None = None,
         entries: int | None = None,
     ) -> None:
@@ -130,6 +134,7 @@ class Metrics:
             "in_sync": in_sync,
             "enforcing": enforcing,
             "observing": observing,
+            "unenforced": unenforced,
             "containers": containers,
             "entries": entries,
         }
@@ -203,6 +208,7 @@ class NoMetrics(Metrics):
         in_sync: bool | None = None,
         enforcing: bool | None = None,
         observing: bool | None = None,
+        unenforced: int | None = None,
         containers: int | None = None,
         entries: int | None = None,
     ) -> None:

@@ -59,6 +59,7 @@ class Reporter:
         self._systemd = systemd
         self._worker = worker
         self._notes: dict[str, str] = {}
+        self._unenforced: tuple[str, ...] = ()
         self._entries = 0
         self._repaired = 0
         self._failures = 0
@@ -142,6 +143,15 @@ class Reporter:
             )
         )
 
+    def unenforced(self, reasons: tuple[str, ...]) -> None:
+        """Report what this host cannot hold of the policy: once, and when that is over."""
+        if reasons == self._unenforced:
+            return
+        self._unenforced = reasons
+        self._log.write(
+            lifecycle_lines.unenforced(reasons) if reasons else lifecycle_lines.enforced_again()
+        )
+
     def agreed(self, policy: Policy, ruleset: Ruleset, inventory: Inventory) -> None:
         """Report that kernel, policy and Docker were seen to agree."""
         first = self._reconciled_at is None
@@ -151,7 +161,8 @@ class Reporter:
         self.note("failed", None)
         self._metrics.reconciled(self._reconciled_at)
         if first:
-            self._log.write(lifecycle_lines.ready(policy, inventory, self._entries))
+            held = not self._unenforced
+            self._log.write(lifecycle_lines.ready(policy, inventory, self._entries, held=held))
         self.ready()
 
     def ready(self) -> None:
@@ -180,6 +191,7 @@ class Reporter:
             in_sync=stands and not _BLIND & self._notes.keys(),
             enforcing=stands and policy is not None and policy.mode == "enforce",
             observing=policy is not None and policy.mode == "observe",
+            unenforced=len(self._unenforced),
             containers=len(inventory.containers),
             entries=self._entries,
         )
@@ -191,6 +203,8 @@ class Reporter:
     def _status_line(self, policy: Policy | None, inventory: Inventory) -> str:
         if self._notes:
             return next(iter(self._notes.values()))
+        if self._unenforced:
+            return f"NOT ON EVERY PATH: {self._unenforced[0]}"
         if policy is None:
             return "waiting for the first dockerfw apply"
         containers = counted(len(inventory.containers), "container")

@@ -14,6 +14,7 @@ from dockerfw.errors import Failed, PolicyError
 from dockerfw.operations.plan import PolicyPlan, plan
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import collect
+from dockerfw.report import host_warnings
 from dockerfw.state.confirm import Pending
 from dockerfw.state.stored_policy import Applied
 
@@ -88,7 +89,14 @@ def _begin_confirm(
 def _write(session: Session, planned: PolicyPlan, config: Path) -> int:
     """The copy first, then the kernel: who is killed in between has the new policy in force."""
     checked = planned.checked
-    applied = Applied(str(config), session.clock.time(), checked.facts.flavour)
+    # Loaded at boot only where it was on: it changes what every bridge of the host does.
+    needed = host_warnings.needs_br_netfilter(checked.policy, checked.inventory, checked.facts)
+    applied = Applied(
+        str(config),
+        session.clock.time(),
+        checked.facts.flavour,
+        br_netfilter=needed and not checked.unenforced,
+    )
     session.store.policy.replace(checked.text, applied)
     session.store.policy.set_lockdown(False)
     result = session.reconciler.commit(checked.policy, checked.inventory, checked.facts)

@@ -11,6 +11,7 @@ from dockerfw.operations.policy_in_force import read_policy_in_force
 from dockerfw.operations.reconcile import Result
 from dockerfw.operations.session import Session
 from dockerfw.operations.standing import chains_and_seal_stand
+from dockerfw.report import host_warnings
 
 
 def boot(session: Session) -> str:
@@ -29,10 +30,14 @@ def install_before_docker(session: Session) -> str:
     policy, _, problem = read_policy_in_force(session.store)
     # Docker's own chains, which tell its flavour of iptables, do not stand yet.
     facts = session.kernel.facts(prefer=_last_flavour(session))
+    # By what was last seen: Docker's networks outlive a reboot.
+    unenforced = host_warnings.unenforced(policy, session.store.last_seen.inventory(), facts)
     if chains_and_seal_stand(session.kernel.read_rules(facts), facts):
-        return "the chains stand already: nothing changed"
-    install_closed(session, policy, facts)
-    return problem or "closed by the policy in force, until Docker and the next apply say more"
+        done = "the chains stand already: nothing changed"
+    else:
+        install_closed(session, policy, facts)
+        done = problem or "closed by the policy in force, until Docker and the next apply say more"
+    return "; but NOT ON EVERY PATH: ".join([done, *unenforced])
 
 
 def install_closed(session: Session, policy: Policy, facts: HostFacts) -> Result:

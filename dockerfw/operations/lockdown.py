@@ -5,13 +5,17 @@ from __future__ import annotations
 from dockerfw.errors import DockerfwError
 from dockerfw.operations.policy_in_force import CLOSED
 from dockerfw.operations.session import Session
+from dockerfw.report import host_warnings
 
 PATIENCE = 2.0
 """Seconds that a lockdown waits for an answer of Docker: everything is open meanwhile."""
 
 
-def lock_down(session: Session) -> None:
-    """Close every container port at once, until the next apply; with or without Docker."""
+def lock_down(session: Session) -> tuple[str, ...]:
+    """Close every container port at once, until the next apply; with or without Docker.
+
+    Return what this kernel cannot close, a reason each.
+    """
     session.require_root()
     with session.store.lock(session.notify):
         session.store.policy.set_lockdown(True)
@@ -22,3 +26,4 @@ def lock_down(session: Session) -> None:
             session.notify(f"Docker does not answer, going by what was last seen ({error})")
             inventory = session.store.last_seen.inventory()
         session.reconciler.commit(CLOSED, inventory, facts)
+    return host_warnings.unenforced(CLOSED, inventory, facts)

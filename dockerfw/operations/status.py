@@ -109,6 +109,7 @@ def _health(
             *advice.ended(policy, session.clock.time()),
             *advice.nameless(policy),
         ),
+        unenforced=host_warnings.unenforced(policy, inventory, facts),
         first_packet=_first_packet(session.kernel, seen),
         first_packet_step=host_warnings.proxy_next_step(facts),
         lockdown=store.policy.locked_down(),

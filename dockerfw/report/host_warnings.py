@@ -8,34 +8,46 @@ next step. Never changes a verdict, never reads anything.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from dockerfw.model.host import FirstPacket, HostFacts
-from dockerfw.model.inventory import Inventory
+from dockerfw.model.inventory import Inventory, Network
+from dockerfw.model.net import Family
 from dockerfw.model.policy import BridgeSource, InterfaceSource, Policy, SelectorSource, Source
-from dockerfw.text import listed
+from dockerfw.text import listed, printable
 
 
 def unenforced(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     """Return why the policy does not hold on some path here; ``apply`` refuses then by default.
 
-    That is P4: packets between two containers of one bridge meet iptables only with br_netfilter.
+    That is P4, and whoever is behind an interface that others put into a Docker bridge: packets
+    between two ports of one bridge meet iptables only with br_netfilter. Asked again and again:
+    it can be switched off, or be missing after a reboot.
     """
-    blind = [
-        family
-        for family, seen in zip((4, 6), facts.br_netfilter, strict=True)
-        if not seen and family in facts.families and _has_subnet(inventory, family)
-    ]
+    found = []
+    blind = _blind(facts, inventory.bridges())
     why = _restricts_same_bridge(policy, inventory)
-    if not blind or not why:
-        return ()
-    names = {4: "bridge-nf-call-iptables", 6: "bridge-nf-call-ip6tables"}
-    settings = " ".join(f"net.bridge.{names[f]}=1" for f in blind)
-    families = " and ".join(f"IPv{f}" for f in blind)
-    reason = (
-        f"{listed(why)}, but containers of the same bridge reach each other all the same: "
-        f"br_netfilter is off for {families}; run modprobe br_netfilter and sysctl {settings}"
-    )
-    return (reason,)
+    if blind and why:
+        found.append(
+            f"{listed(why)}, but containers of the same bridge reach each other all the same: "
+            f"br_netfilter is off for {_families(blind)}; {_switch_on(blind)}"
+        )
+    for network, foreign in _mixed(inventory, facts):
+        blind = _blind(facts, (network,))
+        if blind:
+            found.append(
+                f"{_not_dockers(network, foreign)}, and br_netfilter is off for "
+                f"{_families(blind)}: whoever is behind {_them(foreign)} reaches every port of "
+                f"{_containers(inventory, network)} there, whatever the policy says; "
+                f"{_switch_on(blind)}, or give the Docker network a bridge of its own"
+            )
+    return tuple(printable(reason) for reason in found)
+
+
+def needs_br_netfilter(policy: Policy, inventory: Inventory, facts: HostFacts) -> bool:
+    """Return True if br_netfilter has to be on for the policy to hold on every path."""
+    off = replace(facts, br_netfilter=(False, False))
+    return bool(unenforced(policy, inventory, off))
 
 
 def lost_without_seal(facts: HostFacts) -> tuple[str, ...]:
@@ -93,22 +105,70 @@ def docker_rules_gone(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]
 
 
 def foreign_ports(inventory: Inventory, facts: HostFacts) -> Iterator[str]:
-    """Yield the Docker bridges with a NIC or a VM's tap in them."""
+    """Yield the Docker bridges with a NIC or a VM's tap in them, and who is cut off by that."""
+    for network, foreign in _mixed(inventory, facts):
+        subnets = listed([str(subnet) for subnet in network.subnets])
+        each_other = "" if _blind(facts, (network,)) else " and from each other"
+        yield (
+            f"{_not_dockers(network, foreign)}: VMs and machines behind {_them(foreign)} at "
+            f"{subnets} are CUT OFF from other networks{each_other} (they can begin connections "
+            "elsewhere, but only this host and its containers can begin one to them), and reach "
+            "containers only as the outside does; give the Docker network a bridge and a subnet "
+            f"of its own. Allow from iface:{network.bridge} opens containers to them, and no more"
+        )
+
+
+def _mixed(inventory: Inventory, facts: HostFacts) -> Iterator[tuple[Network, tuple[str, ...]]]:
+    """Yield Docker's bridges with ports that Docker did not make, and these."""
     on_host = {b.name: b.foreign_ports for b in facts.bridges}
     for network in inventory.bridges():
         foreign = network.foreign_ports or on_host.get(network.bridge or "", ())
         if foreign:
-            yield (
-                f"{listed(foreign)} in the Docker bridge {network.bridge} (network "
-                f"{network.name}) {'is' if len(foreign) == 1 else 'are'} not Docker's: the bridge "
-                "counts as an outside interface, and only its containers' own addresses as "
-                f"inside; take {'it' if len(foreign) == 1 else 'them'} out, or allow from "
-                f"iface:{network.bridge}"
-            )
+            yield network, foreign
 
 
-def _has_subnet(inventory: Inventory, family: int) -> bool:
-    return any(s.version == family for n in inventory.bridges() for s in n.subnets)
+def _not_dockers(network: Network, foreign: tuple[str, ...]) -> str:
+    return (
+        f"{listed(foreign)} in the Docker bridge {network.bridge} (network {network.name}) "
+        f"{'is' if len(foreign) == 1 else 'are'} not Docker's"
+    )
+
+
+def _them(foreign: tuple[str, ...]) -> str:
+    return "it" if len(foreign) == 1 else "them"
+
+
+def _containers(inventory: Inventory, network: Network) -> str:
+    names = [
+        container.name
+        for container in inventory.containers
+        if any(e.network_id == network.id for e in inventory.endpoints(container))
+    ]
+    return listed(names) if names else "every container"
+
+
+# --- br_netfilter --------------------------------------------------------------------------------
+
+_BRIDGE_CALLS: Mapping[Family, str] = {4: "bridge-nf-call-iptables", 6: "bridge-nf-call-ip6tables"}
+
+
+def _blind(facts: HostFacts, networks: Iterable[Network]) -> tuple[Family, ...]:
+    """Return the families of these networks whose bridged packets meet no iptables."""
+    spoken = {subnet.version for network in networks for subnet in network.subnets}
+    seen = dict(zip(_BRIDGE_CALLS, facts.br_netfilter, strict=True))
+    return tuple(f for f in facts.families if f in spoken and not seen[f])
+
+
+def _families(families: Iterable[Family]) -> str:
+    return " and ".join(f"IPv{f}" for f in families)
+
+
+def _switch_on(families: Iterable[Family]) -> str:
+    settings = " ".join(f"net.bridge.{_BRIDGE_CALLS[f]}=1" for f in families)
+    return f"run modprobe br_netfilter and sysctl {settings}"
+
+
+# --- the policy ----------------------------------------------------------------------------------
 
 
 def _restricts_same_bridge(policy: Policy, inventory: Inventory) -> list[str]:

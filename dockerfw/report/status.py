@@ -53,6 +53,7 @@ class Health:
     policy          the file that was applied last; None: none ever was
     policy_differs  that file was edited since
     applied_at      Unix time
+    unenforced      what this host cannot hold of the policy, and the next step
     first_packet    what becomes of the first packets to a port of docker-proxy that nobody knows
                     of yet; ``first_packet_step`` is what would close them
     """
@@ -71,6 +72,7 @@ class Health:
     flavour: Flavour = "nft"
     engine: str = ""
     warnings: tuple[str, ...] = ()
+    unenforced: tuple[str, ...] = ()
     lockdown: bool = False
     first_packet: FirstPacketState = "closed"
     first_packet_step: str | None = None
@@ -86,9 +88,10 @@ class Status:
 
     @property
     def exit_status(self) -> ExitStatus:
-        """OK: enforcing the policy and in sync; NO otherwise, also in lockdown."""
+        """OK: enforcing all of the policy and in sync; NO otherwise, also in lockdown."""
         health = self.health
         held = health.enforcing and health.in_sync and not health.observing
+        held = held and not health.unenforced
         return ExitStatus.OK if held and not health.lockdown else ExitStatus.NO
 
     def headline(self) -> str:
@@ -102,8 +105,10 @@ class Status:
             return f"NOT ENFORCING: {self._why('run dockerfw apply')}"
         else:
             first = "enforcing"
+        if health.unenforced:
+            first = f"{first}, but NOT ON EVERY PATH: {printable(health.unenforced[0])}"
         if health.in_sync:
-            return f"{first}, in sync"
+            return first if health.unenforced else f"{first}, in sync"
         out_of_sync = f"NOT IN SYNC: {self._why('dockerfw plan shows what differs')}"
         return out_of_sync if first == "enforcing" else f"{first}; {out_of_sync}"
 
@@ -149,7 +154,7 @@ class Status:
         return ", ".join(words)
 
     def _remarks(self) -> Iterator[tuple[str, str]]:
-        for note in self.health.notes:
+        for note in (*self.health.unenforced, *self.health.notes):
             if printable(note) not in self.headline():
                 yield "note", printable(note)
         for warning in self.health.warnings:
@@ -163,6 +168,7 @@ class Status:
             "observing": health.observing,
             "in_sync": health.in_sync,
             "lockdown": health.lockdown,
+            "unenforced": list(health.unenforced),
             "notes": list(health.notes),
             "daemon_alive": health.daemon_alive,
             "daemon_reconciled_at": _iso(health.reconciled_at),

@@ -5,6 +5,8 @@ Takes and gives `PolicyText` and `Applied`; reads and writes below ``/var/lib/do
     policy/       the copy of the documents and list files (see policy_copy.py)
     applied.json  `Applied`
     lockdown      exists while everything is closed until the next apply
+    needs-br_netfilter
+                  exists while `Applied.br_netfilter`: the boot unit loads it then
 """
 
 from __future__ import annotations
@@ -21,15 +23,20 @@ from dockerfw.state import policy_copy
 from dockerfw.state.folder import Folder
 
 _APPLIED = "applied.json"
+_NEEDED = "needs-br_netfilter"
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Of the last apply: which file it was, when (Unix time), under which iptables flavour."""
+    """Of the last apply: which file it was, when (Unix time), under which iptables flavour.
+
+    ``br_netfilter``: the policy does not hold without it, and it was on.
+    """
 
     config: str
     at: float
     flavour: Flavour
+    br_netfilter: bool = False
 
 
 class StoredPolicy:
@@ -49,6 +56,7 @@ class StoredPolicy:
         self._folder.make()
         policy_copy.save(text, self._copy)
         self._folder.write_json(_APPLIED, asdict(applied))
+        self._keep_need()
 
     def remember_names(self, names: HostAddresses) -> None:
         """Keep the addresses of the policy's host names; it stays the same policy.
@@ -115,10 +123,20 @@ class StoredPolicy:
         if (previous / "policy").exists():
             policy_copy.save(policy_copy.load(previous / "policy"), self._copy)
             _copy_record(previous, self._folder.path)
+            self._keep_need()
             return True
         self._folder.file(_APPLIED).unlink(missing_ok=True)
+        self._keep_need()
         shutil.rmtree(self._copy, ignore_errors=True)
         return False
+
+    def _keep_need(self) -> None:
+        """A file of its own: the unit that goes by it reads no JSON, and no name of a module."""
+        applied = self.applied()
+        if applied is not None and applied.br_netfilter:
+            self._folder.write(_NEEDED, "the policy in force does not hold without br_netfilter\n")
+        else:
+            self._folder.file(_NEEDED).unlink(missing_ok=True)
 
 
 def _copy_record(source: Path, target: Path) -> None:

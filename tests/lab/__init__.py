@@ -31,7 +31,8 @@ write). Nothing of it is ever on the machine's disk.
   ``write(path, text, mode=0o644)``, ``read(path)``, ``path(path)`` (its files from out here);
   ``sysctl(name, value)``.
 * ``bridge(name, *gateways)``; ``container(name, {bridge: (address/length, ...)})``: a namespace
-  on that bridge, with the gateway as default route. Names of containers are unique in a host;
+  on that bridge, with the gateway as default route; ``by_docker=False``: a VM,
+  by its interface. Names of containers are unique in a host;
   ``outside``: the world, see below.
 
 **Place** (`place.py`) is a network namespace with a name: the host itself, the outside, a

@@ -253,8 +253,13 @@ class Host(Place, Files, Closable):
         )
         self._gateways[name] = gateways
 
-    def container(self, name: str, addresses: Mapping[str, Sequence[str]]) -> Place:
-        """A namespace on these bridges; its interfaces are eth0, eth1, … in their order."""
+    def container(
+        self, name: str, addresses: Mapping[str, Sequence[str]], *, by_docker: bool = True
+    ) -> Place:
+        """A namespace on these bridges; its interfaces are eth0, eth1, … in their order.
+
+        The host's halves have names as Docker gives them, unless not ``by_docker``: a VM.
+        """
         if name in self._places or name in ("host", "outside"):
             msg = f"this host has a place called {name} already"
             raise LabError(msg)
@@ -262,7 +267,9 @@ class Host(Place, Files, Closable):
         self._places[name] = place
         host_lines, own_lines = [], ["link set lo up"]
         for index, (bridge, own) in enumerate(addresses.items()):
-            peer = f"veth{len(self._places)}x{index}"
+            peer = f"veth{len(self._places):04}{index:03}"
+            if not by_docker:
+                peer = f"tap{len(self._places)}x{index}"
             host_lines += [
                 f"link add {peer} type veth peer name eth{index} netns {self._inner(place)}",
                 f"link set {peer} master {bridge} up",

@@ -16,7 +16,6 @@ The outside comes in on eth0, and from 10.9.0.2 and fd00:9::2 on wg0.
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -145,27 +144,16 @@ class Scene(Closable):
         self.places: dict[str, Place] = {"host": host, "outside": host.outside}
         for name, homes in {**ADDRESSES, "vm": VM}.items():
             place = host.container(
-                name, {b: [_with_length(a) for a in own] for b, own in homes.items()}
+                name,
+                {b: [_with_length(a) for a in own] for b, own in homes.items()},
+                by_docker=name != "vm",
             )
             place.listen(*CONTAINER_PORTS)
             self.places[name] = place
         # A container has one default route, as Docker gives it: through its first network.
         self.places["api"].ip(*(f"route del default via {a}" for a in GATEWAYS["br-b"]))
-        self._name_as_docker_does()
         self._tunnel()
         host.listen(*HOST_PORTS)
-
-    def _name_as_docker_does(self) -> None:
-        """All interface pairs but the vm's: dockerfw tells Docker's own by their names."""
-        listed = self.host.run(["ip", "-o", "link", "show", "type", "veth"]).stdout
-        peers = re.findall(r"\d+: (veth(\d+)x(\d+))@", listed)
-        last = len(ADDRESSES) + 1
-        for peer, number, index in peers:
-            if int(number) != last:
-                self.host.ip(
-                    f"link set {peer} down",
-                    f"link set {peer} name veth{number:0>4}{index:0>3} up",
-                )
 
     def _tunnel(self) -> None:
         """A second way in. The outside sends through it what it sends from `TUNNEL`."""

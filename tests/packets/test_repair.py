@@ -357,7 +357,7 @@ def test_a_guest_on_a_bridge_that_is_not_dockers_is_outside_whatever_befalls_the
         closed = [probe.address for probe, _ in _late_network(scene)]
         scene.host.bridge("virbr0", "192.168.122.1/24", "fd00:122::1/64")
         addresses = ("192.168.122.5/24", "fd00:122::5/64")
-        guest = scene.host.container("guest", {"virbr0": addresses})
+        guest = scene.host.container("guest", {"virbr0": addresses}, by_docker=False)
         closed += [at("web", 4), at("web", 6)]
         table = [(Probe(guest, "tcp", address, 80), True) for address in closed]
         assert disagreements(table) == []

@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from dockerfw.cli.options import docker_host_option
+from dockerfw.cli.output import print_lines
 from dockerfw.exit_status import ExitStatus
+from dockerfw.text import paragraph
 
 
 @click.command("lockdown")
@@ -15,6 +17,11 @@ def command(docker_host: str | None) -> int:
     from dockerfw.cli.session import open_session
     from dockerfw.operations.lockdown import lock_down
 
-    lock_down(open_session(docker_host))
-    click.echo("LOCKED DOWN: only this host reaches its containers, until the next apply.")
+    open_paths = lock_down(open_session(docker_host))
+    if open_paths:
+        click.echo("LOCKED DOWN until the next apply, but NOT ON EVERY PATH:")
+        for reason in open_paths:
+            print_lines(paragraph(f"! {reason}", rest="  "))
+    else:
+        click.echo("LOCKED DOWN: only this host reaches its containers, until the next apply.")
     return ExitStatus.OK

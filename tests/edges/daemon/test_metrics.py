@@ -100,6 +100,7 @@ def test_a_daemon_that_has_done_nothing_yet(metrics: Metrics, tmp_path: Path) ->
         "dockerfw_in_sync": 0,
         "dockerfw_enforcing": 0,
         "dockerfw_observing": 0,
+        "dockerfw_unenforced": 0,
         "dockerfw_containers": 0,
         "dockerfw_set_entries": 0,
         "dockerfw_commits_total": 0,

@@ -87,3 +87,12 @@ def test_what_was_written_and_what_was_tried_again_is_counted(
     samples = told(reporter, policy, tmp_path)
     assert samples["dockerfw_commits_total"] == 2
     assert samples["dockerfw_commit_failures_total"] == 1
+
+
+def test_what_the_host_cannot_hold_is_a_metric_and_a_line_at_its_start_and_end(
+    reporter: Reporter, tmp_path: Path
+) -> None:
+    policy = Policy(metrics_file=str(tmp_path / "dockerfw.prom"))
+    for reasons in (("a path is open", "another too"), ("a path is open", "another too"), ()):
+        reporter.unenforced(reasons)
+        assert told(reporter, policy, tmp_path)["dockerfw_unenforced"] == len(reasons)

@@ -14,6 +14,7 @@ from dockerfw.report.host_warnings import (
     docker_rules_gone,
     hints,
     lost_without_seal,
+    needs_br_netfilter,
     proxy_next_step,
     unenforced,
 )
@@ -117,3 +118,21 @@ def test_a_bridge_with_a_foreign_port_is_outside(by: str) -> None:
         host = replace(FACTS, bridges=(Bridge("br-front", ("eth1",)), Bridge("virbr0", ("tap0",))))
         warning = only(policy(), HERE, host)
     assert "eth1 in the Docker bridge br-front (network front) is not Docker's" in warning
+    assert "at 172.18.0.0/24 are CUT OFF from other networks and from each other" in warning
+    assert "give the Docker network a bridge and a subnet of its own" in warning
+
+
+def test_a_foreign_port_needs_br_netfilter_whatever_the_policy() -> None:
+    """Else its packets to the containers of that bridge meet no rule."""
+    tapped = replace(FACTS, bridges=(Bridge("br-front", ("eth1", "tap0")),))
+    assert unenforced(policy(), HERE, tapped) == ()
+    assert needs_br_netfilter(policy(), HERE, tapped)
+    assert not needs_br_netfilter(policy(), HERE, FACTS)
+    blind = replace(tapped, br_netfilter=(False, True))
+    (reason,) = unenforced(policy(), HERE, blind)
+    assert "eth1, tap0 in the Docker bridge br-front (network front) are not Docker's" in reason
+    assert "behind them reaches every port of web, shop-db-1" in reason
+    assert "sysctl net.bridge.bridge-nf-call-iptables=1" in reason
+    assert " and from each other" not in only(policy(), HERE, blind)
+    empty = Inventory((), (FRONT,))
+    assert "of every container there" in unenforced(policy(), empty, blind)[0]

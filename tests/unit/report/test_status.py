@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import pytest
 
+from dockerfw.exit_status import ExitStatus
 from dockerfw.model.host import HostFacts
 from dockerfw.report import host_warnings
 from dockerfw.report.status import Health, Status, build
@@ -249,6 +250,7 @@ def test_the_json_document_holds_everything_and_its_schema() -> None:
         "observing": False,
         "in_sync": True,
         "lockdown": False,
+        "unenforced": [],
         "notes": [],
         "daemon_alive": True,
         "daemon_reconciled_at": None,
@@ -265,3 +267,14 @@ def test_the_json_document_holds_everything_and_its_schema() -> None:
         "allowed": [],
         "denied": [{"container": "db", "port": "", "host_port": "", "packets": 5, "bytes": 300}],
     }
+
+
+def test_what_does_not_hold_on_every_path_is_no_success() -> None:
+    status = Status(replace(WELL, unenforced=("br_netfilter is off; run this", "and that")))
+    assert status.exit_status == ExitStatus.NO
+    lines = status.lines()
+    assert lines[0] == "enforcing, but NOT ON EVERY PATH: br_netfilter is off; run this"
+    assert "  note      and that" in lines
+    assert sum("br_netfilter" in line for line in lines) == 1, "once"
+    locked = Status(replace(status.health, lockdown=True))
+    assert "NOT ON EVERY PATH" in locked.headline()

@@ -70,3 +70,16 @@ def test_names_go_back_with_the_policy_that_is_rolled_back_to(tmp_path: Path) ->
 def test_names_without_a_policy_cannot_be_kept(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="cannot write"):
         Store(tmp_path / "lib", tmp_path / "run").policy.remember_names(NAMES)
+
+
+def test_what_boot_has_to_load_goes_with_the_policy_in_force(tmp_path: Path) -> None:
+    state = state_with(tmp_path, NAMES)
+    needed = tmp_path / "lib" / "needs-br_netfilter"
+    assert not needed.exists()
+    state.policy.replace(text({}), Applied("x", 2.0, "nft", br_netfilter=True))
+    assert needed.exists()
+    state.confirm.begin(deadline=60.0)
+    state.policy.replace(text({}), Applied("x", 3.0, "nft"))
+    assert not needed.exists()
+    assert state.confirm.restore_previous()
+    assert needed.exists(), "as it was before"
