@@ -23,7 +23,7 @@ from dockerfw.rules.sources import (
     Term,
     halves,
     host_net,
-    listed,
+    list_term,
 )
 from dockerfw.rules.targets import Span, Targets
 from dockerfw.rules.topology import everywhere
@@ -127,7 +127,7 @@ class BucketSets:
         """A span has no room for a source in its key: `any` needs none, the rest gets a list."""
         if spot.cls == "outside" and term.networks == halves(self.family):
             return Everyone()
-        return listed(term.networks, self.family)
+        return list_term(term.networks, self.family)
 
     def _put_keyed(self, spot: Spot, term: Keyed, targets: Targets) -> None:
         by_address = self._bucket(self._keyed_bucket(spot, wildcard=False))

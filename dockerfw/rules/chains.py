@@ -1,8 +1,9 @@
 """The fixed chains, and where the policy's buckets stand in them.
 
-Takes what a `Skeleton` says of the policy and the buckets (`BucketRule`) that ``rules/compiler.py``
-made; gives `Chain`s. The number of rules depends on the policy alone. Knows no container, no
-network and no address of this host: those live in sets, and the names of the sets stand here.
+Takes a `Skeleton` (what of the policy shapes them) and the buckets (`BucketRule`) that
+``rules/compiler.py`` made; gives `Chain`s. The number of rules depends on the policy alone. Knows
+no container, no network and no address of this host: those live in sets, and the names of the sets
+stand here.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Skeleton:
     inside_denied: bool
 
     def chains(self, family: Family, buckets: BucketRules) -> list[Chain]:
-        """All our chains of one family, the buckets in their places."""
+        """Return all our chains of one family, the buckets in their places."""
         mark_host = SetMark(self.host_bit, self.host_bit)
         hosts = _rules(buckets["host", "outside"], Return(), mark_host)
         hosts_in = _rules(buckets["host", "inside"], Return(), mark_host)
@@ -114,7 +115,7 @@ class Skeleton:
         if family == 4:
             not_ours = [
                 Rule((DestNetwork(ip_network("127.0.0.0/8")),), Return(), "nobody from outside"),
-                # Not "! LOCAL": a broadcast to a docker-proxy port is ours to judge too.
+                # Not "! LOCAL": a broadcast to a docker-proxy port has to be checked too.
                 Rule((AddressType("dst", "UNICAST"),), Return(), "not for this host"),
             ]
         else:
@@ -140,7 +141,7 @@ class Skeleton:
 
     def _main_head(self, family: Family) -> tuple[Rule, ...]:
         return (
-            # The seal knows answers by itself: those of other people's connections get no bit.
+            # The seal recognises answers by itself: those of other people's connections get no bit.
             Rule((Reply(),), Return(), "answers"),
             *_icmp_that_always_passes(family),
             self._spoofed_container(family),
@@ -167,7 +168,9 @@ class Skeleton:
         return Marked(self.host_bit, self.host_bit)
 
     def _inside_by_host_port(self) -> tuple[Rule, ...]:
-        """Where baseline lets all of the inside pass, only a deny makes the host port matter."""
+        """Return none where the baseline lets all of the inside pass: then the host port matters
+        only for a deny.
+        """
         if self.bridge_baseline and not self.inside_denied:
             return ()
         return self._by_host_port()
@@ -195,7 +198,7 @@ class Skeleton:
             self._answers_to_host_network(family),
             self._spoofed_container(family),
             self._spoofed(
-                (AddressType("src", "LOCAL"), self._heard_by_this_host_alone(family)),
+                (AddressType("src", "LOCAL"), self._to_this_host_alone(family)),
                 "forged: an address of this host",
             ),
             Rule((self._marked(),), Goto(OK), "by host port"),
@@ -203,7 +206,9 @@ class Skeleton:
         )
 
     def _answers_to_host_network(self, family: Family) -> Rule:
-        """From and to broadcast addresses there are no answers, only packets made by hand."""
+        """Return the rule for answers to a host-network container. From and to broadcast addresses
+        there are none, only packets made by hand.
+        """
         one_to_one: list[Match] = [AddressType("dst", "LOCAL")]
         if family == 4:
             one_to_one.append(AddressType("src", "UNICAST"))
@@ -211,8 +216,10 @@ class Skeleton:
         return Rule((host_network, *one_to_one, Reply()), Goto(OK), "answers to the host network")
 
     @staticmethod
-    def _heard_by_this_host_alone(family: Family) -> Match:
-        """What this host sends to many it hears itself, with its own address as the source."""
+    def _to_this_host_alone(family: Family) -> Match:
+        """Return the match that leaves out what is sent to many: what this host sends to many it
+        receives itself, with its own address as the source.
+        """
         if family == 4:
             return AddressType("dst", "LOCAL")
         # Not LOCAL: an anycast address of this host is not, in IPv6.
@@ -246,7 +253,7 @@ def _icmp_that_always_passes(family: Family) -> tuple[Rule, ...]:
 def _rules(
     buckets: Iterable[BucketRule], deny: Target, allow: Target
 ) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-    """The deny rules and the allow rules of one place and class."""
+    """Return the deny rules and the allow rules of one place and class."""
     both = tuple(buckets)
     denies = tuple(Rule(b.matches, deny, b.comment, "deny") for b in both if b.verdict == "deny")
     allows = tuple(Rule(b.matches, allow, b.comment, "allow") for b in both if b.verdict == "allow")

@@ -65,7 +65,8 @@ SourceMatch: TypeAlias = IPv4Network | IPv6Network | Interface | NetworkList | I
 
 
 class Destination(NamedTuple):
-    """What is judged: ``where`` None is every address of the family, ``protocol`` None every port.
+    """What packets are sent to. ``where`` None is every address of the family, ``protocol`` None
+    every port.
 
     An ICMP echo request is port 0 of ``icmp``.
     """
@@ -161,7 +162,7 @@ def read_bucket(name: str, rule: Rule | None) -> BucketMeaning | None:
 
 
 def rules_by_set(rules: Iterable[Rule]) -> dict[str, Rule]:
-    """Return, by the name of each target set, the rule that judges by it."""
+    """Return, by the name of each target set, the rule that uses it."""
     return {
         match.name: rule
         for rule in rules
@@ -185,7 +186,7 @@ def _source(rule: Rule, name: BucketName) -> SourceMatch:
 
 
 def _span(name: str, rule: Rule) -> tuple[str | None, int, int] | None:
-    """The ports of a rule whose set holds addresses alone."""
+    """Return the ports of a rule whose set holds addresses alone."""
     targets = [m for m in rule.matches if isinstance(m, InSet) and m.name == name]
     if any(len(match.directions) > 1 for match in targets):
         return None
@@ -236,5 +237,5 @@ def read_network(element: Element) -> IPNetwork | None:
 
 
 def _anywhere(network: IPNetwork) -> IPNetwork | None:
-    """None for half of all addresses: two halves are how an ipset says "every address"."""
+    """Return None for half of all addresses: an ipset has every address as two halves."""
     return None if network.prefixlen == 1 else network

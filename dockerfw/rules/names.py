@@ -1,7 +1,7 @@
 """The names of our chains and sets: made here and read here, nowhere else.
 
-Pure. A name says what its set is for: `phase_of` tells when the planner may change it, `read_name`
-what its elements mean. Names have 31 letters at most (``IPSET_MAXNAMELEN``).
+Pure. A name encodes what its set is for: `phase_of` returns when the planner may change it,
+`read_name` what its elements mean. Names have 31 letters at most (``IPSET_MAXNAMELEN``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ GUARDING_SETS: frozenset[SealSet] = frozenset(("port4", "port6", "addr4", "addr6
 # --- sets ----------------------------------------------------------------------------------------
 
 Place: TypeAlias = Literal["host", "container"]
-"""Where a packet is judged: by the host port that it was sent to (mangle PREROUTING), or by the
+"""Where a packet is checked: by the host port that it was sent to (mangle PREROUTING), or by the
 container address (filter FORWARD)."""
 Class: TypeAlias = Literal["outside", "inside"]
 """Inside: came in on a Docker bridge with an address of its subnet."""
@@ -143,7 +143,7 @@ def read_name(name: str) -> SetName | None:
 
 
 def phase_of(name: str) -> Phase | None:
-    """Return when the set of this name may change; None if it is not one of ours."""
+    """Return the phase of this set; None if it is not one of ours."""
     match read_name(name):
         case TopologyName(topic=topic):
             return TOPIC_PHASES[topic]

@@ -133,14 +133,14 @@ def _outside(family: Family, statement: Allow | Deny) -> list[Term]:
     for source in sources:
         networks = _networks(source, family)
         if len(networks) > LIST_OVER:
-            terms.append(listed(_distinct(networks, family), family))
+            terms.append(list_term(_distinct(networks, family), family))
         else:
             short += networks
     if short:
         together = _distinct(short, family)
         products = len(together) * _count_ports(statement)
         large = len(together) > LIST_OVER or products > PRODUCT_OVER
-        terms.append(listed(together, family) if large else Keyed(together))
+        terms.append(list_term(together, family) if large else Keyed(together))
     return terms + interfaces
 
 
@@ -150,8 +150,8 @@ def _count_ports(statement: Allow | Deny) -> int:
     return sum(ports.last - ports.first + 1 for ports in ranges)
 
 
-def listed(networks: tuple[IPNetwork, ...], family: Family) -> Listed:
-    """Return the networks as a list set of their own."""
+def list_term(networks: tuple[IPNetwork, ...], family: Family) -> Listed:
+    """Return the term of these networks as a list set of their own."""
     packed = b"".join(n.network_address.packed + bytes([n.prefixlen]) for n in networks)
     return Listed(list_set(packed, family), networks)
 
@@ -170,7 +170,7 @@ def _networks(source: Source, family: Family) -> tuple[IPNetwork, ...]:
 
 
 def _distinct(networks: Iterable[IPNetwork], family: Family) -> tuple[IPNetwork, ...]:
-    """Each once, sorted, and with no /0. Overlaps may stay: a set finds either."""
+    """Return each once, sorted, and with no /0. Overlaps may stay: a set finds either."""
     once = set(networks)
     if any(network.prefixlen == 0 for network in once):
         return halves(family)

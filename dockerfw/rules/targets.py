@@ -1,6 +1,6 @@
 """What a statement is about: the host ports and the container addresses that it opens or closes.
 
-Pure. Takes a statement and the inventory; gives `Targets` for each place of judgement.
+Pure. Takes a statement and the inventory; gives `Targets` for each `Place`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class TargetFinder:
         self.named_host_ports = self._named_host_ports(policy)
 
     def find(self, family: Family, statement: Allow | Deny) -> dict[Place, Targets]:
+        """Return the targets of a statement in one family, by place."""
         if statement.published:
             return {"host": self._published(family, statement)}
         if not statement.to:
@@ -81,7 +82,7 @@ class TargetFinder:
         }
 
     def _everything(self, family: Family) -> dict[Place, Targets]:
-        """Of a deny that names nothing: all subnets of Docker, and every host port."""
+        """Return those of a deny that names nothing: all subnets of Docker, and every host port."""
         span = Span()
         subnets = frozenset(
             (subnet, span)
@@ -116,7 +117,7 @@ class TargetFinder:
     def _narrowed(
         self, family: Family, statement: Allow | Deny, spec: PublishedSpec
     ) -> set[tuple[Address | None, Port]]:
-        """The bindings of the containers in ``to`` that ``published`` names."""
+        """Return the bindings of the containers in ``to`` that ``published`` names."""
         found: set[tuple[Address | None, Port]] = set()
         for container, _ in self.inventory.select(statement.to):
             for binding in self.inventory.published(container):
@@ -173,7 +174,7 @@ def _expanded(ports: PortRange) -> Iterator[Port]:
 
 
 def _named_ports(statement: Allow | Deny) -> frozenset[Port]:
-    """The ports that a rule on a host-network container guards.
+    """Return the ports that a rule on a host-network container guards.
 
     A range too wide to be expanded guards none: it would close the host's own services.
     """
@@ -192,7 +193,7 @@ def _spans(ports: Iterable[PortRange | PortKeyword]) -> Iterator[Span]:
 def _ports(
     ports: Iterable[PortRange | PortKeyword], published: tuple[PublishedPort, ...]
 ) -> Iterator[Port]:
-    """The ports of a container's own address that stand in a set one by one."""
+    """Yield the ports of a container's own address that stand in a set one by one."""
     for spec in ports:
         if spec is PortKeyword.ICMP:
             yield Port("icmp", 0)
@@ -207,7 +208,7 @@ def _bindings(
     published: tuple[PublishedPort, ...],
     ports: Iterable[PortRange | PortKeyword],
 ) -> set[tuple[Address | None, Port]]:
-    """The host ports that lead to these container ports."""
+    """Return the host ports that lead to these container ports."""
     specs = tuple(ports)
     everything = any(s in (PortKeyword.ALL, PortKeyword.PUBLISHED) for s in specs)
     ranges = [s for s in specs if isinstance(s, PortRange)]
