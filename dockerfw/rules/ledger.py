@@ -1,17 +1,17 @@
 """The ledger: which part of the inventory adds which set elements, so that a change is cheap.
 
 Takes a `Policy`, an `Inventory` and `HostFacts`; gives the ruleset that `compile_ruleset` gives,
-and for the next inventory the few elements that come and go. A *scope* is what can
-be compiled by itself: the policy alone, a network, or a *unit*, which is a container with all
-those that share its network. An element stands as long as any scope wants it. What a change
-costs depends on the scopes that it touches, besides one look at each container for whether it is
-another value (the caller uses unchanged ones again: then that is a comparison of identities).
+and for the next inventory the few elements that come and go. A *scope* is what can be compiled by
+itself: the policy alone, a network, or a *unit*, which is a container with all those that share
+its network. An element stands as long as any scope needs it. What a change
+costs depends on the scopes that it touches, besides one comparison of each container with the one
+before (the caller uses unchanged ones again: then that is a comparison of identities).
 
 Two things are no sum over scopes. A statement whose sources are containers is compiled anew, for
 every scope that it concerns, when one of these comes, goes or moves. And where the named port of
 a host-network container is its own depends on who else publishes it: that is counted by the port.
 
-Pure: never looks at the clock or the kernel.
+Pure: reads neither the clock nor the kernel.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from dockerfw.rules.tally import Linger, Tally
 from dockerfw.rules.topology import host_network_port
 
 LINGER = 20.0
-"""Seconds for which a host port stays guarded after its container is gone. Docker tells of the
-end before docker-proxy has let go of the port (some 100 ms on 20.10); and a container that comes
+"""Seconds for which a host port stays guarded after its container is gone. Docker reports the
+end before docker-proxy has released the port (some 100 ms on 20.10); and a container that comes
 back, by its restart policy or with Docker itself, which takes up to 15 s to stop, listens again
-before anybody tells of it."""
+before any event reports it."""
 
 _Item: TypeAlias = tuple[str, Element]
 """The name of a set, and an element in it."""
@@ -53,7 +53,7 @@ _V = TypeVar("_V", bound=Hashable)
 class Update:
     """What a new inventory changes: elements by the names of their sets.
 
-    ``gained`` and ``lost`` are what `Seal.guarded` does: the seal has to let go of what is lost
+    ``gained`` and ``lost`` are what `Seal.guarded` does: the seal has to release what is lost
     before the elements are written, and may follow with the rest. With ``whole`` this change
     needs more than elements (a rule, another set, a larger one, the seal's own rules): the way
     there is ``plan.planner`` with `Ledger.ruleset`, and ``added`` and ``removed`` are empty.
@@ -105,7 +105,7 @@ class _Frame:
 
 
 class Ledger:
-    """Which scopes want which elements, for one policy on one host.
+    """Which scopes need which elements, for one policy on one host.
 
     ``inventory`` is the one that it stands for. Ids of containers and networks are unique in it.
     """
@@ -157,7 +157,7 @@ class Ledger:
     # what stands
 
     def ruleset(self) -> Ruleset:
-        """What `compile_ruleset` gives for this inventory, and what lingers."""
+        """Return what `compile_ruleset` gives for this inventory, and what lingers."""
         elements: dict[str, set[Element]] = {}
         for name, element in (*self._items.counts, *self._lingering_items.until):
             elements.setdefault(name, set()).add(element)
@@ -176,20 +176,20 @@ class Ledger:
         )
 
     def lists(self) -> tuple[IPSet, ...]:
-        """The sets of `ruleset` that never change: they depend on the policy alone."""
+        """Return the sets of `ruleset` that never change: they depend on the policy alone."""
         return tuple(s for s in self._frame.sets.values() if s.phase == "frozen")
 
     def seal(self) -> Seal:
-        """The seal of `ruleset`."""
+        """Return the seal of `ruleset`."""
         guarded = self._guarded.counts.keys() | self._lingering_guarded.until.keys()
         return replace(self._seal, guarded=frozenset(guarded))
 
     def set_room(self, maxelem: Mapping[str, int]) -> None:
-        """Take how many elements each live set was made for. Unknown ones are the smallest."""
+        """Record how many elements each live set was made for; the default for one not named."""
         self._room = dict(maxelem)
 
     def inherit(self, other: Ledger) -> None:
-        """Go on where another ledger of this host stopped: what lingers, the sizes of sets."""
+        """Take over from another ledger of this host what lingers, and the sizes of sets."""
         self._room = dict(other._room)
         mine, sealed = self._items.counts, self._guarded.counts
         items, guarded = other._lingering_items.until, other._lingering_guarded.until
@@ -200,7 +200,10 @@ class Ledger:
     # what changes
 
     def update(self, inventory: Inventory, now: float) -> Update:
-        """Stand for this inventory from now on. ``now`` is any clock that only goes forward."""
+        """Stand for this inventory from now on, and return what that changes.
+
+        ``now`` is any time in seconds that never goes back.
+        """
         whole = self._follow(inventory)
         gained, lost = self._items.turned()
         staying = {item for item in lost if is_topic(item[0], "pub")}
@@ -212,12 +215,12 @@ class Ledger:
         return self._change(more, lost - staying, frozenset(guarded), frozenset(), whole)
 
     def expire(self, now: float) -> Update:
-        """Let go of what has lingered long enough."""
+        """Drop what has lingered long enough, and return what that changes."""
         items, guarded = self._lingering_items.end(now), self._lingering_guarded.end(now)
         return self._change(set(), items, frozenset(), frozenset(guarded), whole=False)
 
     def next_expiry(self) -> float | None:
-        """When `expire` has something to do."""
+        """Return when `expire` has something to do, None if nothing lingers."""
         ends = (*self._lingering_items.until.values(), *self._lingering_guarded.until.values())
         return min(ends, default=None)
 
@@ -243,7 +246,7 @@ class Ledger:
     # from one inventory to the next
 
     def _follow(self, inventory: Inventory) -> bool:
-        """Bring all tallies in line; tells whether chains, sets or the seal's rules change."""
+        """Bring all tallies in line; return True if chains, sets or the seal's rules change."""
         networks = {n.id: n for n in inventory.networks}
         containers = {c.id: c for c in inventory.containers}
         other_networks = _different(self._networks, networks)
@@ -316,9 +319,9 @@ class Ledger:
             _discard(self._sharers, before.network_owner, before.id)
 
     def _joined(self, ids: set[str], before: Mapping[str, Container]) -> set[str]:
-        """These and all that share a network with them, directly or not, now or before.
+        """Return these and all that share a network with them, directly or not, now or before.
 
-        With the ids of network_owners that do not run: two that wait for the same one are together.
+        With the ids of network owners that do not run: two that wait for the same one are together.
         """
         found, pending = set(ids), list(ids)
         while pending:
@@ -336,7 +339,7 @@ class Ledger:
     # scopes
 
     def _open(self, key: _Key, inventory: Inventory, indexes: tuple[int, ...] | None) -> None:
-        """A new scope; ``indexes`` None: the statements that name a container in it."""
+        """Add a scope; ``indexes`` None: the statements that name a container in it."""
         compiler = Compiler(self.policy, inventory, self.facts, self._sources)
         if indexes is None:
             indexes = tuple(i for i, s in enumerate(self._statements) if compiler.concerns(s))
@@ -400,7 +403,7 @@ class Ledger:
     def _follow_sources(self) -> bool:
         """Fill new scopes, and compile the statements anew whose sources have moved.
 
-        Tells whether other buckets are needed: a list of containers as sources is named after
+        Returns True if other buckets are needed: a list of containers as sources is named after
         its content.
         """
         gained, lost = self._source_addresses.turned()
@@ -432,7 +435,7 @@ class Ledger:
         scope.parts[index] = part
 
     def _names_of(self, index: int) -> frozenset[str]:
-        """The sets of a statement's buckets, whatever it concerns."""
+        """Return the sets of a statement's buckets, whatever it concerns."""
         compiler = self._scopes[_POLICY].compiler
         families = self.facts.families
         return frozenset(name for family in families for name in compiler.added(family, (index,)))
@@ -471,7 +474,7 @@ class Ledger:
 
 
 def _different(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
-    """The ids of what came, went or is another value."""
+    """Return the ids of what came, went or is another value."""
     found = {i for i, one in new.items() if (was := old.get(i)) is not one and was != one}
     return found | (old.keys() - new.keys())
 
@@ -490,6 +493,8 @@ def _by_set(items: Iterable[_Item]) -> dict[str, frozenset[Element]]:
 
 
 def _seal_rules(seal: Seal) -> Seal:
-    """What the seal's rules and small sets are made of: bridges count that Docker did not name."""
+    """Return what the seal's rules and small sets are made of; of the bridges only those that
+    Docker did not name.
+    """
     named = frozenset(b for b in seal.bridges if not is_docker_bridge(b))
     return replace(seal, bridges=named, guarded=frozenset())

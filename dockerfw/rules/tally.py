@@ -1,4 +1,4 @@
-"""How many want an item, and for how long one stays that nobody wants any more. Pure."""
+"""How many need an item, and for how long one stays that none needs any more. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _K = TypeVar("_K", bound=Hashable)
 
 
 class Tally(Generic[_K]):
-    """How many want each item."""
+    """How many need each item."""
 
     def __init__(self) -> None:
         self.counts: dict[_K, int] = {}
@@ -29,7 +29,7 @@ class Tally(Generic[_K]):
                 self.counts[item] = count - 1
 
     def turned(self) -> tuple[set[_K], set[_K]]:
-        """Return what is wanted now and was not at the last call, and the reverse."""
+        """Return what is needed now and was not at the last call, and the reverse."""
         before, self._before = self._before, {}
         gained = {item for item, was in before.items() if not was and item in self.counts}
         lost = {item for item, was in before.items() if was and item not in self.counts}
@@ -37,7 +37,7 @@ class Tally(Generic[_K]):
 
 
 class Linger(Generic[_K]):
-    """What nobody wants any more, and until when it stays all the same."""
+    """What is not needed any more, and until when it stays all the same."""
 
     def __init__(self) -> None:
         self.until: dict[_K, float] = {}
@@ -46,14 +46,14 @@ class Linger(Generic[_K]):
         self.until |= dict.fromkeys(items, until)
 
     def back(self, items: set[_K]) -> set[_K]:
-        """Return those of the items that are wanted again and were there all the time."""
+        """Return those of the items that are needed again and were there all the time."""
         there = items & self.until.keys()
         for item in there:
             del self.until[item]
         return there
 
     def end(self, now: float) -> set[_K]:
-        """Return what has stayed long enough, and forget it."""
+        """Return what has stayed long enough, and remove it."""
         over = {item for item, end in self.until.items() if end <= now}
         for item in over:
             del self.until[item]
