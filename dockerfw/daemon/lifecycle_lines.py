@@ -14,7 +14,7 @@ from dockerfw.text import counted, printable
 
 
 def starting(version: str, policy: Policy | None) -> Line:
-    """The first line: it says OBSERVING where nothing is dropped."""
+    """Return the line for a start, the first one: with OBSERVING where nothing is dropped."""
     fields: dict[str, Value] = {"event": "starting", "version": version}
     if policy is None:
         text = f"dockerfw {version} starts; no policy was applied yet: run dockerfw apply"
@@ -25,7 +25,10 @@ def starting(version: str, policy: Policy | None) -> Line:
 
 
 def ready(policy: Policy, inventory: Inventory, entries: int, *, held: bool = True) -> Line:
-    """Kernel, policy and Docker agree for the first time; ``held``: on every path."""
+    """Return the line for when kernel, policy and Docker agree for the first time.
+
+    ``held``: the policy holds on every path.
+    """
     containers = len(inventory.containers)
     mode = "OBSERVING: nothing is dropped" if policy.mode == "observe" else "enforcing"
     mode += "" if held else " (NOT ON EVERY PATH)"
@@ -38,34 +41,42 @@ def ready(policy: Policy, inventory: Inventory, entries: int, *, held: bool = Tr
 
 
 def repaired(what: str, writers: Collection[str] = ()) -> Line:
-    """``what`` others had changed was repaired; ``writers`` are the processes that wrote rules."""
+    """Return the line for a repair.
+
+    ``what`` others had changed; ``writers`` are the processes that wrote rules.
+    """
     by = ", ".join(sorted(printable(name) for name in writers))
     text = f"put right: {what}" + (f" (rules were written by {by})" if by else "")
     return Line("warning", text, {"event": "healed", "found": what, "by": by or None})
 
 
 def policy_replaced(file: str, what: str) -> Line:
-    """Another policy is in force, read from ``file``; ``what`` it changed, empty for nothing."""
+    """Return the line for another policy in force.
+
+    It was read from ``file``; ``what`` it changed is empty for nothing.
+    """
     text = f"policy replaced by {file}: {what or 'nothing opens or closes'}"
     return Line("info", text, {"event": "policy_replaced", "policy": file})
 
 
 def unenforced(reasons: Sequence[str]) -> Line:
-    """All of the policy does not hold on this host, or not any more."""
+    """Return the line for when the policy does not hold on every path, or not any more."""
     text = f"the policy does NOT hold on every path: {'; '.join(reasons)}"
     return Line("error", text, {"event": "unenforced"})
 
 
 def enforced_again() -> Line:
+    """Return the line for when it does again."""
     return Line("info", "the policy holds on every path again", {"event": "enforced_again"})
 
 
 def docker_lost(reason: str) -> Line:
+    """Return the line for when Docker does not answer any more."""
     text = f"Docker does not answer, the rules stay as they are: {reason}"
     return Line("warning", text, {"event": "docker_lost"})
 
 
 def docker_back(seconds: float) -> Line:
-    """After so many seconds without it."""
+    """Return the line for when Docker answers again, after so many seconds without it."""
     text = f"Docker answers again after {seconds:.1f} s: looking at everything"
     return Line("info", text, {"event": "docker_back", "seconds": round(seconds, 3)})

@@ -2,7 +2,7 @@
 
 Takes notices that links have changed; reads which there are, in the thread beside the main loop.
 While Docker answers, that is about bridges: whether there is another one, and whose it is. While
-Docker is away, it is about containers: whether one has gone, which nobody else knows. Writes
+Docker is away, it is about containers: whether one has gone, which no event reports. Writes
 nothing.
 """
 
@@ -39,14 +39,14 @@ class Links:
         """Those of containers, as they were when Docker was lost; None: they are being counted."""
 
     def start(self, facts: HostFacts) -> None:
-        """Take the host as it is at the start: these bridges have had their time to be claimed."""
+        """Record the host at the start: these bridges have had their time to be claimed."""
         self._bridges = facts.bridges
         self._since = {bridge.name: 0.0 for bridge in facts.bridges}
 
     def changed(self) -> None:
         """Record that a link has come, gone, or got another name or bridge."""
         if self._interfaces is None:
-            # One that goes before they are counted is not among them, so nobody would miss it.
+            # One that goes before they are counted is not among them, so it would not be missed.
             self._schedule.happened(Event.CONTAINER_INTERFACE_GONE)
         self._schedule.happened(Event.LINKS_CHANGED)
 
@@ -107,7 +107,7 @@ class Links:
         self._interfaces = found if isinstance(found, frozenset) else frozenset()
 
     def _interfaces_seen(self, found: frozenset[str] | Exception) -> None:
-        """An interface of a container has gone: which one's, nobody can say.
+        """Schedule DROP_ADDRESSES if an interface of a container has gone: whose is not known.
 
         Another container may get its address before Docker answers again, so from here on no
         address is taken for granted. Host ports stay as they are.

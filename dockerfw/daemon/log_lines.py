@@ -25,6 +25,7 @@ Level: TypeAlias = Literal["info", "warning", "error"]
 Value: TypeAlias = str | int | float | bool | None
 _UNFILTERED = ("macvlan", "ipvlan")
 _NOWHERE = ("host", "none", "null")
+"""Drivers of the networks that lead to no other container: lines do not mention these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,13 @@ class _Lines:
         return describe_exposure(self._exposures, inventory, container)
 
     def changed(self, old: Inventory, was: Container, now: Container) -> Iterator[Line]:
-        """Its name, its addresses, its ports; and what is open, where that is not the same."""
-        news = list(_news(was, now))
+        """Yield a line about its name, addresses and ports, and what is open if that changed."""
+        found = list(_changes_of(was, now))
         after = self._opened(self.inventory, now)
         same = self._opened(old, was) == after
-        if same and not news:
+        if same and not found:
             return
-        text = f"{printable(was.name)} {', '.join(news) or 'changed'}"
+        text = f"{printable(was.name)} {', '.join(found) or 'changed'}"
         full = text if same or not after else f"{text}: {after}"
         yield self._line("container_changed", now, full, after)
 
@@ -131,13 +132,13 @@ class _Lines:
         if network_owner.id != container.id:
             return f"on the network of {printable(network_owner.name)}"
         at = addresses_of(self.inventory.endpoints(container))
-        past = [printable(n) for n in self._past_us(network_owner)]
-        words = ([f"on {listed(past)}"] if past else []) + ([f"at {listed(at)}"] if at else [])
+        others = [printable(n) for n in self._unfiltered_networks(network_owner)]
+        words = ([f"on {listed(others)}"] if others else []) + ([f"at {listed(at)}"] if at else [])
         none = "an address" if self.inventory.endpoints(container) else "a network"
         return " and ".join(words) or f"without {none}"
 
-    def _past_us(self, container: Container) -> Iterator[str]:
-        """Its networks that are no bridges of this host: ``macvlan network lan``."""
+    def _unfiltered_networks(self, container: Container) -> Iterator[str]:
+        """Yield its networks that are no bridges of this host: ``macvlan network lan``."""
         bridges = {endpoint.network_id for endpoint in self.inventory.endpoints(container)}
         for endpoint in container.endpoints:
             network = self.inventory.network(endpoint.network_id)
@@ -149,8 +150,8 @@ class _Lines:
 # --- what is not the same ------------------------------------------------------------------------
 
 
-def _news(was: Container, now: Container) -> Iterator[str]:
-    """``moved from 172.18.0.3 to 172.18.0.7``, ``renamed to www``, and so on."""
+def _changes_of(was: Container, now: Container) -> Iterator[str]:
+    """Yield ``moved from 172.18.0.3 to 172.18.0.7``, ``renamed to www``, and so on."""
     if was.name != now.name:
         yield f"renamed to {printable(now.name)}"
     before = {endpoint.network_id: endpoint for endpoint in was.endpoints}
@@ -176,6 +177,11 @@ def _moved(before: str, after: str) -> str:
 
 
 def _foreign(network: Network) -> Line:
+    """Return the line for a bridge with ports that are not Docker's.
+
+    The seal calls such a bridge *mixed*, and *foreign* one that is not Docker's at all. The event
+    keeps its name, ``network_foreign``, which is promised to programs that read the log.
+    """
     ports = [printable(port) for port in network.foreign_ports]
     text = (
         f"network {printable(network.name)}: {listed(ports)} in its bridge {network.bridge} "

@@ -1,4 +1,4 @@
-"""What the daemon counts, in Prometheus' words: an HTTP listener on loopback, or a text file.
+"""What the daemon counts, for Prometheus: an HTTP listener on loopback, or a text file.
 
 Takes numbers from the daemon and, whenever somebody asks, the traffic that a callable of it
 reads; gives the exposition format. Needs prometheus_client (0.16 or newer), which is imported
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 PATIENCE = 5
-"""Seconds without a byte after which a request is given up: the next one waits for it."""
+"""Seconds without a byte after which a request is given up: until then the next one waits."""
 LATENCIES = (0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Upper bounds, in seconds, of the histogram from Docker's event to the commit."""
 
@@ -103,20 +103,20 @@ class Metrics:
         self._registry.register(_TrafficCollector(client, traffic))
 
     def committed(self) -> None:
-        """A commit went through."""
+        """Count a commit."""
         self._commits.inc()
 
     def followed(self, latency: float) -> None:
-        """What an event of Docker's asks for stands, ``latency`` seconds after it."""
+        """Record that an event of Docker's was followed, ``latency`` seconds after it."""
         # Docker's clock may have been set back between the event and now.
         self._latency.observe(max(0.0, latency))
 
     def failed(self) -> None:
-        """Something could not be read or written, and is tried again."""
+        """Count a read or write that failed, and is tried again."""
         self._failures.inc()
 
     def repaired(self, what: str) -> None:
-        """Drift was put right; ``what`` is one of `REPAIRED`."""
+        """Count a repair of drift; ``what`` is one of `REPAIRED`."""
         self._repaired.labels(what).inc()
 
     def state(
@@ -129,7 +129,7 @@ class Metrics:
         containers: int | None = None,
         entries: int | None = None,
     ) -> None:
-        """How things stand; None: as before."""
+        """Set the gauges; None: as before."""
         values = {
             "in_sync": in_sync,
             "enforcing": enforcing,
@@ -143,12 +143,12 @@ class Metrics:
                 self._gauges[name].set(value)
 
     def reconciled(self, now: float) -> None:
-        """At ``now`` (Unix time) kernel, policy and Docker were seen to agree."""
+        """Record that kernel, policy and Docker were seen to agree at ``now`` (Unix time)."""
         self._reconciled_at = now
         self._reconciled.set(now)
 
     def serve(self, address: str) -> None:
-        """Answer at ``ADDRESS:PORT`` (`Policy.metrics`) from a thread. Raises `Failed`."""
+        """Answer requests at ``ADDRESS:PORT`` (`Policy.metrics`) from a thread. Raises `Failed`."""
         host, _, port = address.rpartition(":")
         handler = _handler(self._client, self._registry)
         try:
@@ -162,7 +162,7 @@ class Metrics:
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Where it listens, None while it does not."""
+        """Return the address and port that it listens at, None while it does not."""
         if self._listener is None:
             return None
         host, port, *_ = self._listener.server_address
@@ -185,7 +185,7 @@ class Metrics:
 
 
 class NoMetrics(Metrics):
-    """What the daemon holds when nobody asked for metrics: takes all, does nothing."""
+    """What the daemon holds when no metrics are asked for: every method does nothing."""
 
     def __init__(self) -> None:
         """Without prometheus_client."""
@@ -248,9 +248,9 @@ def _since(then: float | None, now: float) -> float:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """The reader may be another user and sees the old file or the new one, never half of it.
+    """Write a file that others read: they see the old one or the new one, never half of it.
 
-    The folder may be another user's too: nothing that stands there already is written through.
+    The folder may be another user's: nothing that stands there already is written through.
     """
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
@@ -265,14 +265,14 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 class _TrafficCollector:
-    """Reads when it is asked, so that containers that are gone are gone from here."""
+    """Reads at each request, so that containers that are gone are gone from here."""
 
     def __init__(self, client: ModuleType, traffic: CountTraffic) -> None:
         self._client = client
         self._traffic = traffic
 
     def describe(self) -> Iterable[Metric]:
-        """Names alone: registering must not read the kernel."""
+        """Return the names alone: registering must not read the kernel."""
         return self._families((), ())
 
     def collect(self) -> Iterable[Metric]:
@@ -300,7 +300,7 @@ class _TrafficCollector:
 
 
 def _by_port(rows: Iterable[Traffic]) -> dict[tuple[str, str], tuple[int, int]]:
-    """A container port's sum over all host ports that lead to it.
+    """Return, by container and port, the sums over all host ports that lead there.
 
     What leads to no container is labelled with its host port, in place of the container's.
     """
@@ -329,7 +329,7 @@ class _Listener(TCPServer):
         super().__init__((host, port), handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Who hangs up early or sends rubbish gets no answer, and our log no traceback."""
+        """Write no traceback for a client that hangs up early or sends rubbish."""
 
 
 def _handler(client: ModuleType, registry: Any) -> type[BaseRequestHandler]:

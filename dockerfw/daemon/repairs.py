@@ -1,7 +1,8 @@
-"""Drift: what is repaired, when, and when not, because another tool insists.
+"""Drift: what is repaired, when, and when not, because another tool undoes our repairs again.
 
-Takes what a check has found; decides whether it is repaired now, and who gets the blame. Writes
-nothing: the enforcer asks `Repairs.begin` first, writes, and reports that with `Repairs.done`.
+Takes what a check has found; decides whether it is repaired now, and which programs are named.
+Writes nothing: the enforcer calls `Repairs.begin` first, writes, and reports that with
+`Repairs.done`.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from dockerfw.operations.reconcile import Observation
 from dockerfw.plan.steps import ReplaceChain, WriteRules
 
 OWN_ECHO = 0.5
-"""So many seconds after a write of ours notices of it may come in."""
+"""Seconds after a write of ours within which notices of it may come in."""
 _OUR_PROGRAMS = re.compile(r"nft\Z|ip6?tables-(nft-)?r")
 MANY_REPAIRS = 20
-"""More repairs than this within a minute: another tool insists on its rules as we do on ours."""
+"""More repairs than this within a minute: another tool undoes them again, as we undo its writes."""
 
 
 class Repairs:
-    """``half_way``: jumps alone were found wrong, and are given the time to be put back.
+    """Which drift is repaired, and who has written since.
 
-    ``paused_until`` (monotonic): rules are not compared before, since another tool has insisted.
+    ``half_way``: jumps alone were found wrong, and are given the time to be put back.
+    ``paused_until`` (monotonic): rules are not compared before, since another tool undoes repairs.
     """
 
     def __init__(self, clock: Clock, schedule: Schedule, reporter: Reporter) -> None:
@@ -55,7 +57,7 @@ class Repairs:
         self._writers |= {w for w in writers if not (ours and _OUR_PROGRAMS.match(w))}
 
     def begin(self, seen: Observation) -> frozenset[str] | None:
-        """Return who has changed rules, if that is to be repaired now; None: it is not."""
+        """Return the programs that changed rules, if that is repaired now; None: it is not."""
         if seen.plan.in_sync:
             self.half_way = False
             self._writers.clear()
@@ -77,12 +79,12 @@ class Repairs:
     def done(self, seen: Observation, writers: frozenset[str], resync: int) -> None:
         """Report a repair, and schedule checks of whether it lasts.
 
-        ``resync`` is the pause, in seconds, where another tool insists.
+        ``resync`` is the pause, in seconds, where another tool undoes our repairs again.
         """
         self._reporter.repaired(seen, writers)
         self._schedule.happened(Event.REPAIRED)
-        # Two tools that both insist would write for ever. The seal never waits: a host without it
-        # is open while chains are flushed, and no other tool has a reason to touch it.
+        # Two tools that undo each other's writes would write for ever. The seal never waits: a host
+        # without it is open while chains are flushed, and no other tool has a reason to touch it.
         if all(step.tool != "nft" for step in seen.plan.steps):
             self._count(seen, writers, resync)
 
@@ -106,7 +108,7 @@ class Repairs:
 
 
 def _moves_jumps_only(seen: Observation) -> bool:
-    """Our chains, sets and seal are all right: it is about what stands beside our jumps."""
+    """Return True if our chains, sets and seal are right, and only our jumps are not in place."""
     return all(
         isinstance(step, WriteRules) and not any(isinstance(w, ReplaceChain) for w in step.writes)
         for step in seen.plan.steps
