@@ -21,7 +21,7 @@ _NETWORK_PATIENCE = 5.0
 """Seconds after which the lists count, whatever events reported before. Both are many times what
 an engine under load was seen to take, and an event that was wrong does no harm for longer."""
 _DEATH_PAUSE = 1.0
-"""Seconds until the lists are asked about a death: its own word is nearly always final, so one
+"""Seconds until the lists are asked about a death: its event is nearly always right, so one
 question is enough, and it need not come soon."""
 _NETWORK_PAUSE = 0.002
 """Seconds until the lists are asked about a network: only they have the address of a container
@@ -49,15 +49,16 @@ class Doubts:
         self._doubts: dict[str, _Doubt] = {}
 
     def died(self, container_id: str, now: float) -> None:
+        """Record that a container has died, whatever the lists still show."""
         doubt = _Doubt(now + _DEATH_PATIENCE, now + _DEATH_PAUSE, _DEATH_PAUSE, died=True)
         self._doubts[container_id] = doubt
 
     def started(self, container_id: str) -> None:
-        """A list after ``start`` shows all that there is: the container was not there before."""
+        """Record a start: lists after it show all of the container, so no doubt is left."""
         self._doubts.pop(container_id, None)
 
     def moved(self, event: Event, now: float) -> None:
-        """A container that runs joined a network, or left it."""
+        """Record that a container that runs has joined a network, or left it."""
         new = _Doubt(now + _NETWORK_PATIENCE, now + _NETWORK_PAUSE, _NETWORK_PAUSE)
         doubt = self._doubts.setdefault(event.container, new)
         came, went = (doubt.joined, doubt.left)

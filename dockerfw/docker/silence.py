@@ -1,7 +1,7 @@
 """Is the event stream silently dead? What a whole reading found and no event reported.
 
 A stream can stay open and bring nothing any more. A whole reading that differs from what the
-events reported owes an event for each difference; where one does not come within
+events reported must be followed by an event for each difference; where one does not come within
 `EVENT_PATIENCE`, the stream is dead. Knows no clock: ``now`` is any time in seconds that never goes
 back.
 """

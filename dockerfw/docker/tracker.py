@@ -46,7 +46,7 @@ class Tracker:
         self._doubts = Doubts()
         self._missing = MissingEvents()
         self._whole_at: float | None = None
-        self._answer_owed = False
+        self._resync_unanswered = False
         self.silent: tuple[str, ...] = ()
         """Names of what no event ever reported, once that is certain: the stream is dead."""
         self.needs = needs
@@ -57,7 +57,7 @@ class Tracker:
         docker, needs = self._docker, self.needs
         return Connected(self._inventory, docker.engine, docker.warnings, needs)
 
-    def patience(self) -> float | None:
+    def seconds_to_work(self) -> float | None:
         """Return the seconds until there is work to do without an event, None if there is none."""
         times = (self._doubts.next_read(), self._whole_at, self._missing.deadline())
         known = [time for time in times if time is not None]
@@ -68,7 +68,7 @@ class Tracker:
         if todo.events:
             yield from self._take_events(todo.events)
         yield from self._read_doubts()
-        self._answer_owed |= todo.resync
+        self._resync_unanswered |= todo.resync
         asked_for_more = not self.needs.covers(needs)
         due = self._whole_at is not None and self._whole_at <= self._clock.monotonic()
         if todo.resync or due or asked_for_more:
@@ -188,6 +188,6 @@ class Tracker:
     def _answer_resync(self) -> Iterable[Report]:
         """Report that the stream is alive, or what it missed, once that is certain."""
         self.silent = self.silent or self._missing.overdue(self._clock.monotonic())
-        if self._answer_owed and (self.silent or not self._missing):
-            self._answer_owed = False
+        if self._resync_unanswered and (self.silent or not self._missing):
+            self._resync_unanswered = False
             yield replace(self._changed(), whole=True, missed=self.silent)

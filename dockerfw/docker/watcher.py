@@ -187,10 +187,12 @@ class Watcher:
             inbox = self._inbox
             wakes = inbox.events or inbox.ended is not None or inbox.resync
             asked_for_more = not tracker.needs.covers(self._needs)
-            return bool(self._stopping or wakes or asked_for_more or tracker.patience() == 0.0)
+            return bool(
+                self._stopping or wakes or asked_for_more or tracker.seconds_to_work() == 0.0
+            )
 
         with self._condition:
-            self._condition.wait_for(something, tracker.patience())
+            self._condition.wait_for(something, tracker.seconds_to_work())
             if self._stopping:
                 return None, self._needs
             inbox, self._inbox = self._inbox, _Inbox()
