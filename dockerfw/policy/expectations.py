@@ -18,6 +18,7 @@ from dockerfw.policy.words import WordError, check_text, shown
 
 
 def read_expect(node: Node) -> Expect:
+    """Return one expectation; what is wrong with it is reported as findings on its nodes."""
     source = _text(node, "from", _check_source)
     target = _text(node, "to", _check_target)
     verdict = node.get("is")
@@ -28,7 +29,7 @@ def read_expect(node: Node) -> Expect:
 
 
 def _text(node: Node, key: str, check: Callable[[str], None]) -> str:
-    """One string of an expectation; the empty one where a finding was reported."""
+    """Return one string of an expectation; the empty one where a finding was reported."""
     found = node.get(key)
     if found is None:
         node.error(f"no `{key}`: an expectation has `from`, `to` and `is`")
@@ -41,7 +42,7 @@ def _text(node: Node, key: str, check: Callable[[str], None]) -> str:
 
 
 def _check_source(word: str) -> None:
-    """``from`` of an expectation: an address (``@INTERFACE`` may follow), a container, ``host``."""
+    """Check ``from``: an address (``@INTERFACE`` may follow), a container, ``host``."""
     check_text(word)
     name, at, interface = word.partition("@")
     if at:
@@ -55,7 +56,7 @@ def _check_source(word: str) -> None:
 
 
 def _check_target(word: str) -> None:
-    """``to`` of an expectation: ``NAME:PORT[/PROTOCOL]``, ``:PORT``, ``ADDRESS:PORT``."""
+    """Check ``to``: ``NAME:PORT[/PROTOCOL]``, ``:PORT``, ``ADDRESS:PORT``."""
     check_text(word)
     parts = split_host_port(word)
     if parts is None:

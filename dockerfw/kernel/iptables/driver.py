@@ -38,9 +38,9 @@ _NO_PYTHON_IPTABLES = 3
 def read(
     runner: Runner, flavour: Flavour, family: Family, tables: Collection[str] = TABLES
 ) -> TablesState:
-    """What stands in those tables now, with one ``save``; a table that is not there is left out.
+    """Return what stands in those tables, by one ``save``; a table that is not there is left out.
 
-    Raises `Failed` when iptables cannot show one of them (rules written with ``nft``).
+    Raises `Failed` if iptables cannot show one of them (rules written with ``nft``).
     """
     if flavour == "legacy" and not legacy_tables(runner, family) & set(tables):
         return TablesState(family, {})
@@ -83,7 +83,7 @@ def commit_by_python_iptables(runner: Runner, flavour: Flavour, step: WriteRules
 
 
 def counters(runner: Runner, flavour: Flavour, family: Family) -> RuleCounters:
-    """Packets and bytes of every rule in our tables, in the order of `read`."""
+    """Return packets and bytes of every rule in our tables, in the order of `read`."""
     if flavour == "legacy" and not legacy_tables(runner, family) & set(TABLES):
         return {}
     counted = parse_counters(_save(runner, flavour, family, "-c"))
@@ -91,12 +91,12 @@ def counters(runner: Runner, flavour: Flavour, family: Family) -> RuleCounters:
 
 
 def legacy_tables(runner: Runner, family: Family) -> set[str]:
-    """The legacy tables that this network namespace has; asking creates none."""
+    """Return the legacy tables that this network namespace has; asking creates none."""
     return set((runner.read_file(_NAMES[family]) or "").split())
 
 
 def default_flavour(runner: Runner) -> Flavour:
-    """The flavour of the plain ``iptables`` program: the one that Docker takes."""
+    """Return the flavour of the plain ``iptables`` program: the one that Docker uses."""
     return _flavour_of(runner.run(["iptables", "--version"]))
 
 
