@@ -17,16 +17,16 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Literal, TextIO, TypeAlias
 
 from dockerfw.clock import Clock
 from dockerfw.daemon.log_lines import Level, Line, Value
-from dockerfw.daemon.systemd import Journal, stderr_is_journal
+from dockerfw.daemon.systemd import JOURNAL_SOCKET, Journal, is_journal
 from dockerfw.text import printable
 
 Form: TypeAlias = Literal["text", "json"]
@@ -67,6 +67,11 @@ class Log:
     def error(self, message: str, /, **fields: Value) -> None:
         self.write(Line("error", message, fields))
 
+    def close(self) -> None:
+        """Close the journal's socket. The stream belongs to whoever opened it."""
+        if self._journal is not None:
+            self._journal.close()
+
     def write(self, line: Line) -> None:
         message = _one_line(line.message)
         if self._journal is not None and self._journal.send(_journal_fields(line, message)):
@@ -91,11 +96,17 @@ class Log:
         return json.dumps({**head, **line.fields})
 
 
-def to_stderr(clock: Clock, form: Form = "text", environ: Mapping[str, str] = os.environ) -> Log:
-    """Return the log of a daemon that was started with this environment."""
-    ours = stderr_is_journal(environ)
-    journal = Journal() if ours and form == "text" else None
-    return Log(sys.stderr, clock, form, journal, prefixed=ours)
+def open_log(
+    stream: TextIO,
+    clock: Clock,
+    form: Form = "text",
+    environ: Mapping[str, str] = os.environ,
+    journal_socket: Path = JOURNAL_SOCKET,
+) -> Log:
+    """Return the log of a daemon with this environment, and with ``stream`` as its stderr."""
+    ours = is_journal(stream, environ)
+    journal = Journal(journal_socket) if ours and form == "text" else None
+    return Log(stream, clock, form, journal, prefixed=ours)
 
 
 def _one_line(message: str) -> str:

@@ -6,9 +6,12 @@ address; everything else gets what it needs passed in.
 
 from __future__ import annotations
 
+import sys
+from contextlib import closing
+
 from dockerfw.clock import SystemClock
 from dockerfw.daemon.edges import Edges
-from dockerfw.daemon.log import Form, to_stderr
+from dockerfw.daemon.log import Form, open_log
 from dockerfw.daemon.loop import Daemon
 from dockerfw.daemon.systemd import Systemd
 from dockerfw.daemon.worker import Worker
@@ -33,7 +36,7 @@ def run(docker_host: str | None, form: Form) -> int:
     Raises `Failed` when it cannot begin or go on.
     """
     clock = SystemClock()
-    log = to_stderr(clock, form)
+    log = open_log(sys.stderr, clock, form)
     kernel = Netfilter(SystemRunner(), clock.time)
     session = Session(kernel, Store(), clock, docker_host, log.info)
     session.require_root()
@@ -41,7 +44,7 @@ def run(docker_host: str | None, form: Form) -> int:
     def connect() -> Docker:
         return Docker.connect(docker_host, timeout=DOCKER_PATIENCE)
 
-    with session.store.daemon.claim():
+    with closing(log), session.store.daemon.claim():
         edges = Edges(
             store=session.store,
             reconciler=session.reconciler,

@@ -45,6 +45,8 @@ class Counted(Protocol):
 
 
 CountTraffic: TypeAlias = Callable[[], Counted]
+MakeListener: TypeAlias = Callable[[str, int, type[BaseRequestHandler]], "Listener"]
+"""From host, port and what answers a request."""
 
 
 class Metrics:
@@ -54,11 +56,20 @@ class Metrics:
     cannot read is left out of that answer.
     """
 
-    def __init__(self, traffic: CountTraffic, clock: Clock) -> None:
+    def __init__(
+        self,
+        traffic: CountTraffic,
+        clock: Clock,
+        *,
+        make_listener: MakeListener | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
         client = _client()
+        self._make_listener = make_listener or Listener
+        self._patience = patience
         self._client = client
         self._registry = client.CollectorRegistry()
-        self._listener: _Listener | None = None
+        self._listener: Listener | None = None
 
         def gauge(name: str, text: str) -> Any:
             return client.Gauge(f"dockerfw_{name}", text, registry=self._registry)
@@ -150,9 +161,9 @@ class Metrics:
     def serve(self, address: str) -> None:
         """Answer requests at ``ADDRESS:PORT`` (`Policy.metrics`) from a thread. Raises `Failed`."""
         host, _, port = address.rpartition(":")
-        handler = _handler(self._client, self._registry)
+        handler = _handler(self._client, self._registry, self._patience)
         try:
-            self._listener = _Listener(host.strip("[]"), int(port), handler)
+            self._listener = self._make_listener(host.strip("[]"), int(port), handler)
         except OSError as error:
             raise Failed(
                 f"metrics: cannot listen on {address}: {error.strerror}; "
@@ -315,7 +326,7 @@ def _by_port(rows: Iterable[Traffic]) -> dict[tuple[str, str], tuple[int, int]]:
 # --- the listener --------------------------------------------------------------------------------
 
 
-class _Listener(TCPServer):
+class Listener(TCPServer):
     """One request at a time, in the one thread that runs it.
 
     prometheus_client's own server makes a thread for every connection, without a limit, looks
@@ -332,6 +343,6 @@ class _Listener(TCPServer):
         """Write no traceback for a client that hangs up early or sends rubbish."""
 
 
-def _handler(client: ModuleType, registry: Any) -> type[BaseRequestHandler]:
+def _handler(client: ModuleType, registry: Any, patience: float) -> type[BaseRequestHandler]:
     own: type[BaseRequestHandler] = client.MetricsHandler.factory(registry)
-    return type("Handler", (own,), {"timeout": PATIENCE})
+    return type("Handler", (own,), {"timeout": patience})

@@ -15,6 +15,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 from dockerfw.text import printable
 
@@ -79,15 +80,15 @@ class Systemd:
         return True
 
 
-def stderr_is_journal(environ: Mapping[str, str] = os.environ, fd: int = 2) -> bool:
-    """Return True if what is written to ``fd`` ends up in the journal.
+def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return True if what is written to ``stream`` ends up in the journal.
 
     ``JOURNAL_STREAM`` is device and inode of the stream that systemd gave to the service. It is
     inherited, so that it holds only where the descriptor is still that one.
     """
     try:
-        found = os.fstat(fd)
-    except OSError:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # ValueError: it is closed, or has no descriptor
         return False
     return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 

@@ -23,6 +23,12 @@ def test_no_file_is_too_long() -> None:
     assert not too_long, "\n".join(too_long)
 
 
+def test_tests_of_the_daemon_patch_nothing() -> None:
+    files = [path for mirror in MIRRORS for path in (REPOSITORY / mirror / "daemon").glob("*.py")]
+    assert len(files) > 10
+    assert [path for path in files if "monkeypatch" in path.read_text(encoding="utf-8")] == []
+
+
 def _without_module() -> Iterator[Path]:
     """Tests whose folder is no room of the package, or whose name begins with no module of it.
 

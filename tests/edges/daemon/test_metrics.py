@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -12,13 +13,12 @@ from socketserver import ThreadingMixIn
 
 import pytest
 
-from dockerfw.daemon import metrics as module
-from dockerfw.daemon.metrics import Metrics, NoMetrics
+from dockerfw.daemon.metrics import Listener, Metrics, NoMetrics
 from dockerfw.errors import Failed
 from dockerfw.report.status import Health, Status
 from dockerfw.report.traffic import Traffic
 from tests.clock import FakeClock
-from tests.paths import DOCS
+from tests.paths import DOCS, REPOSITORY
 
 NOTHING = Status(Health(enforcing=True, observing=False, in_sync=True))
 GAP = 30.0
@@ -345,66 +345,83 @@ def test_a_fault_while_counting_ends_that_request_alone(
     assert capfd.readouterr().err == ""
 
 
-class _Threaded(ThreadingMixIn, module._Listener):
+class Threaded(ThreadingMixIn, Listener):
     """The protection off: a thread for each connection, as prometheus_client's own server."""
 
     daemon_threads = True
 
 
 @pytest.mark.parametrize(
-    ("server", "threads"), [(_Threaded, 1 + 4), (module._Listener, 1)], ids=["off", "on"]
+    ("server", "threads"), [(Threaded, 1 + 4), (Listener, 1)], ids=["off", "on"]
 )
 def test_silent_connections_cost_no_threads(
-    metrics: Metrics,
-    monkeypatch: pytest.MonkeyPatch,
-    server: type[module._Listener],
-    threads: int,
+    kernel: Kernel, server: type[Listener], threads: int
 ) -> None:
     handled = threading.Semaphore(0)
-    patience = 5.0 if server is _Threaded else 0.02
+    patience = 5.0 if server is Threaded else 0.02
 
     class Counting(server):  # type: ignore[misc, valid-type]
         def process_request(self, *request: object) -> None:
             handled.release()
             super().process_request(*request)
 
-    monkeypatch.setattr(module, "_Listener", Counting)
-    monkeypatch.setattr(module, "PATIENCE", patience)
+    metrics = Metrics(kernel, FakeClock(), make_listener=Counting, patience=patience)
     before = threading.active_count()
     metrics.serve("127.0.0.1:0")
-    assert metrics.address is not None
-    silent = [socket.create_connection(metrics.address, timeout=GAP) for _ in range(4)]
-    for _ in silent:
-        assert handled.acquire(timeout=GAP), "a connection was never looked at"
-    assert threading.active_count() - before == threads
-    assert ask(metrics)[0] == 200
-    for connection in silent:
-        connection.close()
-    eventually(
-        lambda: threading.active_count() == before + 1,
-        lambda: f"threads: {threading.enumerate()}",
-    )
+    try:
+        assert metrics.address is not None
+        silent = [socket.create_connection(metrics.address, timeout=GAP) for _ in range(4)]
+        for _ in silent:
+            assert handled.acquire(timeout=GAP), "a connection was never looked at"
+        assert threading.active_count() - before == threads
+        assert ask(metrics)[0] == 200
+        for connection in silent:
+            connection.close()
+        eventually(
+            lambda: threading.active_count() == before + 1,
+            lambda: f"threads: {threading.enumerate()}",
+        )
+    finally:
+        metrics.close()
 
 
 # --- without prometheus_client, and without metrics ----------------------------------------------
 
 
-def test_asked_for_and_missing_is_one_sentence(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(Failed) as caught:
-        Metrics(kernel, FakeClock())
-    assert caught.value.exit_status == 1
-    assert str(caught.value) == (
-        f"metrics need prometheus_client: {sys.executable} -m pip install prometheus_client "
+def without_prometheus_client(script: str) -> str:
+    """What a Python that has no prometheus_client prints."""
+    script = f"import sys; sys.modules['prometheus_client'] = None\n{script}"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    return done.stdout
+
+
+def test_asked_for_and_missing_is_one_sentence() -> None:
+    printed = without_prometheus_client(
+        "from dockerfw.clock import SystemClock\n"
+        "from dockerfw.daemon.metrics import Metrics\n"
+        "from dockerfw.errors import Failed\n"
+        "try:\n"
+        "    Metrics(lambda: None, SystemClock())\n"
+        "except Failed as error:\n"
+        "    print(int(error.exit_status), error)"
+    )
+    assert printed == (
+        f"1 metrics need prometheus_client: {sys.executable} -m pip install prometheus_client "
         "(with Debian's own Python: apt install python3-prometheus-client), or take metrics "
-        "and metrics_file out of [daemon]"
+        "and metrics_file out of [daemon]\n"
     )
 
 
-def test_not_asked_for_needs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+def test_not_asked_for_needs_nothing() -> None:
+    printed = without_prometheus_client(
+        "from dockerfw.daemon.metrics import NoMetrics; print(NoMetrics().address)"
+    )
+    assert printed == "None\n"
+
+
+def test_not_asked_for_does_nothing(tmp_path: Path) -> None:
     metrics = NoMetrics()
     metrics.followed(0.1)
     metrics.failed()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dockerfw.daemon import systemd
-from dockerfw.daemon.systemd import Journal, Systemd, stderr_is_journal
+from dockerfw.daemon.systemd import Journal, Systemd, is_journal
 
 
 class Listener:
@@ -202,8 +202,7 @@ def test_stderr_is_the_journal_only_where_it_is_the_stream_that_systemd_gave(
     with (tmp_path / "stderr").open("w") as stream:
         found = os.fstat(stream.fileno())
         ours = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
-        assert stderr_is_journal(ours, stream.fileno())
-        assert not stderr_is_journal({}, stream.fileno())
-        assert not stderr_is_journal({"JOURNAL_STREAM": "8:1"}, stream.fileno())
-        number = stream.fileno()
-    assert not stderr_is_journal(ours, number)
+        assert is_journal(stream, ours)
+        assert not is_journal(stream, {})
+        assert not is_journal(stream, {"JOURNAL_STREAM": "8:1"})
+    assert not is_journal(stream, ours)

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dockerfw.daemon import log as module
-from dockerfw.daemon.log import Log, to_stderr
+from dockerfw.daemon.log import Log, open_log
 from dockerfw.daemon.log_lines import Line
 from dockerfw.daemon.systemd import Journal
 from tests.clock import FakeClock
@@ -165,45 +164,34 @@ def test_a_journal_that_is_not_there_leaves_stderr() -> None:
 # --- which way -----------------------------------------------------------------------------------
 
 
-def stderr_to(path: Path, monkeypatch: pytest.MonkeyPatch) -> io.TextIOWrapper:
-    """A file in place of stderr, and of what its number says of it."""
-    stream = path.open("w")
-    found = os.fstat(stream.fileno())
-    monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(os, "fstat", lambda _fd: found)
-    return stream
-
-
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("journald", [True, False], ids=["journald answers", "nobody answers"])
 @pytest.mark.parametrize("ours", [True, False], ids=["the journal's", "somebody's"])
 def test_the_way_is_chosen_by_what_stderr_is(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     form: module.Form,
     journald: bool,
     ours: bool,
 ) -> None:
     with (
-        stderr_to(tmp_path / "stderr", monkeypatch) as stream,
+        (tmp_path / "stderr").open("w") as stream,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
     ):
         listener.setblocking(False)
         if journald:
             listener.bind(str(tmp_path / "journal"))
-        journal = Journal(tmp_path / "journal")
-        monkeypatch.setattr(module, "Journal", lambda: journal)
-        found = os.fstat(2)
+        found = os.fstat(stream.fileno())
         inode = found.st_ino if ours else found.st_ino + 1
-        to_stderr(FakeClock(), form, {"JOURNAL_STREAM": f"{found.st_dev}:{inode}"}).info("web up")
-        stream.flush()
+        environ = {"JOURNAL_STREAM": f"{found.st_dev}:{inode}"}
+        log = open_log(stream, FakeClock(), form, environ, tmp_path / "journal")
+        log.info("web up")
+        log.close()
         text = (tmp_path / "stderr").read_text()
         natively = journald and ours and form == "text"
         assert (text == "") is natively
         assert natively or text.startswith("<6>") is ours
         if natively:
             assert b"MESSAGE=web up\n" in listener.recv(4096)
-        journal.close()
 
 
 class Full(io.StringIO):
