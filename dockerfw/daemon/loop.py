@@ -41,6 +41,7 @@ from dockerfw.daemon.timers import Task
 from dockerfw.daemon.transitions import (
     CHECK_PAUSE,
     CHECKS,
+    CHECKS_OF_ALL,
     CHECKS_OF_RULES,
     Event,
     State,
@@ -263,7 +264,7 @@ class Daemon:
         if Task.CHECK_LINKS in checks:
             self.links.check(docker_answers=self.docker.silent is None)
         # Everything first: it has the rules in it.
-        if Task.CHECK_ALL in checks:
+        if checks & CHECKS_OF_ALL:
             self._begin_check_of_all()
         rules = checks & CHECKS_OF_RULES
         if rules:

@@ -82,6 +82,8 @@ class Repairs:
         ``resync`` is the pause, in seconds, where another tool undoes our repairs again.
         """
         self._reporter.repaired(seen, writers)
+        if self.paused:  # by a check of everything: not repaired again before the pause is over
+            return
         self._schedule.happened(Event.REPAIRED)
         # Two tools that undo each other's writes would write for ever. The seal never waits: a host
         # without it is open while chains are flushed, and no other tool has a reason to touch it.

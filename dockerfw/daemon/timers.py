@@ -31,6 +31,7 @@ class Task(Enum):
     CHECK_RULES_AGAIN_2 = "the same, a second after a repair"
     CHECK_RULES_AGAIN_3 = "the same, some seconds after a repair"
     CHECK_ALL = "compare policy, Docker's answer and everything in the kernel"
+    CHECK_ALL_AGAIN = "the same, after a repair"
     CHECK_LINKS = "see which bridges, or which interfaces of containers, there are"
 
 

@@ -90,8 +90,8 @@ class Event(Enum):
     UNSETTLED = "a snapshot of rules is there, and what should stand was not compared yet"
     CHECK_POSTPONED = "a check of everything is due, and too little is known of containers"
     BRIDGE_UNCLAIMED = "there is a new bridge that Docker has not claimed yet"
-    SETTLED = "everything was compared, and written where it differed"
-    CHECKED_WITHOUT_DOCKER = "chains and seal were compared, without an answer of Docker"
+    SETTLED = "everything is compared, and written where it differs"
+    CHECKED_WITHOUT_DOCKER = "chains and seal are compared, without an answer of Docker"
 
     # Repairs.
     HALF_WAY = "jumps alone are wrong, for the first time"
@@ -162,23 +162,23 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     # What is known of containers does not suffice to compare; Docker is being asked for more.
     Event.CHECK_POSTPONED: (Due(Task.CHECK_ALL, CHECK_PAUSE),),
     Event.BRIDGE_UNCLAIMED: (Due(Task.CHECK_ALL, BRIDGE_GRACE),),
-    # The moment: after ``[daemon] resync``. It comes last in its check, and replaces what that
-    # check has scheduled for `Task.CHECK_ALL` before.
+    # The moment: after ``[daemon] resync``. Never later than what was asked for since its snapshot
+    # began, which that snapshot may not show: a new bridge, a repair, SIGHUP.
     Event.SETTLED: (
-        Due(Task.CHECK_ALL, None, exact=True),
+        Due(Task.CHECK_ALL, None),
         Due(Task.REMEMBER, REMEMBER_DELAY),
     ),
     # As above.
-    Event.CHECKED_WITHOUT_DOCKER: (Due(Task.CHECK_ALL, None, exact=True),),
+    Event.CHECKED_WITHOUT_DOCKER: (Due(Task.CHECK_ALL, None),),
     Event.HALF_WAY: (Due(Task.CHECK_RULES, HALF_WAY_PAUSE),),
     Event.REPAIRED: (
         Due(Task.CHECK_RULES_AGAIN_1, AGAIN[0], exact=True),
         Due(Task.CHECK_RULES_AGAIN_2, AGAIN[1], exact=True),
         Due(Task.CHECK_RULES_AGAIN_3, AGAIN[2], exact=True),
-        Due(Task.CHECK_ALL, ALL_AGAIN),
+        Due(Task.CHECK_ALL_AGAIN, ALL_AGAIN),
     ),
-    # The moment: when repairs go on.
-    Event.REPAIRS_PAUSED: (Due(Task.CHECK_ALL, None, exact=True),),
+    # The moment: when repairs go on. What repairs alone have asked for waits until then.
+    Event.REPAIRS_PAUSED: (Due(Task.CHECK_ALL_AGAIN, None, exact=True),),
 }
 
 CHECKS_OF_RULES = frozenset(
@@ -189,7 +189,8 @@ CHECKS_OF_RULES = frozenset(
         Task.CHECK_RULES_AGAIN_3,
     }
 )
-CHECKS = CHECKS_OF_RULES | {Task.CHECK_ALL, Task.CHECK_LINKS}
+CHECKS_OF_ALL = frozenset({Task.CHECK_ALL, Task.CHECK_ALL_AGAIN})
+CHECKS = CHECKS_OF_RULES | CHECKS_OF_ALL | {Task.CHECK_LINKS}
 """Tasks that only read: they begin without the lock of the host, in a thread of their own."""
 
 DROPPED: Mapping[State, frozenset[Task]] = {

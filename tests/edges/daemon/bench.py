@@ -19,6 +19,7 @@ from dockerfw.daemon.log import Log
 from dockerfw.daemon.loop import Daemon
 from dockerfw.daemon.systemd import Systemd
 from dockerfw.daemon.timers import Task
+from dockerfw.daemon.transitions import CHECK_PAUSE
 from dockerfw.dns.resolver import Moved
 from dockerfw.docker.engine import EngineInfo
 from dockerfw.docker.reports import Changed, Connected, Lost, Report
@@ -244,8 +245,11 @@ class Bench:
         self.pass_time(0.2)
 
     def changed_links(self) -> None:
-        self.notice(Noticed(links=True))
+        self.notice_links()
         self.pass_time(0.2)
+
+    def notice_links(self) -> None:
+        self.notice(Noticed(links=True))
 
     def notice(self, noticed: Noticed) -> None:
         """The kernel announces this."""
@@ -330,6 +334,8 @@ class Bench:
             self.finish()
             if self.awaits_docker:
                 self.answer(found, labels=labels)
+            elif self.due.get(Task.CHECK_ALL, RESYNC) <= CHECK_PAUSE:
+                self.pass_time(CHECK_PAUSE)
             elif not self.daemon.snapshots.busy:
                 return
         raise AssertionError(f"it checks for ever: {self.log.lines}")

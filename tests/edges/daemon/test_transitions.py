@@ -277,6 +277,12 @@ def overtake_all(bench: Bench) -> None:
     bench.answer(changed)
 
 
+def overtake_all_without_docker(bench: Bench) -> None:
+    begin_check(bench)
+    bench.worker.finish()
+    replace_policy(bench)
+
+
 def rules_before_everything(bench: Bench) -> None:
     """The policy is another one, and Docker's answer to the check of everything is awaited."""
     replace_policy(bench)
@@ -317,18 +323,20 @@ def seal_gone(bench: Bench) -> None:
     bench.finish()
 
 
+def seal_gone_unnoticed(bench: Bench) -> None:
+    """Only a check of everything finds it."""
+    bench.lose_seal()
+    settle_again(bench)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``moment``: the seconds for tasks whose moment comes with the event.
-
-    ``then``: an event of the same step that replaces the moment of the same task.
-    """
+    """``moment``: the seconds for tasks whose moment comes with the event."""
 
     event: Event
     states: tuple[State, ...]
     happen: Callable[[Bench], None]
     moment: float | None = None
-    then: Event | None = None
 
 
 CASES = (
@@ -361,13 +369,15 @@ CASES = (
     Case(Event.CHECK_LINKS_BUSY, WITH_POLICY, links_while_busy),
     Case(Event.RULES_OVERTAKEN, (STARTING, FOLLOWING, AWAY), overtake_rules),
     Case(Event.ALL_OVERTAKEN, (FOLLOWING, PAUSED), overtake_all),
+    Case(Event.ALL_OVERTAKEN, (STARTING, AWAY), overtake_all_without_docker),
     Case(Event.UNSETTLED, (FOLLOWING,), rules_before_everything),
     Case(Event.CHECK_POSTPONED, (FOLLOWING, PAUSED), answer_without_labels),
-    Case(Event.BRIDGE_UNCLAIMED, (FOLLOWING, PAUSED), settle_with_a_bridge, RESYNC, Event.SETTLED),
+    Case(Event.BRIDGE_UNCLAIMED, (FOLLOWING, PAUSED), settle_with_a_bridge),
     Case(Event.SETTLED, (FOLLOWING, PAUSED), settle_again, RESYNC),
     Case(Event.CHECKED_WITHOUT_DOCKER, (STARTING, AWAY), check_alone, RESYNC),
     Case(Event.HALF_WAY, (FOLLOWING, AWAY), jump_gone),
     Case(Event.REPAIRED, (FOLLOWING, AWAY), seal_gone),
+    Case(Event.REPAIRED, (FOLLOWING,), seal_gone_unnoticed),
 )
 
 
@@ -383,10 +393,7 @@ def test_an_event_schedules_what_stands_in_its_row(bench: Bench, case: Case, sta
     enter(bench, state)
     case.happen(bench)
     for due in SCHEDULED[case.event]:
-        replaced = case.then is not None and any(
-            later.task is due.task and later.exact for later in SCHEDULED[case.then]
-        )
-        seconds = case.moment if due.after is None or replaced else due.after
+        seconds = case.moment if due.after is None else due.after
         assert bench.due.get(due.task) == seconds, bench.due
 
 
@@ -408,7 +415,8 @@ def test_a_fight_pauses_checks_of_rules_and_none_of_everything(bench: Bench) -> 
     enter(bench, FOLLOWING)
     insist(bench)
     assert PAUSED in bench.daemon.states()
-    assert bench.due[Task.CHECK_ALL] == pytest.approx(RESYNC, abs=1)
+    assert bench.due[Task.CHECK_ALL_AGAIN] == pytest.approx(RESYNC, abs=1)
+    assert bench.due[Task.CHECK_ALL] <= RESYNC
     rules_notice(bench)
     bench.pass_time(CHECK_PAUSE)
     left = bench.daemon.repairs.paused_until - bench.clock.now
