@@ -88,6 +88,7 @@ class FullCheck:
         claimed = self._links.claimed(facts, bridges, followed=self._enforcer.followed)
         self._report_unenforced(facts)
         self._enforcer.settle(replace(snapshot, facts=claimed))
+        self._report_cut_off(facts)
         gone = host_warnings.docker_rules_gone(self._enforcer.inventory, facts)
         self._reporter.note("rules", "; ".join(gone) or None)
         self._schedule.happened(Event.SETTLED, self._next())
@@ -96,7 +97,9 @@ class FullCheck:
     def settle_without_docker(self, snapshot: Snapshot) -> None:
         """Keep what stands; Docker cannot be asked."""
         self._report_unenforced(snapshot.facts)
+        self._links.compared(snapshot.facts)
         self._enforcer.settle_without_docker(snapshot)
+        self._report_cut_off(snapshot.facts)
         self._schedule.happened(Event.CHECKED_WITHOUT_DOCKER, self._next())
 
     def _report_unenforced(self, facts: HostFacts) -> None:
@@ -107,6 +110,13 @@ class FullCheck:
         else:
             inventory = with_foreign_ports(self._enforcer.inventory, facts)
             self._reporter.unenforced(host_warnings.unenforced(policy, inventory, facts))
+
+    def _report_cut_off(self, facts: HostFacts) -> None:
+        """Report which bridges of the host the seal that was written last does not leave alone."""
+        seal = self._enforcer.expected_seal()
+        observing = self._enforcer.policy is not None and self._enforcer.policy.mode == "observe"
+        names = host_warnings.cut_off(None if observing else seal, self._enforcer.inventory, facts)
+        self._reporter.cut_off(names, seal.left_alone if seal else ())
 
     def _next(self) -> float:
         policy = self._enforcer.policy or Policy()

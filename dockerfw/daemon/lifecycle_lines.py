@@ -70,6 +70,16 @@ def enforced_again() -> Line:
     return Line("info", "the policy holds on every path again", {"event": "enforced_again"})
 
 
+def bridge_cut_off(bridge: str, text: str) -> Line:
+    """``text`` says what becomes of it."""
+    return Line("warning", text, {"event": "bridge_cut_off", "bridge": bridge})
+
+
+def bridge_left_alone(bridge: str) -> Line:
+    text = f"bridge {printable(bridge)} is not Docker's: left alone"
+    return Line("info", text, {"event": "bridge_left_alone", "bridge": bridge})
+
+
 def docker_lost(reason: str) -> Line:
     """Return the line for when Docker does not answer any more."""
     text = f"Docker does not answer, the rules stay as they are: {reason}"

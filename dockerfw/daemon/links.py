@@ -1,9 +1,8 @@
 """Interfaces of this host that come and go: bridges, and the ends of containers' interface pairs.
 
 Takes notices that links have changed; reads which there are, in the thread beside the main loop.
-While Docker answers, that is about bridges: whether there is another one, and whose it is. While
-Docker is away, it is about containers: whether one has gone, which no event reports. Writes
-nothing.
+That is about bridges: whether there is another one, and whose it is. While Docker is away, it is
+about containers, too: whether one has gone, which no event reports. Writes nothing.
 """
 
 from __future__ import annotations
@@ -57,11 +56,20 @@ class Links:
         elif docker_answers:
             self._begin(self._kernel.bridges, self._bridges_seen)
         else:
-            self._begin(self._kernel.container_interfaces, self._interfaces_seen)
+            self._begin(self._read_both, self._both_seen)
 
     def _begin(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self._checking = True
         self._worker.submit(work, then)
+
+    def _read_both(self) -> tuple[tuple[Bridge, ...], frozenset[str]]:
+        return self._kernel.bridges(), self._kernel.container_interfaces()
+
+    def _both_seen(self, found: tuple[tuple[Bridge, ...], frozenset[str]] | Exception) -> None:
+        """A bridge that comes while Docker is away is cut off: the check of everything names it."""
+        bridges, interfaces = (found, found) if isinstance(found, Exception) else found
+        self._bridges_seen(bridges)
+        self._interfaces_seen(interfaces)
 
     # bridges
 

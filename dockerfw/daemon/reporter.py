@@ -26,6 +26,7 @@ from dockerfw.kernel.interface import Kernel
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Observation
+from dockerfw.report import host_warnings
 from dockerfw.report.exposure import Exposures
 from dockerfw.report.traffic import TrafficCounts, count_traffic, counted_sets
 from dockerfw.rules.ruleset import Ruleset
@@ -71,6 +72,7 @@ class Reporter:
         self._asked: tuple[str | None, str | None] = (None, None)
         self._stands: tuple[Ruleset, Inventory] | None = None
         self._exposures = Exposures(Policy())
+        self._cut_off: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Stop the metrics."""
@@ -151,6 +153,18 @@ class Reporter:
         self._log.write(
             lifecycle_lines.unenforced(reasons) if reasons else lifecycle_lines.enforced_again()
         )
+
+    def cut_off(self, bridges: tuple[str, ...], left_alone: Collection[str]) -> None:
+        """Report the bridges that are cut off, and those that were and are left alone now."""
+        for bridge in bridges:
+            if bridge not in self._cut_off:
+                text = host_warnings.cut_off_text(bridge)
+                self._log.write(lifecycle_lines.bridge_cut_off(bridge, text))
+        for bridge in self._cut_off:
+            if bridge in left_alone:
+                self._log.write(lifecycle_lines.bridge_left_alone(bridge))
+        self._cut_off = bridges
+        self.keep("bridges", "; ".join(map(host_warnings.cut_off_text, bridges)) or None)
 
     def agreed(self, policy: Policy, ruleset: Ruleset, inventory: Inventory) -> None:
         """Report that kernel, policy and Docker were seen to agree."""

@@ -124,6 +124,7 @@ def _notes(
     notes = [] if problem is None else [problem]
     if found.silent:
         notes.append(f"Docker does not answer, so this goes by what was last seen: {found.silent}")
+    notes += map(host_warnings.cut_off_text, _cut_off(found))
     notes += plan.notes
     notes += [f"to be written: {step.why}" for step in plan.steps]
     if daemon is not None:
@@ -131,6 +132,13 @@ def _notes(
     if session.store.confirm.pending():
         notes.append("an apply waits for dockerfw confirm")
     return tuple(notes)
+
+
+def _cut_off(found: _Snapshot) -> tuple[str, ...]:
+    seen = found.observation
+    if seen.ruleset.seal.observe:
+        return ()
+    return host_warnings.cut_off(seen.live.seal, found.inventory, seen.facts)
 
 
 def _differs(applied: Applied | None, text: PolicyText | None) -> bool:

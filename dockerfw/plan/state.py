@@ -145,6 +145,12 @@ class SealState:
     frame: tuple[str, ...]
     elements: frozenset[SealElement]
 
+    @property
+    def left_alone(self) -> frozenset[str]:
+        """The bridges that count as somebody else's."""
+        found = (element.value for element in self.elements if element.set == "foreign")
+        return frozenset(name for name in found if isinstance(name, str))
+
 
 # --- everything ----------------------------------------------------------------------------------
 

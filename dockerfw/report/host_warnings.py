@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import FirstPacket, HostFacts
 from dockerfw.model.inventory import Inventory, Network
 from dockerfw.model.net import Family
 from dockerfw.model.policy import BridgeSource, InterfaceSource, Policy, SelectorSource, Source
+from dockerfw.plan.state import SealState
 from dockerfw.text import listed, printable
 
 
@@ -102,6 +104,27 @@ def docker_rules_gone(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]
         "containers have no NAT"
     )
     return (gone,)
+
+
+def cut_off(seal: SealState | None, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
+    """Return the bridges that the seal takes for Docker's and Docker does not have, as it seems.
+
+    They came after the seal was written. ``seal`` is the one that stands; without one nothing is
+    cut off.
+    """
+    if seal is None:
+        return ()
+    known = seal.left_alone | {network.bridge for network in inventory.bridges()}
+    names = (bridge.name for bridge in facts.bridges)
+    return tuple(name for name in names if name not in known and not is_docker_bridge(name))
+
+
+def cut_off_text(bridge: str) -> str:
+    """Return what becomes of a bridge that is cut off, and what ends that."""
+    return (
+        f"bridge {printable(bridge)} is cut off: the seal drops what is sent to it until Docker "
+        "was asked whose it is (the daemon asks, and waits 3 s; else run dockerfw apply)"
+    )
 
 
 def foreign_ports(inventory: Inventory, facts: HostFacts) -> Iterator[str]:

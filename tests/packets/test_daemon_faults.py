@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +16,15 @@ import pytest
 from tests.fakeengine import FakeEngine
 from tests.lab.daemon import Daemon
 from tests.lab.host import Host
+from tests.lab.place import Place
 from tests.lab.wait import becomes_true
 
 FRIEND, STRANGER = "198.51.100.7", "203.0.113.9"
 WEB = "172.17.0.2"
 CONFIG = "/etc/dockerfw/config.toml"
 PATIENCE = 20.0
+MACHINE = 4.0
+"""Seconds that a busy machine may take for what takes half a second."""
 POLICY = f'[[allow]]\nto = "web"\nports = [80]\nfrom = ["{FRIEND}"]\n'
 
 
@@ -36,6 +40,17 @@ class Scene:
 
     def lets_in(self, source: str) -> bool:
         return self.host.outside.tcp(WEB, 80, source=source, patience=0.5).reached
+
+    def start_vm(self, bridge: str, network: str) -> Place:
+        """A bridge that is not Docker's comes up, with a machine on it that serves port 80."""
+        self.host.bridge(bridge, f"{network}.1/24")
+        machine = self.host.container(f"vm-{bridge}", {bridge: (f"{network}.2/24",)})
+        machine.listen("80/tcp")
+        return machine
+
+    def reaches_vm(self, network: str) -> bool:
+        """Whether somebody outside may ask it, whom this host routes to it."""
+        return self.host.outside.tcp(f"{network}.2", 80, patience=0.5).reached
 
     def take_rules_away(self) -> None:
         """All of our chains are empty, and the seal is gone: everybody is let in."""
@@ -73,6 +88,30 @@ def test_a_daemon_that_never_met_docker_puts_rules_right(scene: Scene, *, locked
         assert scene.lets_in(FRIEND) is not locked
         assert not scene.lets_in(STRANGER)
         assert daemon.stop(signal.SIGTERM) == 0, daemon.log()
+
+
+def test_the_bridge_of_a_vm_is_cut_off_for_3_s_at_the_most_and_named_while_it_is(
+    scene: Scene,
+) -> None:
+    """By the daemon's own timer, however rarely it compares everything."""
+    scene.start_vm("virbr8", "192.168.121")
+    assert not scene.reaches_vm("192.168.121")
+
+    status = scene.host.dockerfw("status", "-H", scene.engine.url, check=False)
+
+    assert status.returncode == 3
+    assert "bridge virbr8 is cut off" in " ".join(status.stdout.split())
+    scene.host.write(CONFIG, f"{POLICY}[daemon]\nresync = 3600\n", 0o600)
+    scene.host.dockerfw("apply", "--yes", "-H", scene.engine.url)
+    assert scene.reaches_vm("192.168.121"), "an apply asks Docker"
+    with Daemon(scene.host, "-H", scene.engine.url) as daemon:
+        began = time.monotonic()
+        scene.start_vm("virbr9", "192.168.122")
+        daemon.until_said("bridge virbr9 is cut off")
+        assert becomes_true(lambda: scene.reaches_vm("192.168.122"), PATIENCE), daemon.log()
+        assert time.monotonic() - began < 3 + MACHINE
+        daemon.until_said("bridge virbr9 is not Docker's: left alone")
+    assert scene.host.dockerfw("status", "-H", scene.engine.url, check=False).returncode == 0
 
 
 def test_a_rule_that_ends_in_years_does_not_end_the_daemon(scene: Scene) -> None:

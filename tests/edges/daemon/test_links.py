@@ -9,34 +9,44 @@ import pytest
 
 from dockerfw.daemon.repairs import MANY_REPAIRS
 from dockerfw.daemon.transitions import BRIDGE_GRACE, State
-from dockerfw.kernel.notices import Noticed
+from dockerfw.docker.reports import Changed
+from dockerfw.kernel.netlink import Noticed
 from dockerfw.model.host import Bridge
-from tests.edges.daemon.bench import WEB, Bench, here
+from dockerfw.model.inventory import Inventory
+from tests.edges.daemon.bench import FRONT, OWN, WEB, Bench, here
 from tests.edges.daemon.played_host import FACTS
 
+EMPTY = here()
+OBSERVED = '[firewall]\nmode = "observe"\n'
 RARELY = WEB + "[daemon]\nresync = 3600\n"
 
 
-def add_bridge(bench: Bench) -> float:
+def notes(bench: Bench) -> tuple[str, ...]:
+    """What ``dockerfw status`` shows of the daemon."""
+    found = bench.store.daemon.read()
+    return found.notes if found else ()
+
+
+def add_bridge(bench: Bench, name: str = "virbr9") -> float:
     """A bridge comes up, as ``virsh net-start`` makes one; its birth is returned."""
-    bench.kernel.host = replace(FACTS, bridges=(*FACTS.bridges, Bridge("virbr9")))
+    bench.kernel.host = replace(FACTS, bridges=(*FACTS.bridges, Bridge(name)))
     bench.notice_links()
     return bench.clock.now
 
 
-def answer_all(bench: Bench) -> None:
+def answer_all(bench: Bench, found: Inventory) -> None:
     """All that is due now is read, and Docker answers at once."""
     for _ in range(5):
         bench.finish()
         if bench.awaits_docker:
-            bench.answer(here())
+            bench.answer(found)
 
 
-def wait_until(bench: Bench, moment: float) -> None:
+def wait_until(bench: Bench, moment: float, found: Inventory = EMPTY) -> None:
     """Time passes, in steps; the host is never slow."""
     while bench.clock.now < moment:
         bench.pass_time(0.1)
-        answer_all(bench)
+        answer_all(bench, found)
 
 
 def plainly(bench: Bench) -> float:
@@ -76,5 +86,38 @@ def test_a_bridge_that_docker_does_not_claim_is_left_alone_after_3_s(
     born = come(bench)
     wait_until(bench, born + BRIDGE_GRACE - 0.2)
     assert "virbr9" not in bench.sealed.foreign_bridges, "Docker may claim it yet"
+    assert "bridge virbr9 is cut off" in bench.log
+    assert "bridge virbr9 is cut off" in " ".join(notes(bench))
     wait_until(bench, born + BRIDGE_GRACE + 1)
     assert "virbr9" in bench.sealed.foreign_bridges
+    assert "bridge virbr9 is not Docker's: left alone" in bench.log
+    assert "virbr9" not in " ".join(notes(bench))
+
+
+def test_a_bridge_that_comes_while_docker_is_away_is_named_for_as_long_as_it_is_cut_off(
+    bench: Bench,
+) -> None:
+    bench.follow(RARELY, here())
+    bench.lose()
+    wait_until(bench, bench.clock.now + 0.3)
+    born = add_bridge(bench)
+    wait_until(bench, born + 0.5)
+    assert "bridge virbr9 is cut off" in bench.log
+    wait_until(bench, born + 10)
+    assert "bridge virbr9 is cut off" in " ".join(notes(bench))
+    bench.connected(here())
+    wait_until(bench, bench.clock.now + BRIDGE_GRACE + 1)
+    assert "virbr9" not in " ".join(notes(bench))
+
+
+@pytest.mark.parametrize("policy", [OBSERVED, WEB])
+def test_a_bridge_is_not_called_cut_off_that_docker_claims_or_that_nothing_is_dropped_of(
+    bench: Bench, policy: str
+) -> None:
+    bench.follow(policy, here())
+    born = add_bridge(bench, "virbr9" if policy is OBSERVED else OWN.bridge or "")
+    if policy is WEB:
+        bench.report(Changed(here(networks=(FRONT, OWN))))
+    wait_until(bench, born + 1, here() if policy is OBSERVED else here(networks=(FRONT, OWN)))
+    assert "cut off" not in bench.log
+    assert not notes(bench)
