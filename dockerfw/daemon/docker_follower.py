@@ -82,6 +82,8 @@ class DockerFollower:
             self._links.count_interfaces()
         self.silent = reason
         self._reporter.keep("docker", f"Docker does not answer: {reason}")
+        # What Docker has to be restarted for is not known while it is away.
+        self._reporter.keep("rules", None)
         self._full_check.abandon()
         self._schedule.happened(Event.DOCKER_LOST)
 

@@ -133,7 +133,8 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     Event.NAMES_MOVED: (Due(Task.READ_NAMES),),
     Event.TIMEOUTS_RENEWED: (Due(Task.RENEW_TIMEOUTS, DAY, exact=True),),
     Event.DOCKER_CONNECTED: (Due(Task.CHECK_ALL),),
-    Event.DOCKER_LOST: (Due(Task.CHECK_ALL),),
+    # From here on ``status`` goes by what was recorded.
+    Event.DOCKER_LOST: (Due(Task.CHECK_ALL), Due(Task.REMEMBER)),
     Event.INVENTORY_FOLLOWED: (Due(Task.REMEMBER, REMEMBER_DELAY),),
     Event.GUARDED_PORTS_CHANGED: (Due(Task.WRITE_SEAL, SEAL_DELAY),),
     # The moment: when the first port that lingers is let go; None where none does.

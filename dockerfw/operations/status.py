@@ -6,13 +6,16 @@ Reads everything and writes nothing; gives a `Status`.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from dockerfw.errors import DockerfwError
 from dockerfw.kernel.interface import Kernel
+from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
+from dockerfw.operations.boot import without_addresses
 from dockerfw.operations.policy_in_force import InForce, read_policy_in_force
 from dockerfw.operations.reconcile import Observation, with_foreign_ports
 from dockerfw.operations.session import Session
@@ -56,8 +59,8 @@ def read_status(session: Session) -> status.Status:
 def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Snapshot:
     """Observe until all is in sync, for so many seconds at the most.
 
-    A daemon follows a change of Docker a moment later, and it guards the ports of a container that
-    is gone for a little longer.
+    A daemon follows a change of Docker a moment later, records a moment later what runs, and guards
+    the ports of a container that is gone for a little longer.
     """
     deadline = session.clock.monotonic() + seconds
     while True:
@@ -67,13 +70,33 @@ def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Sna
             inventory = session.inventory(policy)
         except DockerfwError as error:
             silent, inventory = str(error), session.store.last_seen.inventory()
-        inventory = with_foreign_ports(inventory, facts)
-        seen = session.reconciler.observe(policy, inventory, facts)
-        if seconds and planner.only_releases_ports(seen.plan):
-            seen = replace(seen, plan=Plan())
-        if seen.plan.in_sync or silent or session.clock.monotonic() > deadline:
-            return _Snapshot(inventory, seen, silent)
+        observe = partial(_observe, session, policy, facts, silent, lenient=seconds > 0)
+        found = observe(inventory)
+        if silent and not found.observation.plan.in_sync:
+            # Who has taken an address since nobody knows: boot, and a daemon that saw an interface
+            # vanish, let nobody in by what was last seen.
+            bare = observe(without_addresses(inventory))
+            found = bare if bare.observation.plan.in_sync else found
+        if found.observation.plan.in_sync or session.clock.monotonic() >= deadline:
+            return found
         session.clock.sleep(PAUSE)
+
+
+def _observe(
+    session: Session,
+    policy: Policy,
+    facts: HostFacts,
+    silent: str | None,
+    inventory: Inventory,
+    *,
+    lenient: bool,
+) -> _Snapshot:
+    """``lenient``: host ports that are guarded for a little longer are no difference."""
+    inventory = with_foreign_ports(inventory, facts)
+    seen = session.reconciler.observe(policy, inventory, facts)
+    if lenient and planner.only_releases_ports(seen.plan):
+        seen = replace(seen, plan=Plan())
+    return _Snapshot(inventory, seen, silent)
 
 
 def _health(
@@ -104,7 +127,7 @@ def _health(
         flavour=facts.flavour,
         engine=inventory.engine,
         warnings=(
-            *host_warnings.docker_rules_gone(inventory, facts),
+            *(() if found.silent else host_warnings.docker_rules_gone(inventory, facts)),
             *host_warnings.lost_without_seal(facts),
             *advice.ended(policy, session.clock.time()),
             *advice.nameless(policy),

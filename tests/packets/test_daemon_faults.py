@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,15 @@ class Scene:
                 self.host.run([program, "-F", chain])
         self.host.run(["nft", "delete", "table", "inet", "dockerfw"])
 
+    def take_everything_away(self) -> None:
+        """As after a boot."""
+        self.host.run(["nft", "flush", "ruleset"])
+        self.host.run(["ipset", "destroy"])
+
+    def status(self) -> tuple[int, str]:
+        done = self.host.dockerfw("status", "-H", self.engine.url, check=False)
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
@@ -97,10 +106,10 @@ def test_the_bridge_of_a_vm_is_cut_off_for_3_s_at_the_most_and_named_while_it_is
     scene.start_vm("virbr8", "192.168.121")
     assert not scene.reaches_vm("192.168.121")
 
-    status = scene.host.dockerfw("status", "-H", scene.engine.url, check=False)
+    found, text = scene.status()
 
-    assert status.returncode == 3
-    assert "bridge virbr8 is cut off" in " ".join(status.stdout.split())
+    assert found == 3
+    assert "bridge virbr8 is cut off" in text
     scene.host.write(CONFIG, f"{POLICY}[daemon]\nresync = 3600\n", 0o600)
     scene.host.dockerfw("apply", "--yes", "-H", scene.engine.url)
     assert scene.reaches_vm("192.168.121"), "an apply asks Docker"
@@ -111,7 +120,7 @@ def test_the_bridge_of_a_vm_is_cut_off_for_3_s_at_the_most_and_named_while_it_is
         assert becomes_true(lambda: scene.reaches_vm("192.168.122"), PATIENCE), daemon.log()
         assert time.monotonic() - began < 3 + MACHINE
         daemon.until_said("bridge virbr9 is not Docker's: left alone")
-    assert scene.host.dockerfw("status", "-H", scene.engine.url, check=False).returncode == 0
+    assert scene.status()[0] == 0
 
 
 def test_a_rule_that_ends_in_years_does_not_end_the_daemon(scene: Scene) -> None:
@@ -133,3 +142,49 @@ def test_a_lockdown_does_not_wait_for_a_docker_that_hangs(scene: Scene) -> None:
     finally:
         scene.engine.go_on()
     assert lockdown.wait(60) == 0
+
+
+# --- status while Docker is away -----------------------------------------------------------------
+
+
+def remove_container(scene: Scene, daemon: Daemon) -> None:
+    """Right before Docker goes: what is kept on disk of containers lags behind by 5 s."""
+    scene.engine.die("web")
+    daemon.until_said("web gone")
+    scene.engine.kill()
+
+
+def remove_interface(scene: Scene, daemon: Daemon) -> None:
+    """After Docker went: no address is trusted any more."""
+    veth = "veth0a1b2c3"
+    scene.host.ip(f"link add {veth} type veth peer name p0", f"link set {veth} master docker0 up")
+    scene.engine.kill()
+    daemon.until_said("Docker does not answer")
+    scene.host.ip(f"link del {veth}")
+    assert becomes_true(lambda: not scene.lets_in(FRIEND), PATIENCE), daemon.log()
+
+
+@pytest.mark.parametrize("remove", [remove_container, remove_interface])
+def test_what_went_right_before_or_after_docker_is_not_wanted_back(
+    scene: Scene, remove: Callable[[Scene, Daemon], None]
+) -> None:
+    with Daemon(scene.host, "-H", scene.engine.url) as daemon:
+        assert scene.lets_in(FRIEND)
+        remove(scene, daemon)
+        daemon.until_said("Docker does not answer")
+        assert not scene.lets_in(FRIEND)
+        found, text = scene.status()
+        assert found == 0, text
+        assert "Docker does not answer" in text
+
+
+def test_after_a_boot_without_docker_no_address_of_a_container_is_wanted(scene: Scene) -> None:
+    scene.engine.kill()
+    scene.take_everything_away()
+    scene.host.dockerfw("boot")
+    assert not scene.lets_in(FRIEND)
+    found, text = scene.status()
+    assert found == 0, text
+    assert "Docker's own rules are gone" not in text, "it was not started yet"
+    scene.host.run(["ipset", "flush", "dockerfw-guarded4"])
+    assert scene.status()[0] == 3, "what has to be closed is wanted all the same"
