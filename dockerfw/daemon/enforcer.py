@@ -25,7 +25,7 @@ from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs, Policy
 from dockerfw.operations.boot import without_addresses
-from dockerfw.operations.reconcile import Observation, Reconciler, with_foreign_ports
+from dockerfw.operations.reconcile import Observation, Reconciler, with_backend, with_foreign_ports
 from dockerfw.operations.standing import chains_stand
 from dockerfw.plan.order import element_writes
 from dockerfw.plan.planner import renewals
@@ -82,7 +82,7 @@ class Enforcer:
 
     def start(self, facts: HostFacts) -> None:
         """Take the host as it is at the start."""
-        self.facts = facts
+        self.facts = with_backend(facts, self.inventory)
 
     # --- what should stand -----------------------------------------------------------------------
 
@@ -253,9 +253,10 @@ class Enforcer:
 
     def settle(self, snapshot: Snapshot) -> None:
         """Bring policy, Docker's answer and the kernel together; the inventory is that answer."""
-        if _ruleset_inputs(snapshot.facts) != _ruleset_inputs(self.facts) or self._ledger is None:
+        facts = with_backend(snapshot.facts, self.inventory)
+        if _ruleset_inputs(facts) != _ruleset_inputs(self.facts) or self._ledger is None:
             self._unsettled = True
-        self.facts = snapshot.facts
+        self.facts = facts
         if self._unsettled:
             self._rebuild_ledger()
         if self._ledger is None or self.policy is None:
@@ -407,4 +408,5 @@ def _own_bridges(inventory: Inventory) -> set[str]:
 
 def _ruleset_inputs(facts: HostFacts) -> HostFacts:
     """Return what of the host decides what should stand in the kernel."""
-    return replace(facts, addresses=frozenset(), docker_rules=True, stale_flavour=None)
+    rest = replace(facts, addresses=frozenset(), docker_rules=True, stale_flavour=None)
+    return replace(rest, backend=None)  # `docker_user` is what counts of it

@@ -148,7 +148,7 @@ class Docker:
         self.warnings = tuple(reading.warnings)
         self.stale = frozenset(reading.stale)
         self.left_out |= reading.left_out
-        return self._known.inventory(self.engine.version)
+        return self._known.inventory(self.engine)
 
     def _check_engine(self, *, this_host: bool) -> None:
         info = as_object(self._client.info())

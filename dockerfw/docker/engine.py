@@ -14,6 +14,7 @@ from typing import Literal
 
 from dockerfw.docker.json_values import Json, as_list, as_object, one_line
 from dockerfw.errors import Failed
+from dockerfw.model.host import Backend
 
 _PODMAN_NEXT = (
     "dockerfw knows Docker's way of filtering only; stop Podman's socket or name Docker's"
@@ -28,7 +29,7 @@ class Refused(Failed):
 class EngineInfo:
     """What an engine reports of itself.
 
-    ``firewall_backend`` is the label in ``/info`` (engine 28.1 and later, else None); the kernel
+    ``firewall_backend`` is by the label in ``/info`` (engine 28.1 and later, else None); the kernel
     is to be believed where it differs: 28.5 can be made to report "nftables" while it writes
     iptables chains. ``swarm`` is this node's part in a swarm, None outside of one: only a manager
     is told which ports the routing mesh publishes.
@@ -36,7 +37,7 @@ class EngineInfo:
 
     version: str
     api_version: str
-    firewall_backend: str | None = None
+    firewall_backend: Backend | None = None
     live_restore: bool = False
     swarm: Literal["manager", "worker"] | None = None
 
@@ -44,16 +45,25 @@ class EngineInfo:
 def decode_engine(version: Json, info: Json) -> EngineInfo:
     """Return what ``/version`` and ``/info`` report. Raises `MalformedError`."""
     swarm = as_object(info.get("Swarm"))
-    backend = as_object(info.get("FirewallBackend")).get("Driver")
     part: Literal["manager", "worker"] = "manager" if swarm.get("ControlAvailable") else "worker"
     outside = swarm.get("LocalNodeState") in (None, "", "inactive")
     return EngineInfo(
         version=one_line(version.get("Version") or info.get("ServerVersion") or "unknown"),
         api_version=one_line(version.get("ApiVersion") or "unknown"),
-        firewall_backend=one_line(backend) if backend else None,
+        firewall_backend=_backend(as_object(info.get("FirewallBackend")).get("Driver")),
         live_restore=info.get("LiveRestoreEnabled") is True,
         swarm=None if outside else part,
     )
+
+
+def _backend(driver: object) -> Backend | None:
+    """``nftables``, ``iptables+firewalld``: what does the writing comes first."""
+    match str(driver).partition("+")[0]:
+        case "iptables":
+            return "iptables"
+        case "nftables":
+            return "nftables"
+    return None
 
 
 def refuse_other_engines(where: str, version: Json, info: Json, *, this_host: bool) -> None:

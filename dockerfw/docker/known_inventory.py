@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from dockerfw.docker.engine import EngineInfo
 from dockerfw.docker.reading import Parts, Reading
 from dockerfw.model.inventory import Container, Inventory, Network
 
@@ -54,16 +55,19 @@ class KnownInventory:
         reading.ingress_networks = self._ingress & kept
         return reading
 
-    def inventory(self, engine: str) -> Inventory:
+    def inventory(self, engine: EngineInfo) -> Inventory:
         """Return everything in a stable order (Docker's own varies from call to call).
 
         It is the same object as last time if nothing changed.
         """
-        if self._changed or self._inventory.engine != engine:
+        known = self._inventory
+        reported = (engine.version, engine.firewall_backend)
+        if self._changed or (known.engine, known.backend) != reported:
             self._inventory = Inventory(
                 containers=tuple(self._with_owner_id(self.containers[i]) for _, i in self._order),
                 networks=tuple(sorted(self.networks.values(), key=lambda n: (n.name, n.id))),
-                engine=engine,
+                engine=engine.version,
+                backend=engine.firewall_backend,
             )
             self._changed = False
         return self._inventory

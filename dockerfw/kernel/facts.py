@@ -21,7 +21,7 @@ from dockerfw.kernel.iptables.parse import interfaces
 from dockerfw.kernel.nft import driver as seal
 from dockerfw.kernel.runner import NotInstalled, Runner, fail, require
 from dockerfw.model.docker_names import DOCKER_USER, is_docker_chain, is_docker_veth
-from dockerfw.model.host import Bridge, Flavour, HostFacts, Proxy
+from dockerfw.model.host import Backend, Bridge, Flavour, HostFacts, Proxy
 from dockerfw.model.net import Address
 from dockerfw.plan.state import ChainState, TablesState
 
@@ -80,11 +80,13 @@ def read(
     nft_tables = _nft_tables(runner)
     docker = dockerd.read(runner, inode)
     on_nftables = _ON_NFTABLES in (nft_tables or ())
+    jumped = _jumped_to(states[flavour])
     return HostFacts(
         flavour=flavour,
         ipv6=_has_ipv6(runner),
         nf_tables=nft_tables is not None,
-        docker_user=_jumped_to(states[flavour]) or not on_nftables,
+        docker_user=jumped or not on_nftables,
+        backend=_backend(states[flavour], on_nftables=on_nftables, jumped=jumped),
         bridges=bridges,
         br_netfilter=(_is_on(runner, _BR_NETFILTER[0]), _is_on(runner, _BR_NETFILTER[1])),
         stale_flavour=others[0] if others else None,
@@ -215,6 +217,15 @@ def _links_to_docker(chains: Mapping[str, ChainState]) -> bool:
 
 def _jumped_to(state: TablesState) -> bool:
     return any(rule.is_jump(DOCKER_USER) for rule in state.rules("filter", "FORWARD"))
+
+
+def _backend(state: TablesState, *, on_nftables: bool, jumped: bool) -> Backend | None:
+    """The kernel's word. A jump to DOCKER-USER alone is as good as a chain of Docker's own: there
+    is no harm in using it, and to make a second way past it would be some.
+    """
+    if _linked(state) or (jumped and not on_nftables):
+        return "iptables"
+    return "nftables" if on_nftables else None
 
 
 def _nft_tables(runner: Runner) -> set[str] | None:

@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 from dockerfw.model.net import Address, Port
 
 Flavour: TypeAlias = Literal["nft", "legacy"]
+Backend: TypeAlias = Literal["iptables", "nftables"]
+"""What Docker writes its rules with; nftables from engine 29 on, if it is told to."""
 
 FirstPacket: TypeAlias = Literal["closed", "no proxy", "elsewhere", "unsupported", "no cgroup2"]
 """Whether docker-proxy's ports can be closed before anybody knows of them, and why not.
@@ -67,6 +69,7 @@ class HostFacts:
     nf_tables      the kernel has nf_tables and ``nft`` is there: the seal can be had
     docker_user    Docker jumps to DOCKER-USER, or would once it runs; False where Docker is on
                    nftables
+    backend        by the rules of Docker that stand; None where none do
     bridges        every bridge interface on the host, Docker's or not
     br_netfilter   per family: bridged packets meet iptables (bridge-nf-call-iptables = 1)
     stale_flavour  the other flavour, when it holds left-over Docker chains; else None
@@ -80,6 +83,7 @@ class HostFacts:
     ipv6: bool = True
     nf_tables: bool = True
     docker_user: bool = True
+    backend: Backend | None = None
     bridges: tuple[Bridge, ...] = ()
     br_netfilter: tuple[bool, bool] = (False, False)
     stale_flavour: Flavour | None = None

@@ -20,6 +20,7 @@ from dockerfw.model.docker_names import (
     COMPOSE_SERVICE_LABEL,
     SWARM_SERVICE_LABEL,
 )
+from dockerfw.model.host import Backend
 from dockerfw.model.net import Address, IPNetwork
 from dockerfw.model.policy import Protocol, Selector
 
@@ -136,11 +137,15 @@ class _Index:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """A snapshot of Docker: all running containers and all networks."""
+    """A snapshot of Docker: all running containers and all networks.
+
+    ``backend`` is what Docker reports to write its rules with; None before engine 28.1.
+    """
 
     containers: tuple[Container, ...] = ()
     networks: tuple[Network, ...] = ()
     engine: str = ""
+    backend: Backend | None = None
     _index: _Index = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

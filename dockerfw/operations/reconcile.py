@@ -58,7 +58,7 @@ class Reconciler:
         self, policy: Policy, inventory: Inventory, facts: HostFacts | None = None
     ) -> Observation:
         """Compile for what runs now, read what stands now, plan. Writes nothing."""
-        facts = facts or self.kernel.facts()
+        facts = with_backend(facts or self.kernel.facts(), inventory)
         inventory = with_foreign_ports(inventory, facts)
         ruleset = compile_ruleset(policy.without_ended(self._now()), inventory, facts)
         return self.compare(ruleset, facts, self.kernel.read(facts, ruleset.sets))
@@ -124,6 +124,17 @@ class Reconciler:
         created = self.store.kernel.created()
         self.kernel.commit(removal(self.kernel.read(facts), created), facts, "iptables-restore")
         self.kernel.remove_unused(facts, created)
+
+
+def with_backend(facts: HostFacts, inventory: Inventory) -> HostFacts:
+    """Return the facts; where no rule of Docker's stands, what it reports or last did counts.
+
+    So it is after a flush, and at boot. On nftables Docker has no DOCKER-USER, and makes none.
+    """
+    if facts.backend is not None:
+        return facts
+    known = inventory.backend
+    return replace(facts, backend=known, docker_user=known != "nftables")
 
 
 def with_foreign_ports(inventory: Inventory, facts: HostFacts) -> Inventory:

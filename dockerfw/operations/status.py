@@ -126,6 +126,8 @@ def _health(
         seal=_seal_state(session.kernel, seen),
         flavour=facts.flavour,
         engine=inventory.engine,
+        backend=facts.backend,
+        backend_reported=inventory.backend,
         warnings=(
             *(() if found.silent else host_warnings.docker_rules_gone(inventory, facts)),
             *host_warnings.lost_without_seal(facts),

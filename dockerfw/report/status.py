@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Literal, TypeAlias
 
 from dockerfw.exit_status import ExitStatus
-from dockerfw.model.host import Flavour
+from dockerfw.model.host import Backend, Flavour
 from dockerfw.model.inventory import Inventory
 from dockerfw.report.traffic import Counters, Traffic, count_traffic
 from dockerfw.rules.ruleset import Ruleset
@@ -53,6 +53,8 @@ class Health:
     policy          the file that was applied last; None: none ever was
     policy_differs  that file was edited since
     applied_at      Unix time
+    backend         what Docker writes its rules with, by those that stand; where none do, as
+                    ``backend_reported`` has it: by what it reports, or last did
     unenforced      what this host cannot hold of the policy, and the next step
     first_packet    what becomes of the first packets to a port of docker-proxy that nobody knows
                     of yet; ``first_packet_step`` is what would close them
@@ -71,6 +73,8 @@ class Health:
     seal: SealCondition = "stands"
     flavour: Flavour = "nft"
     engine: str = ""
+    backend: Backend | None = None
+    backend_reported: Backend | None = None
     warnings: tuple[str, ...] = ()
     unenforced: tuple[str, ...] = ()
     lockdown: bool = False
@@ -141,8 +145,17 @@ class Status:
         step = f": {health.first_packet_step}" if health.first_packet_step else ""
         yield "proxy", f"{proxy}{step}"
         yield "iptables", health.flavour
+        if health.engine or health.backend:
+            yield "Docker", ", ".join(self._docker())
+
+    def _docker(self) -> Iterator[str]:
+        health = self.health
         if health.engine:
-            yield "Docker", printable(health.engine)
+            yield printable(health.engine)
+        if health.backend:
+            other = health.backend_reported not in (None, health.backend)
+            but = f" (it reports {health.backend_reported})" if other else ""
+            yield f"on {health.backend}{but}"
 
     def _daemon(self) -> str:
         health = self.health
@@ -181,6 +194,7 @@ class Status:
             "docker_proxy_next_step": health.first_packet_step,
             "flavour": health.flavour,
             "engine": health.engine,
+            "firewall_backend": health.backend,
             "warnings": list(health.warnings),
             "allowed": [row.to_json() for row in self.allowed],
             "denied": [row.to_json() for row in self.denied],

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, TypeVar
 
 from dockerfw.errors import UsageError
+from dockerfw.model.host import Backend
 from dockerfw.model.inventory import (
     Container,
     Endpoint,
@@ -36,6 +37,7 @@ def dump(inventory: Inventory) -> str:
     document = {
         "schema": SCHEMA,
         "engine": inventory.engine,
+        "firewall_backend": inventory.backend,
         "containers": [_dump_container(c) for c in inventory.containers],
         "networks": [_dump_network(n) for n in inventory.networks],
     }
@@ -50,7 +52,8 @@ def load(text: str) -> Inventory:
         raise UsageError(
             f"the inventory is not JSON ({error}): record one with `dockerfw inventory`"
         ) from None
-    top = _Fields(document, "inventory", ("schema", "engine", "containers", "networks"))
+    known = ("schema", "engine", "firewall_backend", "containers", "networks")
+    top = _Fields(document, "inventory", known)
     if top.values.get("schema") != SCHEMA or isinstance(top.values["schema"], bool):
         raise UsageError(
             f'the inventory has no "schema": {SCHEMA}: record it with the `dockerfw inventory` of'
@@ -60,6 +63,7 @@ def load(text: str) -> Inventory:
         containers=top.items("containers", _load_container),
         networks=top.items("networks", _load_network),
         engine=top.text("engine", ""),
+        backend=top.backend_or_none("firewall_backend"),
     )
 
 
@@ -236,6 +240,12 @@ class _Fields:
         if not isinstance(value, str) or value not in _PROTOCOLS:
             raise self.wrong(key, "tcp, udp or sctp")
         return _PROTOCOLS[value]
+
+    def backend_or_none(self, key: str) -> Backend | None:
+        match self.values.get(key):
+            case None | "iptables" | "nftables" as value:
+                return value
+        raise self.wrong(key, "iptables or nftables")
 
     def flag(self, key: str) -> bool:
         value = self.values.get(key, False)

@@ -10,7 +10,7 @@ import importlib.util
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import pytest
@@ -23,6 +23,7 @@ from dockerfw.policy.parser import parse
 from tests.edges.docker.answers import play
 from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow, apply, source_for
 from tests.fakeengine import FakeEngine
+from tests.lab.daemon import Daemon
 from tests.lab.engine import Engine, EngineContainer
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Place, Probe, disagreements
@@ -172,6 +173,7 @@ class Played(NamedTuple):
 
     host: Host
     places: dict[str, Place]
+    engine: FakeEngine
 
     @property
     def rows(self) -> list[Row]:
@@ -222,6 +224,14 @@ def name_as_docker_does(host: Host) -> None:
         host.ip(f"link set {name} down", f"link set {name} name veth{number:07x} up")
 
 
+def write_docker_rules(host: Host) -> None:
+    """As dockerd does at its start."""
+    host.run(["nft", "-f", "-"], stdin=RULESET)
+    for family in ("ip", "ip6"):
+        # As where the operator trusts an interface (option trusted_host_interfaces).
+        host.run(["nft", "flush", "chain", family, "docker-bridges", "raw-PREROUTING"])
+
+
 @pytest.fixture(scope="module")
 def played() -> Iterator[Played]:
     front = "br-c48d0d732142"
@@ -244,13 +254,10 @@ def played() -> Iterator[Played]:
             place.listen("80/tcp", "10000/udp")
         host.listen("22/tcp", "9100/tcp", "10000/udp")
         host.outside.listen("80/tcp")
-        host.run(["nft", "-f", "-"], stdin=RULESET)
-        for family in ("ip", "ip6"):
-            # As where the operator trusts an interface (option trusted_host_interfaces).
-            host.run(["nft", "flush", "chain", family, "docker-bridges", "raw-PREROUTING"])
+        write_docker_rules(host)
         engine = FakeEngine(host.path("/run/docker.sock"))
         play(engine, RECORDED)
-        yield Played(host, places)
+        yield Played(host, places, engine)
         engine.close()
 
 
@@ -294,6 +301,68 @@ def test_an_accept_on_top_of_forward_is_put_below_us_where_docker_is_on_nftables
     lines = host.run(["iptables", "-S", "FORWARD"]).stdout.splitlines()
     assert lines[1:] == ["-A FORWARD -j DOCKERFW", "-A FORWARD -j ACCEPT"]
     assert disagreements(table(host, played.rows, guarded=True) + played.open_ways()) == []
+
+
+def ways_to_our_chain(host: Host) -> list[str]:
+    """What stands of FORWARD and DOCKER-USER, both families."""
+    rule = r"^-A (?:FORWARD|DOCKER-USER) -j DOCKER.*|^:DOCKER-USER"
+    return re.findall(rule, saved(host, "nft"), re.MULTILINE)
+
+
+def flush(played: Played) -> None:
+    """Docker's rules and ours are gone, as after ``systemctl reload nftables``."""
+    played.host.run(["nft", "flush", "ruleset"])
+
+
+def under_the_daemon(played: Played) -> None:
+    with Daemon(played.host) as daemon:
+        flush(played)
+        daemon.until_said("put right")
+
+
+def by_apply(played: Played) -> None:
+    flush(played)
+    played.host.dockerfw("apply")
+
+
+def by_apply_of_another_host(played: Played) -> None:
+    """Nothing is known from before: Docker reports it."""
+    played.host.dockerfw("remove", "--yes")
+    flush(played)
+    played.host.dockerfw("apply", "--yes")
+
+
+def at_boot(played: Played) -> None:
+    """Docker does not run yet."""
+    played.engine.kill()
+    flush(played)
+    played.host.run(["ipset", "destroy"])
+    played.host.dockerfw("boot")
+    said = played.host.dockerfw("status", check=False).stdout
+    assert "Docker's own rules are gone" not in " ".join(said.split())
+    assert "on nftables" in said
+    played.engine.revive()
+
+
+@pytest.mark.parametrize(
+    "put_back", [under_the_daemon, by_apply, by_apply_of_another_host, at_boot]
+)
+def test_that_docker_is_on_nftables_is_known_without_its_rules(
+    played: Played, put_back: Callable[[Played], None]
+) -> None:
+    host = played.host
+    apply(host, PLAYED_POLICY)
+    assert ways_to_our_chain(host) == ["-A FORWARD -j DOCKERFW"] * 2
+
+    put_back(played)
+
+    assert ways_to_our_chain(host) == ["-A FORWARD -j DOCKERFW"] * 2
+    write_docker_rules(host)
+    host.dockerfw("apply")
+    assert disagreements(table(host, played.rows, guarded=True) + played.open_ways()) == []
+    done = host.dockerfw("status", check=False)
+    assert done.returncode == 0, done.stdout
+    assert "on nftables" in done.stdout
 
 
 # --- a kernel without IPv6 -----------------------------------------------------------------------

@@ -41,6 +41,13 @@ def test_an_engine_before_28_1_has_no_label_for_its_firewall(engine: FakeEngine)
         assert docker.engine.live_restore
 
 
+def test_beside_firewalld_the_label_names_both(engine: FakeEngine) -> None:
+    engine.info["FirewallBackend"] = {"Driver": "nftables+firewalld"}
+    with connected(engine) as docker:
+        assert docker.engine.firewall_backend == "nftables"
+        assert docker.read_inventory({}, Needs()).backend == "nftables"
+
+
 STRANGERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "rootless Docker": (
         "rootless",

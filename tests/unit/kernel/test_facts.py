@@ -141,6 +141,29 @@ TRY = "nft --check -f -"
 IN_SLICE = {"/sys/fs/cgroup/cgroup.controllers": "cpu\n"}
 
 
+ON_NFTABLES = "table ip docker-bridges {\n}\n"
+
+
+@pytest.mark.parametrize(
+    "runner, backend, docker_user",
+    [
+        (machine(), None, True),
+        (machine(nft=EMPTY), None, True),
+        (machine(nft=DOCKER), "iptables", True),
+        (machine(legacy=DOCKER), "iptables", True),
+        (machine(nft=OURS), "iptables", True),
+        (machine(nft_tables=ON_NFTABLES), "nftables", False),
+        (machine(nft=OURS, nft_tables=ON_NFTABLES), "nftables", True),
+        (machine(nft=DOCKER, nft_tables=ON_NFTABLES), "iptables", True),
+    ],
+)
+def test_what_docker_writes_its_rules_with_is_seen_by_those_that_stand(
+    runner: FakeRunner, backend: str | None, *, docker_user: bool
+) -> None:
+    found = facts.read(runner, user=lambda: 0)
+    assert (found.backend, found.docker_user) == (backend, docker_user)
+
+
 @pytest.mark.parametrize(
     "tried, cgroup, first_packet",
     [

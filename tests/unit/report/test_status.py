@@ -8,7 +8,7 @@ from typing import TypeAlias
 import pytest
 
 from dockerfw.exit_status import ExitStatus
-from dockerfw.model.host import HostFacts
+from dockerfw.model.host import Backend, HostFacts
 from dockerfw.report import host_warnings
 from dockerfw.report.status import Health, Status, build
 from dockerfw.report.traffic import Counters, Traffic, counted_sets
@@ -263,10 +263,29 @@ def test_the_json_document_holds_everything_and_its_schema() -> None:
         "docker_proxy_next_step": None,
         "flavour": "nft",
         "engine": "",
+        "firewall_backend": None,
         "warnings": [],
         "allowed": [],
         "denied": [{"container": "db", "port": "", "host_port": "", "packets": 5, "bytes": 300}],
     }
+
+
+@pytest.mark.parametrize(
+    "engine, backend, reported, said",
+    [
+        ("29.0.4", "nftables", "nftables", "29.0.4, on nftables"),
+        ("28.5.2", "iptables", "nftables", "28.5.2, on iptables (it reports nftables)"),
+        ("20.10.24", "iptables", None, "20.10.24, on iptables"),
+        ("", "nftables", "nftables", "on nftables"),
+        ("20.10.24", None, None, "20.10.24"),
+    ],
+)
+def test_what_docker_writes_its_rules_with_is_named(
+    engine: str, backend: Backend | None, reported: Backend | None, said: str
+) -> None:
+    health = replace(WELL, engine=engine, backend=backend, backend_reported=reported)
+    assert f"  Docker    {said}" in Status(health).lines()
+    assert Status(health).to_json()["firewall_backend"] == backend
 
 
 def test_what_does_not_hold_on_every_path_is_no_success() -> None:

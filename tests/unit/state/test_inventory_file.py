@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from dockerfw.errors import UsageError
+from dockerfw.model.host import Backend
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.state.inventory_file import dump, load
 from tests.strategies import profile
@@ -65,6 +66,12 @@ inventories = st.builds(
 @profile(2)
 @given(inventories)
 def test_what_was_written_comes_back_as_it_was(inventory: Inventory) -> None:
+    assert load(dump(inventory)) == inventory
+
+
+@pytest.mark.parametrize("backend", ["iptables", "nftables", None])
+def test_what_docker_writes_its_rules_with_is_kept(backend: Backend | None) -> None:
+    inventory = Inventory(engine="29.0.4", backend=backend)
     assert load(dump(inventory)) == inventory
 
 
@@ -145,6 +152,10 @@ WRONG: dict[str, tuple[Edit, str]] = {
     "a later schema": (top("schema", 2), 'no "schema": 1'),
     "true is no schema": (top("schema", True), 'no "schema": 1'),
     "an unknown field": (top("container", []), "inventory: unknown field 'container'"),
+    "another backend": (
+        top("firewall_backend", "ebtables"),
+        "inventory.firewall_backend must be iptables or nftables",
+    ),
     "an engine that is a number": (top("engine", 29), "inventory.engine must be text"),
     "containers that are none": (top("containers", {}), "inventory.containers must be a list"),
     "a container that is none": (top("containers", ["web"]), f"{FIRST} must be an object"),
