@@ -21,7 +21,7 @@ from dockerfw.kernel.iptables.parse import interfaces
 from dockerfw.kernel.nft import driver as seal
 from dockerfw.kernel.runner import NotInstalled, Runner, fail, require
 from dockerfw.model.docker_names import DOCKER_USER, is_docker_chain, is_docker_veth
-from dockerfw.model.host import Backend, Bridge, Flavour, HostFacts, Proxy
+from dockerfw.model.host import Backend, Bridge, FirstPacket, Flavour, HostFacts, Proxy
 from dockerfw.model.net import Address
 from dockerfw.plan.state import ChainState, TablesState
 
@@ -248,9 +248,12 @@ def _nft_tables(runner: Runner) -> set[str] | None:
 
 def _proxy(runner: Runner, proxy: Proxy, *, sealed: bool) -> Proxy:
     """What dockerd's cgroup is good for here: nothing where its sockets cannot be matched."""
-    if proxy.cgroup is None or (sealed and seal.knows_cgroups(runner, proxy.cgroup)):
+    if proxy.cgroup is None:
         return proxy
-    usable = proxy.first_packet if proxy.first_packet != "closed" else "unsupported"
+    known: FirstPacket = seal.knows_cgroups(runner, proxy.cgroup) if sealed else "unsupported"
+    if known == "closed":
+        return proxy
+    usable = known if proxy.first_packet == "closed" else proxy.first_packet
     return replace(proxy, cgroup=None, first_packet=usable)
 
 

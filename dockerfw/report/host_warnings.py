@@ -72,6 +72,10 @@ _FIRST_PACKET: Mapping[FirstPacket, str] = {
         f"Docker); or {_WITHOUT}"
     ),
     "unsupported": f"nft or the kernel has no socket cgroupv2 or reject: {_WITHOUT}",
+    "crashed": (
+        "nft crashed when it was asked for socket cgroupv2: update nftables (an old one crashes "
+        f"beside tables that a newer one wrote); or {_WITHOUT}"
+    ),
     "no cgroup2": f"this host has no cgroup version 2: {_WITHOUT}",
 }
 

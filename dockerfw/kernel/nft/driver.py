@@ -8,6 +8,8 @@ of a millisecond each, when the table is read.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from dockerfw.kernel.nft.parse import parse
 from dockerfw.kernel.nft.render import render, try_cgroup
 from dockerfw.kernel.runner import Runner, fail, require
@@ -33,9 +35,15 @@ def commit(runner: Runner, step: WriteSeal) -> None:
     require(runner, ["nft", "-f", "-"], render(step))
 
 
-def knows_cgroups(runner: Runner, cgroup: Cgroup) -> bool:
-    """Return True if this kernel and this nft can match sockets by that cgroup. Writes nothing."""
+def knows_cgroups(runner: Runner, cgroup: Cgroup) -> Literal["closed", "unsupported", "crashed"]:
+    """Return "closed" if this kernel and this nft can match sockets by that cgroup, else why not.
+
+    Writes nothing.
+    """
     document = try_cgroup(cgroup)
     if document is None:
-        return False
-    return runner.run(["nft", "--check", "-f", "-"], document).status == 0
+        return "unsupported"
+    status = runner.run(["nft", "--check", "-f", "-"], document).status
+    if status < 0:
+        return "crashed"
+    return "closed" if status == 0 else "unsupported"

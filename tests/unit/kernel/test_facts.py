@@ -170,7 +170,7 @@ def test_what_docker_writes_its_rules_with_is_seen_by_those_that_stand(
         ("", Cgroup("dockerd.slice", 1, 4711), "closed"),
         (broken("Error: syntax error, unexpected string"), None, "unsupported"),
         (broken("Error: Could not process rule: No such file or directory"), None, "unsupported"),
-        (broken("", -11), None, "unsupported"),
+        (broken("", -11), None, "crashed"),
     ],
 )
 def test_a_kernel_or_nft_that_cannot_match_cgroups_gets_a_seal_without(

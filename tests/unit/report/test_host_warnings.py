@@ -79,6 +79,7 @@ def test_a_kernel_without_nf_tables_is_warned_of_but_not_refused() -> None:
         ("no proxy", None),
         ("elsewhere", "dockerd.slice"),
         ("unsupported", '"userland-proxy": false'),
+        ("crashed", "update nftables"),
         ("no cgroup2", '"userland-proxy": false'),
     ],
 )

@@ -49,13 +49,18 @@ def test_a_step_is_one_document() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer, known", [("", True), (broken("Error: syntax error"), False), (broken("", -11), False)]
+    "answer, known",
+    [
+        ("", "closed"),
+        (broken("Error: syntax error"), "unsupported"),
+        (broken("", -11), "crashed"),
+    ],
 )
 def test_whether_cgroups_can_be_matched_is_tried_without_writing(
-    answer: str | Completed, known: bool
+    answer: str | Completed, known: str
 ) -> None:
     runner = FakeRunner({"nft --check -f -": answer})
-    assert nft.knows_cgroups(runner, CGROUP) is known
+    assert nft.knows_cgroups(runner, CGROUP) == known
     ((_, text),) = runner.ran
     assert text is not None
     assert text.splitlines()[0] == "add table inet dockerfw_try"
@@ -68,5 +73,5 @@ def test_whether_cgroups_can_be_matched_is_tried_without_writing(
 @pytest.mark.parametrize("path", ['a"b', "a b", "a\nb", "a\\x2db", "a;b", "", "x" * 201])
 def test_a_cgroup_that_nft_cannot_write_is_not_tried(path: str) -> None:
     runner = FakeRunner()
-    assert not nft.knows_cgroups(runner, Cgroup(path, 1, 4711))
+    assert nft.knows_cgroups(runner, Cgroup(path, 1, 4711)) == "unsupported"
     assert runner.ran == []
