@@ -39,6 +39,10 @@ class DockerReports(Protocol):
         """Ask for a reading of everything: a `Changed` that is ``whole`` answers it."""
         ...
 
+    def connect_now(self) -> None:
+        """Try at once to connect, where Docker is away."""
+        ...
+
     def take(self) -> list[Report]: ...
 
 
@@ -82,4 +86,5 @@ class Edges:
     docker: DockerReports
     notices: RuleNotices
     files: FileNotices
+    docker_socket: FileNotices
     names: NameNotices

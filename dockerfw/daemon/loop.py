@@ -123,6 +123,9 @@ class Daemon:
             selector.register(edges.docker.fileno(), selectors.EVENT_READ, self.docker_reported)
             selector.register(edges.worker.fileno(), selectors.EVENT_READ, edges.worker.finish)
             selector.register(edges.files.fileno(), selectors.EVENT_READ, self.files_changed)
+            selector.register(
+                edges.docker_socket.fileno(), selectors.EVENT_READ, self.docker_socket_changed
+            )
             selector.register(edges.names.fileno(), selectors.EVENT_READ, self.names_moved)
             for handle in edges.notices.filenos():
                 selector.register(handle, selectors.EVENT_READ, self.kernel_noticed)
@@ -144,6 +147,7 @@ class Daemon:
         self._edges.systemd.stopping()
         self._edges.docker.stop()
         self._edges.files.close()
+        self._edges.docker_socket.close()
         self._edges.names.stop()
         self.reporter.close()
         if self.enforcer.followed and self.policy.policy is not None:
@@ -230,6 +234,11 @@ class Daemon:
     def docker_reported(self) -> None:
         """Take the watcher's reports; they wait for the lock of the host."""
         self._reports.extend(self._edges.docker.take())
+
+    def docker_socket_changed(self) -> None:
+        """Take the notice that Docker's socket has come or gone."""
+        if self._edges.docker_socket.read():
+            self._edges.docker.connect_now()
 
     def files_changed(self) -> None:
         """Take notices about the policy in force and its lists."""

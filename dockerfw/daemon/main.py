@@ -17,6 +17,7 @@ from dockerfw.daemon.systemd import Systemd
 from dockerfw.daemon.worker import Worker
 from dockerfw.dns.resolver import Resolver
 from dockerfw.docker.client import Docker
+from dockerfw.docker.connection import socket_path
 from dockerfw.docker.watcher import Watcher
 from dockerfw.kernel.inotify import FileNotices
 from dockerfw.kernel.netfilter import Netfilter
@@ -41,6 +42,10 @@ def run(docker_host: str | None, form: Form) -> int:
     session = Session(kernel, Store(), clock, docker_host, log.info)
     session.require_root()
 
+    docker_socket = FileNotices()
+    path = socket_path(docker_host)
+    docker_socket.watch([path] if path else [])
+
     def connect() -> Docker:
         return Docker.connect(docker_host, timeout=DOCKER_PATIENCE)
 
@@ -57,6 +62,7 @@ def run(docker_host: str | None, form: Form) -> int:
             # Listened to before anything is read, so that nothing falls in between.
             notices=KernelNotices(),
             files=FileNotices(),
+            docker_socket=docker_socket,
             names=Resolver(clock),
         )
         return Daemon(edges).run()

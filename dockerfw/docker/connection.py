@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -128,6 +129,12 @@ def _open_stream(connection: _UnixConnection, path: str) -> OpenedStream:
 
 
 # --- addresses -----------------------------------------------------------------------------------
+
+
+def socket_path(host: str | None) -> Path | None:
+    """Return the file of the socket that `Connection.open` connects to; None: it is no file."""
+    scheme, _, path = (host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST).partition("://")
+    return Path(path) if scheme == "unix" and path.startswith("/") else None
 
 
 def _options(url: str, where: str, *, remote_ok: bool, timeout: float) -> dict[str, Any]:

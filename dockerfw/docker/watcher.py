@@ -29,7 +29,8 @@ from dockerfw.model.policy import Needs
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts to connect: it doubles from the one, since a restart of Docker is
-over soon, to the other, since nobody wants to wait longer once Docker is back."""
+over soon, to the other, since nobody wants to wait longer once Docker is back. `connect_now` ends
+it."""
 
 _MOST_EVENTS = 10_000
 """Events that may wait to be read: above this everything is read instead of each part."""
@@ -60,6 +61,8 @@ class Watcher:
         self._condition = threading.Condition()
         self._inbox = _Inbox()
         self._stopping = False
+        self._hurry = False
+        """The socket may be there: connect before the pause is over."""
         self._lost = False
         self._thread = threading.Thread(target=self._run, name="docker", daemon=True)
 
@@ -97,6 +100,12 @@ class Watcher:
             self._inbox.resync = True
             self._condition.notify()
 
+    def connect_now(self) -> None:
+        """Try at once to connect, where there is no connection: Docker's socket has come."""
+        with self._condition:
+            self._hurry = True
+            self._condition.notify()
+
     def need(self, needs: Needs) -> None:
         """Set what the policy asks for.
 
@@ -120,6 +129,7 @@ class Watcher:
         pause = FIRST_PAUSE
         while not self._stopping:
             began = self._clock.monotonic()
+            self._hurry = False
             try:
                 with closing(self._connect()) as docker:
                     self._follow(docker)
@@ -131,11 +141,12 @@ class Watcher:
             if now - began > LONGEST_PAUSE:  # the connection stood: no reason to hold back
                 pause = FIRST_PAUSE
             self._wait_until(now + pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            # A socket that has just come may take a moment longer to be listened at.
+            pause = FIRST_PAUSE if self._hurry else min(2 * pause, LONGEST_PAUSE)
 
     def _wait_until(self, end: float) -> None:
         def over() -> bool:
-            return self._stopping or self._clock.monotonic() >= end
+            return self._stopping or self._hurry or self._clock.monotonic() >= end
 
         with self._condition:
             self._condition.wait_for(over, end - self._clock.monotonic())

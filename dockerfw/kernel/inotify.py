@@ -47,6 +47,8 @@ class _Watch:
 class FileNotices:
     """Reports which of some files were closed after writing, renamed into place or taken away.
 
+    A socket is reported as soon as it is made.
+
     A path is followed as the kernel walks it: where it, or a folder in it, is a symbolic link,
     both the link (pointed elsewhere) and what it points to (rewritten, replaced) are watched. What
     is watched is always the folder, so a file may be replaced any number of times, and need not
@@ -95,7 +97,7 @@ class FileNotices:
                     suspect |= set().union(*watch.names.values())
                 elif mask & _IS_FOLDER or (mask & _CREATE and _target(watch.folder / name)):
                     suspect |= watch.names.get(name, set())
-                elif not mask & _CREATE:
+                elif not mask & _CREATE or _is_socket(watch.folder / name):
                     changed |= watch.names.get(name, set())
         if changed or suspect:
             self._arm()
@@ -187,6 +189,14 @@ def _target(path: Path) -> Path | None:
         return path.readlink()
     except OSError:
         return None
+
+
+def _is_socket(path: Path) -> bool:
+    """Nobody writes a socket: it is there as soon as it is made."""
+    try:
+        return path.is_socket()
+    except OSError:
+        return False
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -98,6 +98,7 @@ class PlayedDocker:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.hurried = 0
         self.needs = Needs()
         self.reports: list[Report] = []
 
@@ -109,6 +110,9 @@ class PlayedDocker:
 
     def resync(self) -> None:
         self.asked += 1
+
+    def connect_now(self) -> None:
+        self.hurried += 1
 
     def take(self) -> list[Report]:
         reports, self.reports = self.reports, []
@@ -202,6 +206,7 @@ class Bench:
         self.names = PlayedNames()
         self.reconciler = PlayedReconciler(self.kernel, self.store, self.clock)
         self.files = PlayedFiles()
+        self.docker_socket = FileNotices()
         self._names = names or self.names
         self._ended = False
         self.daemon = Daemon(
@@ -216,6 +221,7 @@ class Bench:
                 docker=self.docker,
                 notices=self.notices,
                 files=self.files,
+                docker_socket=self.docker_socket,
                 names=self._names,
             )
         )
@@ -223,6 +229,7 @@ class Bench:
     def close(self) -> None:
         if not self._ended:
             self.files.close()
+            self.docker_socket.close()
             self._names.stop()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,18 @@ def test_a_lock_that_cannot_be_opened_is_tried_again(bench: Bench) -> None:
     bench.store.run = run
     bench.pass_time(3)
     assert any("172.18.0.2" in line for line in bench.kernel.lines)
+
+
+def test_when_dockers_socket_is_made_it_is_connected_to_at_once(
+    bench: Bench, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    bench.docker_socket.watch([path])
+    bench.follow(WEB, here())
+    bench.lose()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        bench.daemon.docker_socket_changed()
+    assert bench.docker.hurried == 1
+    bench.daemon.docker_socket_changed()
+    assert bench.docker.hurried == 1

@@ -17,6 +17,7 @@ from dockerfw.clock import SystemClock
 from dockerfw.docker.client import Docker
 from dockerfw.docker.reports import Changed, Connected, Lost, Refusal
 from dockerfw.docker.watcher import LONGEST_PAUSE, Watcher
+from dockerfw.errors import Failed
 from dockerfw.model.policy import Needs
 from tests.edges.docker.following import PATIENCE, Following, addresses_of, followed, fresh
 from tests.fakeengine import FakeEngine
@@ -177,3 +178,34 @@ def test_a_fault_of_our_own_is_raised_in_the_main_loop() -> None:
     with pytest.raises(ZeroDivisionError):
         watcher.take()
     watcher.stop()
+
+
+class CountsFailures(Following):
+    """``failed``: attempts to connect, in vain."""
+
+    failed = 0
+
+    def connect(self) -> Docker:
+        try:
+            return super().connect()
+        except Failed:
+            self.failed += 1
+            raise
+
+
+def test_dockers_return_is_not_waited_for_until_the_pause_is_over(engine: FakeEngine) -> None:
+    following = CountsFailures(engine, step=LONGEST_PAUSE)
+    engine.kill()
+    following.watcher.start()
+    following.until(lambda: following.failed >= 8, "pauses that are as long as they get")
+    following.step = None  # no more time passes than really does
+    last = 0
+    while last != following.failed:
+        last = following.failed
+        following.take(0.3)
+    engine.revive()
+    assert not following.take(0.3), "nobody has told it"
+    following.watcher.connect_now()
+    assert following.take(LONGEST_PAUSE / 2)
+    assert isinstance(following.reports[-1], Connected)
+    following.watcher.stop()

@@ -6,6 +6,7 @@ Events are in the queue before the call that caused them returns, so nothing is 
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def test_a_file_that_was_written_replaced_or_taken_away_is_told(
 
     assert files.read() == {path}
     assert files.read() == frozenset()
+
+
+def test_a_socket_is_told_when_it_is_made(files: FileNotices, tmp_path: Path) -> None:
+    """Nobody closes it after writing; nor is its folder there before Docker's first start."""
+    path = tmp_path / "run" / "docker.sock"
+    files.watch([path])
+    path.parent.mkdir()
+    assert files.read() == frozenset()
+    for _ in range(2):
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+            assert files.read() == {path}
+        path.unlink()
+        assert files.read() == {path}
 
 
 def test_a_file_is_told_when_it_is_closed_and_not_before(
