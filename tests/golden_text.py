@@ -120,10 +120,12 @@ def _policy(folder: Path) -> Policy:
 def _facts(given: dict[str, Any]) -> HostFacts:
     """``{"nf_tables": false, "bridges": {"br-lan": ["eth1"]}, "proxy": {"cgroup": {…}}}``."""
     bridges = given.pop("bridges", {})
+    foreign = given.pop("foreign_bridges", [])
     proxy = given.pop("proxy", {})
     addresses = given.pop("addresses", [])
     return HostFacts(
         bridges=tuple(Bridge(name, tuple(ports)) for name, ports in bridges.items()),
+        foreign_bridges=frozenset(foreign),
         addresses=frozenset(map(ip_address, addresses)),
         proxy=Proxy(
             cgroup=Cgroup(**proxy["cgroup"]) if "cgroup" in proxy else None,

@@ -20,11 +20,11 @@ from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.snapshots import Epoch, Snapshot
 from dockerfw.daemon.transitions import Event
 from dockerfw.kernel.interface import Kernel
-from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs, Policy
 from dockerfw.operations.boot import without_addresses
+from dockerfw.operations.bridge_owners import by_record
 from dockerfw.operations.reconcile import Observation, Reconciler, with_backend, with_foreign_ports
 from dockerfw.operations.standing import chains_stand
 from dockerfw.plan.order import element_writes
@@ -82,7 +82,8 @@ class Enforcer:
 
     def start(self, facts: HostFacts) -> None:
         """Take the host as it is at the start."""
-        self.facts = with_backend(facts, self.inventory)
+        known = with_backend(facts, self.inventory)
+        self.facts = by_record(known, self._store.last_seen)
 
     # --- what should stand -----------------------------------------------------------------------
 
@@ -147,18 +148,17 @@ class Enforcer:
         if not self.followed:
             self.inventory = inventory
             return
-        gone = _own_bridges(self.inventory) - _own_bridges(inventory)
+        taken = self.facts.foreign_bridges & {n.bridge for n in inventory.bridges()}
         self.inventory = with_foreign_ports(inventory, self.facts)
         if self._ledger is None:
             return
         change = self._ledger.update(self.inventory, self._clock.monotonic())
-        if gone:
-            # By the facts they exist, by Docker they are nobody's: they would count as somebody
-            # else's, and be open when Docker makes them again before the host is read again.
-            left = tuple(b for b in self.facts.bridges if b.name not in gone)
-            self.facts = replace(self.facts, bridges=left)
+        if taken:
+            # For good: once Docker has let go of it, it may make it again before the host is read.
+            left = self.facts.foreign_bridges - taken
+            self.facts = replace(self.facts, foreign_bridges=left)
             self._rebuild_ledger()
-        if change.whole or gone:
+        if change.whole or taken:
             self._write_everything("more than elements changes")
         else:
             self._write_elements(change)
@@ -366,8 +366,9 @@ class Enforcer:
         """Return True if there was anything to write."""
         self._count_write()
         self._repairs.record_write()
-        bare = without_addresses(self._store.last_seen.inventory())
-        done = self._reconciler.commit(policy, bare, facts)
+        last_seen = self._store.last_seen
+        bare = without_addresses(last_seen.inventory())
+        done = self._reconciler.commit(policy, bare, by_record(facts, last_seen))
         self._repairs.record_write()
         return done.steps > 0
 
@@ -400,13 +401,13 @@ def _chains_and_sets_stand(live: KernelState, ruleset: Ruleset) -> bool:
     return chains_stand(live) and {s.name for s in ruleset.sets} <= live.sets.keys()
 
 
-def _own_bridges(inventory: Inventory) -> set[str]:
-    """Return Docker's bridges whose names do not show that they are Docker's."""
-    names = {network.bridge or "" for network in inventory.bridges()}
-    return {name for name in names if name and not is_docker_bridge(name)}
-
-
 def _ruleset_inputs(facts: HostFacts) -> HostFacts:
     """Return what of the host decides what should stand in the kernel."""
-    rest = replace(facts, addresses=frozenset(), docker_rules=True, stale_flavour=None)
-    return replace(rest, backend=None)  # `docker_user` is what counts of it
+    return replace(
+        facts,
+        addresses=frozenset(),
+        docker_rules=True,
+        stale_flavour=None,
+        named_by_docker=frozenset(),
+        backend=None,  # `docker_user` is what counts of it
+    )

@@ -84,10 +84,9 @@ class FullCheck:
         self._overtaken = 0
         facts = snapshot.facts
         self._links.compared(facts)
-        bridges = {network.bridge for network in self._enforcer.inventory.bridges()}
-        claimed = self._links.claimed(facts, bridges, followed=self._enforcer.followed)
+        owned = self._links.owned(facts, self._enforcer.inventory)
         self._report_unenforced(facts)
-        self._enforcer.settle(replace(snapshot, facts=claimed))
+        self._enforcer.settle(replace(snapshot, facts=owned))
         self._report_cut_off(facts)
         gone = host_warnings.docker_rules_gone(self._enforcer.inventory, facts)
         self._reporter.note("rules", "; ".join(gone) or None)

@@ -7,8 +7,7 @@ about containers, too: whether one has gone, which no event reports. Writes noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 from dockerfw.clock import Clock
@@ -17,6 +16,8 @@ from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.transitions import BRIDGE_GRACE, Event
 from dockerfw.kernel.interface import Kernel
 from dockerfw.model.host import Bridge, HostFacts
+from dockerfw.model.inventory import Inventory
+from dockerfw.operations.bridge_owners import by_answer, unclaimed
 
 
 class Links:
@@ -32,15 +33,16 @@ class Links:
         self._checking = False
         self._bridges: tuple[Bridge, ...] = ()
         """As they were when everything was last compared."""
-        self._since: dict[str, float] = {}
-        """When each bridge was first seen (monotonic)."""
+        self._since: dict[tuple[str, int], float] = {}
+        """Since when each bridge, by name and index, is there and not Docker's (monotonic)."""
         self._interfaces: frozenset[str] | None = frozenset()
         """Those of containers, as they were when Docker was lost; None: they are being counted."""
 
     def start(self, facts: HostFacts) -> None:
-        """Record the host at the start: these bridges have had their time to be claimed."""
+        """Record the host at the start: its foreign bridges have had their time to be claimed."""
         self._bridges = facts.bridges
-        self._since = {bridge.name: 0.0 for bridge in facts.bridges}
+        old = [bridge for bridge in facts.bridges if bridge.name in facts.foreign_bridges]
+        self._since = {(bridge.name, bridge.index): 0.0 for bridge in old}
 
     def changed(self) -> None:
         """Record that a link has come, gone, or got another name or bridge."""
@@ -83,26 +85,18 @@ class Links:
         """Record the bridges that everything is compared with now."""
         self._bridges = facts.bridges
 
-    def claimed(
-        self, facts: HostFacts, of_docker: Collection[str | None], *, followed: bool
-    ) -> HostFacts:
-        """Return the facts without bridges that came just now and that Docker has not claimed yet.
+    def owned(self, facts: HostFacts, inventory: Inventory) -> HostFacts:
+        """Return the facts with foreign bridges: those that Docker did not claim in their grace.
 
-        A bridge that is in the facts and not in the inventory is taken for somebody else's, and
-        is not sealed. ``of_docker`` are the names of those that Docker has claimed; ``followed``
-        is False as long as kernel and Docker were never compared: what stands by then is old.
+        The inventory is younger than the facts.
         """
         now = self._clock.monotonic()
-        first = now if followed else 0.0
-        self._since = {b.name: self._since.get(b.name, first) for b in facts.bridges}
-        young = {
-            name
-            for name, since in self._since.items()
-            if since > now - BRIDGE_GRACE and name not in of_docker
-        }
-        if young:
+        keys = {(bridge.name, bridge.index) for bridge in unclaimed(facts, inventory)}
+        self._since = {key: self._since.get(key, now) for key in keys}
+        grown = {name for (name, _), since in self._since.items() if since <= now - BRIDGE_GRACE}
+        if len(grown) < len(keys):
             self._schedule.happened(Event.BRIDGE_UNCLAIMED)
-        return replace(facts, bridges=tuple(b for b in facts.bridges if b.name not in young))
+        return by_answer(facts, inventory, among=grown)
 
     # interfaces of containers, while Docker is away
 

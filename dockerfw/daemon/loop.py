@@ -135,7 +135,7 @@ class Daemon:
         """Read the host and the policy; start to follow Docker. Raises `Failed`."""
         facts = self._edges.kernel.facts()
         self.enforcer.start(facts)
-        self.links.start(facts)
+        self.links.start(self.enforcer.facts)
         self.policy_follower.read()
         self.reporter.line(lifecycle_lines.starting(__version__, self.policy.policy))
         self.schedule.happened(Event.STARTED)
@@ -153,6 +153,7 @@ class Daemon:
         if self.enforcer.followed and self.policy.policy is not None:
             last_seen = self._edges.store.last_seen
             self._attempt(lambda: last_seen.remember(self.enforcer.inventory))
+            self._attempt(lambda: last_seen.remember_foreign_bridges(self.enforcer.facts))
         self.reporter.info("stopped; the rules stay as they are")
 
     def turn(self) -> None:
@@ -323,6 +324,7 @@ class Daemon:
 
         def write() -> None:
             store.last_seen.remember(inventory)
+            store.last_seen.remember_foreign_bridges(facts)
             reconciler.keep_seal(seal, facts)
 
         # Beside the loop: a slow disk must not hold up events.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,7 +20,12 @@ from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.iptables.parse import interfaces
 from dockerfw.kernel.nft import driver as seal
 from dockerfw.kernel.runner import NotInstalled, Runner, fail, require
-from dockerfw.model.docker_names import DOCKER_USER, is_docker_chain, is_docker_veth
+from dockerfw.model.docker_names import (
+    DOCKER_USER,
+    is_docker_bridge,
+    is_docker_chain,
+    is_docker_veth,
+)
 from dockerfw.model.host import Backend, Bridge, FirstPacket, Flavour, HostFacts, Proxy
 from dockerfw.model.net import Address
 from dockerfw.plan.state import ChainState, TablesState
@@ -85,9 +90,11 @@ def read(
         flavour=flavour,
         ipv6=_has_ipv6(runner),
         nf_tables=nft_tables is not None,
+        labels=nft_tables is not None and seal.knows_labels(runner),
         docker_user=jumped or not on_nftables,
         backend=_backend(states[flavour], on_nftables=on_nftables, jumped=jumped),
         bridges=bridges,
+        named_by_docker=_named_by_docker(states[flavour]),
         br_netfilter=(_is_on(runner, _BR_NETFILTER[0]), _is_on(runner, _BR_NETFILTER[1])),
         stale_flavour=others[0] if others else None,
         addresses=_addresses(links),
@@ -108,14 +115,17 @@ def _links(runner: Runner) -> list[dict[str, Any]]:
 
 def _bridges(links: list[dict[str, Any]]) -> tuple[Bridge, ...]:
     """Every bridge interface, by name, with those of its ports that Docker did not make."""
-    foreign: dict[str, list[str]] = {
-        link["ifname"]: [] for link in links if _kind(link) == "bridge"
-    }
-    for link in links:
-        master = link.get("master")
-        if master in foreign and not _is_dockers(link):
-            foreign[master].append(link["ifname"])
-    return tuple(Bridge(name, tuple(sorted(ports))) for name, ports in sorted(foreign.items()))
+    found = {link["ifname"]: link for link in links if _kind(link) == "bridge"}
+    return tuple(_bridge(found[name], links) for name in sorted(found))
+
+
+def _bridge(bridge: Mapping[str, Any], links: Iterable[Mapping[str, Any]]) -> Bridge:
+    name = str(bridge["ifname"])
+    ports = [link for link in links if link.get("master") == name]
+    foreign = sorted(str(port["ifname"]) for port in ports if not _is_dockers(port))
+    # Where the name shows it nobody needs this; there it would change with the first container.
+    has_containers = not is_docker_bridge(name) and any(map(_is_dockers, ports))
+    return Bridge(name, tuple(foreign), int(bridge.get("ifindex", 0)), has_containers)
 
 
 def _addresses(links: list[dict[str, Any]]) -> frozenset[Address]:
@@ -194,6 +204,22 @@ def _docker_chains(state: TablesState) -> set[str]:
     return {
         name for chains in state.tables.values() for name in chains if name.startswith("DOCKER")
     }
+
+
+def _named_by_docker(state: TablesState) -> frozenset[str]:
+    """Interfaces in rules of Docker's chains, and in those that lead to them.
+
+    Docker writes the first of them right after it has made a bridge, and answers with the network
+    after the last: with a slow iptables that is seconds later.
+    """
+    return frozenset(
+        interface
+        for chains in state.tables.values()
+        for name, chain in chains.items()
+        for rule in chain.rules
+        if is_docker_chain(name) or (rule.target is not None and is_docker_chain(rule.target))
+        for interface in interfaces(rule)
+    )
 
 
 def _linked(state: TablesState) -> bool:

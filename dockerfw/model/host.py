@@ -30,10 +30,17 @@ no cgroup2   there is no tree of version 2
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """A bridge interface and those of its ports that Docker did not make (NIC, tap, other veth)."""
+    """A bridge interface and those of its ports that Docker did not make (NIC, tap, other veth).
+
+    ``index`` is the kernel's number for it: one that was removed and made again has another one.
+    ``has_containers``: an interface that Docker made is in it, and its own name does not show that
+    it is Docker's.
+    """
 
     name: str
     foreign_ports: tuple[str, ...] = ()
+    index: int = 0
+    has_containers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +77,15 @@ class HostFacts:
     flavour        which iptables binaries Docker's own chains were written with
     ipv6           the kernel has an IPv6 half (ip6tables works)
     nf_tables      the kernel has nf_tables and ``nft`` is there: the seal can be had
+    labels         the kernel can label connections (``ct label``)
     docker_user    Docker jumps to DOCKER-USER, or would once it runs; False where Docker is on
                    nftables
     backend        by the rules of Docker that stand; None where none do
     bridges        every bridge interface on the host, Docker's or not
+    foreign_bridges  names of bridges that are somebody else's for certain: Docker was asked after
+                   these facts were read, and does not have them (``operations/bridge_owners.py``).
+                   All others are sealed, so that what is unknown is closed
+    named_by_docker  interfaces that Docker's own rules name
     br_netfilter   per family: bridged packets meet iptables (bridge-nf-call-iptables = 1)
     stale_flavour  the other flavour, when it holds left-over Docker chains; else None
     addresses      this host's own, on all interfaces
@@ -85,9 +97,12 @@ class HostFacts:
     flavour: Flavour = "nft"
     ipv6: bool = True
     nf_tables: bool = True
+    labels: bool = True
     docker_user: bool = True
     backend: Backend | None = None
     bridges: tuple[Bridge, ...] = ()
+    foreign_bridges: frozenset[str] = frozenset()
+    named_by_docker: frozenset[str] = frozenset()
     br_netfilter: tuple[bool, bool] = (False, False)
     stale_flavour: Flavour | None = None
     addresses: frozenset[Address] = frozenset()

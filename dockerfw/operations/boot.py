@@ -7,6 +7,7 @@ from dataclasses import replace
 from dockerfw.model.host import Flavour, HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
+from dockerfw.operations.bridge_owners import by_record
 from dockerfw.operations.policy_in_force import read_policy_in_force
 from dockerfw.operations.reconcile import Result
 from dockerfw.operations.session import Session
@@ -42,9 +43,9 @@ def install_before_docker(session: Session) -> str:
 
 def install_closed(session: Session, policy: Policy, facts: HostFacts) -> Result:
     """Commit the policy for what was last seen of Docker, less what need not be true any more."""
-    return session.reconciler.commit(
-        policy, without_addresses(session.store.last_seen.inventory()), facts
-    )
+    last_seen = session.store.last_seen
+    bare = without_addresses(last_seen.inventory())
+    return session.reconciler.commit(policy, bare, by_record(facts, last_seen))
 
 
 def without_addresses(inventory: Inventory) -> Inventory:

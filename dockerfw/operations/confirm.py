@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dockerfw.errors import Failed
+from dockerfw.operations.bridge_owners import ask_docker
 from dockerfw.operations.policy_in_force import read_policy_in_force
 from dockerfw.operations.session import Session
 from dockerfw.state.confirm import Pending
@@ -73,5 +74,5 @@ def roll_back(session: Session) -> None:
         session.store.forget()
         return
     policy = read_policy_in_force(session.store).policy
-    facts = session.kernel.facts()
-    session.reconciler.commit(policy, session.inventory(policy), facts)
+    facts, inventory = ask_docker(session, policy, session.kernel.facts())
+    session.reconciler.commit(policy, inventory, facts)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dockerfw.errors import DockerfwError
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Inventory
+from dockerfw.operations.bridge_owners import await_claims, by_record
 from dockerfw.operations.policy_in_force import CLOSED
 from dockerfw.operations.session import Session
 from dockerfw.report import host_warnings
@@ -19,11 +22,28 @@ def lock_down(session: Session) -> tuple[str, ...]:
     session.require_root()
     with session.store.lock(session.notify):
         session.store.policy.set_lockdown(True)
-        facts = session.kernel.facts()
+        last_seen = session.store.last_seen
+        facts = by_record(session.kernel.facts(), last_seen)
         try:
             inventory = session.inventory(CLOSED, PATIENCE)
         except DockerfwError as error:
             session.notify(f"Docker does not answer, going by what was last seen ({error})")
-            inventory = session.store.last_seen.inventory()
+            inventory, answered = last_seen.inventory(), False
+        else:
+            answered = True
         session.reconciler.commit(CLOSED, inventory, facts)
+        if answered:
+            _let_go_of_others(session, facts, inventory)
     return host_warnings.unenforced(CLOSED, inventory, facts)
+
+
+def _let_go_of_others(session: Session, facts: HostFacts, inventory: Inventory) -> None:
+    """Leave bridges alone that are somebody else's, now that everything is closed."""
+    try:
+        now, inventory = await_claims(session, CLOSED, facts, inventory)
+    except DockerfwError as error:
+        session.notify(f"Docker does not answer any more ({error})")
+        return
+    if now.foreign_bridges != facts.foreign_bridges:
+        session.reconciler.commit(CLOSED, inventory, now)
+        session.store.last_seen.remember_foreign_bridges(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dockerfw.model.inventory import Inventory
+from dockerfw.operations.bridge_owners import ask_docker
 from dockerfw.operations.check import RECORDED, CheckedPolicy, check
 from dockerfw.operations.foreign_rules import foreign_rule_warnings
 from dockerfw.operations.host_names import with_names
@@ -71,9 +72,7 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
     """
     session.require_root()
     text = with_names(session.store, text, session.clock)
-    # The facts first: a bridge that is in them and not in the inventory is somebody else's.
-    facts = session.kernel.facts()
-    inventory = session.inventory(text.parse())
+    facts, inventory = ask_docker(session, text.parse(), session.kernel.facts())
     checked = check(text, inventory, facts, session.clock.time())
     observation = session.reconciler.observe(checked.policy, checked.inventory, facts)
     daemon_alive = session.store.daemon.alive()

@@ -71,11 +71,7 @@ class Reconciler:
     def commit(
         self, policy: Policy, inventory: Inventory, facts: HostFacts | None = None
     ) -> Result:
-        """Make the kernel match. Raises `Failed` when it does not stay so.
-
-        ``facts`` should be older than the inventory: a bridge that is in the facts and not in
-        the inventory is taken for someone else's, and is not sealed.
-        """
+        """Make the kernel match. Raises `Failed` when it does not stay so."""
         facts = facts or self.kernel.facts()
         first = seen = self.observe(policy, inventory, facts)
         steps = 0

@@ -44,14 +44,17 @@ class Session:
         if os.geteuid() != 0:
             raise Failed("only root may read and write the firewall: run it with sudo")
 
-    def inventory(self, policy: Policy, timeout: float = TIMEOUT) -> Inventory:
+    def inventory(
+        self, policy: Policy, timeout: float = TIMEOUT, *, warn: bool = True
+    ) -> Inventory:
         """Return what runs now; images and labels are read for policies that need them alone.
 
-        ``timeout`` is in seconds, for each answer of Docker. Raises `Failed` without an answer.
+        ``timeout`` is in seconds, for each answer of Docker; with ``warn`` people are notified of
+        what could not be read. Raises `Failed` without an answer.
         """
         docker = Docker.connect(self.docker_host, timeout=timeout)
         found = docker.read_inventory({}, policy.needs())
         docker.close()
-        for warning in docker.warnings:
+        for warning in docker.warnings if warn else ():
             self.notify(f"warning: {warning}")
         return found

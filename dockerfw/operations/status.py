@@ -16,6 +16,7 @@ from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.boot import without_addresses
+from dockerfw.operations.bridge_owners import ask_docker, by_record
 from dockerfw.operations.policy_in_force import InForce, read_policy_in_force
 from dockerfw.operations.reconcile import Observation, with_foreign_ports
 from dockerfw.operations.session import Session
@@ -67,9 +68,10 @@ def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Sna
         facts = session.kernel.facts()
         silent = None
         try:
-            inventory = session.inventory(policy)
+            facts, inventory = ask_docker(session, policy, facts)
         except DockerfwError as error:
             silent, inventory = str(error), session.store.last_seen.inventory()
+            facts = by_record(facts, session.store.last_seen)
         observe = partial(_observe, session, policy, facts, silent, lenient=seconds > 0)
         found = observe(inventory)
         if silent and not found.observation.plan.in_sync:

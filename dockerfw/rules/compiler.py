@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family, IPNetwork, Port
@@ -156,24 +155,20 @@ class Compiler:
     # chains and seal
 
     def seal(self) -> Seal:
-        docker = {n.bridge for n in self.inventory.bridges()}
+        docker = {n.bridge for n in self.inventory.bridges() if n.bridge}
         return Seal(
             bit=self._ok_bit,
             observe=self._observe,
             inside=self._bridge_baseline and not self._inside_denied,
-            bridges=frozenset(name for name in docker if name),
-            foreign_bridges=frozenset(
-                # One that Docker named and the inventory does not know was made after it was read.
-                b.name
-                for b in self.facts.bridges
-                if b.name not in docker and not is_docker_bridge(b.name)
-            ),
+            bridges=frozenset(docker),
+            foreign_bridges=self.facts.foreign_bridges - docker,
             mixed_bridges=frozenset(
                 n.bridge for n in self.inventory.bridges() if n.foreign_ports and n.bridge
             ),
             guarded=self.guarded_ports(),
             proxies=self.facts.proxy.cgroup,
             dockerd_ports=self.facts.proxy.dockerd_ports,
+            labels=self.facts.labels,
         )
 
     def _skeleton(self) -> Skeleton:

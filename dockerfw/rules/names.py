@@ -34,9 +34,14 @@ def is_our_chain(name: str) -> bool:
 
 SEAL_TABLE = ("inet", "dockerfw")
 """The family and the name of the nft table."""
-SealSet: TypeAlias = Literal["foreign", "mixed", "port4", "port6", "addr4", "addr6", "dockerd"]
-"""Sets of the seal: bridges of others, bridges with foreign ports, guarded host ports on every
-address and on one, what dockerd itself listens on."""
+SealSet: TypeAlias = Literal[
+    "foreign", "mixed", "ours", "port4", "port6", "addr4", "addr6", "dockerd"
+]
+"""Sets of the seal: bridges of others, bridges with foreign ports, bridges of Docker whose names do
+not show it, guarded host ports on every address and on one, what dockerd itself listens on."""
+SPOOFED_LABEL = 113
+"""The bit of a connection's label: its first packet came in elsewhere than its source lives. (Of
+128; ``connlabel.conf`` gives names to the low ones.)"""
 GUARDING_SETS: frozenset[SealSet] = frozenset(("port4", "port6", "addr4", "addr6"))
 
 # --- sets ----------------------------------------------------------------------------------------

@@ -54,7 +54,8 @@ class Seal:
     ``guarded`` are host ports of docker-proxy and of named host-network containers. ``inside``
     tells whether a bridge's own subnet may pass without the bit (the policy restricts nothing
     there).
-    ``bridges`` are Docker's, as far as they are known. ``proxies`` is where docker-proxy's
+    ``bridges`` are Docker's, as far as they are known. ``labels``: connections can be labelled.
+    ``proxies`` is where docker-proxy's
     sockets live, so that a port which nobody knows of yet is closed, too; ``dockerd_ports`` are
     those that dockerd itself listens on there (a container's is closed by ``guarded`` before).
     """
@@ -68,6 +69,7 @@ class Seal:
     guarded: frozenset[GuardedPort] = frozenset()
     proxies: Cgroup | None = None
     dockerd_ports: frozenset[Port] = frozenset()
+    labels: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -42,7 +43,10 @@ def test_facts_tell_dockers_flavour_its_stale_twin_and_the_bridges(
     found = facts.read(runner)
     assert (found.flavour, found.stale_flavour) == (flavour, None)
     assert (found.ipv6, found.nf_tables, found.docker_user) == (True, True, True)
-    assert found.bridges == (Bridge("br-lan", ("lan0",)), Bridge("docker0"))
+    assert [replace(bridge, index=0) for bridge in found.bridges] == [
+        Bridge("br-lan", ("lan0",)),
+        Bridge("docker0"),
+    ]
     assert {ip_address("172.17.0.1"), ip_address("2001:db8:1::1")} <= found.addresses
     other: Flavour = "legacy" if flavour == "nft" else "nft"
     restore(host, other, DOCKER.replace("docker0", "br-gone"))

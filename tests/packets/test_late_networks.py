@@ -24,13 +24,20 @@ LATE = "br-0123456789ab"
 STRANGER = {4: "203.0.113.2", 6: "2001:db8:1::2"}
 
 
+OWN_NAME = "backoffice"
+
+
+def late_container(host: Host, bridge: str) -> Place:
+    host.bridge(bridge, "172.28.0.1/16", "fd00:28::1/64")
+    container = host.container("late", {bridge: ("172.28.0.2/16", "fd00:28::2/64")})
+    container.listen("5432/udp")
+    return container
+
+
 @pytest.fixture
 def late(host: Host) -> Place:
     """A container on a bridge as Docker names them, which no inventory knows."""
-    host.bridge(LATE, "172.28.0.1/16", "fd00:28::1/64")
-    container = host.container("late", {LATE: ("172.28.0.2/16", "fd00:28::2/64")})
-    container.listen("5432/udp")
-    return container
+    return late_container(host, LATE)
 
 
 def commit(host: Host, tmp_path: Path, running: Inventory) -> None:
@@ -48,15 +55,18 @@ def plant(host: Host, address: str, port: int) -> None:
 def drop_the_rule_against_spoofers(host: Host) -> None:
     for chain in ("forward", "input"):
         listing = host.run(["nft", "-a", "list", "chain", "inet", "dockerfw", chain]).stdout
-        found = re.search(r"fib saddr oifname.* # handle (\d+)$", listing, re.MULTILINE)
+        found = re.search(r"jump spoofed.* # handle (\d+)$", listing, re.MULTILINE)
         assert found, listing
         host.run(["nft", "delete", "rule", "inet", "dockerfw", chain, "handle", found[1]])
 
 
 @pytest.mark.parametrize("address", ["172.28.0.2", "fd00:28::2"])
+@pytest.mark.parametrize("bridge", [LATE, OWN_NAME])
 def test_a_spoofer_plants_no_entry_for_a_network_made_after_the_apply(
-    host: Host, late: Place, tmp_path: Path, address: str
+    host: Host, tmp_path: Path, address: str, bridge: str
 ) -> None:
+    late = late_container(host, bridge)
+
     def knocks(port: int) -> bool:
         late.received()
         plant(host, address, port)

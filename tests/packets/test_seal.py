@@ -138,6 +138,7 @@ def shop(host: Host) -> Place:
     return host.container("neighbour", {"br-shop": ("172.18.0.3/16", "fd00:18::3/64")})
 
 
+NONE: frozenset[str] = frozenset()
 WEB = ("172.18.0.2", "fd00:18::2")
 HOST = ("203.0.113.1", "2001:db8:1::1")
 
@@ -201,9 +202,26 @@ def test_a_bridges_own_subnet_passes_unless_restricted_or_mixed(
         web = host.container("web", {"br-shop": ("172.18.0.2/16", "fd00:18::2/64")})
         web.listen("80/tcp")
         other = host.container("other", {"br-shop": ("172.18.0.3/16", "fd00:18::3/64")})
-        bridges = frozenset({"br-shop"} if mixed else ())
-        install_seal(runner, Seal(OK_BIT, observe=False, inside=inside, mixed_bridges=bridges))
+        ours = frozenset({"br-shop"})
+        seal = Seal(OK_BIT, False, inside, bridges=ours, mixed_bridges=ours if mixed else NONE)
+        install_seal(runner, seal)
         assert reached(other, WEB) == [open_, open_]
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_bridge_that_nobody_knows_is_not_inside(host: Host, runner: HostRunner) -> None:
+    """A VM's, made after the apply; Docker's own are known by their names, late ones too."""
+    for index, name in enumerate(("virbr0", "br-0123456789ab", "backoffice")):
+        host.bridge(name, f"10.5.{index}.1/24", f"fd00:5:{index}::1/64")
+        here = (f"10.5.{index}.2/24", f"fd00:5:{index}::2/64")
+        place = host.container(f"on-{name}", {name: here})
+        nft.commit(runner, WriteSeal(WHY, ReplaceSeal(Seal(OK_BIT, observe=False, inside=True))))
+        open_ = name == "br-0123456789ab"
+        assert reached(place, WEB) == [open_, open_], name
+        known = frozenset({"backoffice"})
+        install_seal(runner, Seal(OK_BIT, observe=False, inside=True, bridges=known))
+        open_ = name != "virbr0"
+        assert reached(place, WEB) == [open_, open_], name
 
 
 @pytest.mark.usefixtures("shop")

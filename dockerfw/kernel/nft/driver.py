@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from dockerfw.kernel.nft.parse import parse
-from dockerfw.kernel.nft.render import render, try_cgroup
+from dockerfw.kernel.nft.render import TRY_LABELS, render, try_cgroup
 from dockerfw.kernel.runner import Runner, fail, require
 from dockerfw.model.host import Cgroup
 from dockerfw.plan.state import SealState
@@ -33,6 +33,11 @@ def read(runner: Runner) -> SealState | None:
 def commit(runner: Runner, step: WriteSeal) -> None:
     """Write a step in one transaction. Raises `Failed`."""
     require(runner, ["nft", "-f", "-"], render(step))
+
+
+def knows_labels(runner: Runner) -> bool:
+    """Return True if this kernel and this nft can label connections. Writes nothing."""
+    return runner.run(["nft", "--check", "-f", "-"], TRY_LABELS).status == 0
 
 
 def knows_cgroups(runner: Runner, cgroup: Cgroup) -> Literal["closed", "unsupported", "crashed"]:

@@ -90,7 +90,7 @@ def _element(name: SealSet, item: str) -> SealElement:
 
 def _value(name: SealSet, item: str) -> str | Port | tuple[Address, Port] | None:
     """None: nothing that dockerfw writes."""
-    if name in ("foreign", "mixed"):
+    if name in ("foreign", "mixed", "ours"):
         interface = item.removeprefix('"').removesuffix('"')
         plain = item == f'"{interface}"' and SAFE_INTERFACE.fullmatch(interface)
         return interface if plain else None

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.words import address_text
-from dockerfw.model.docker_names import BRIDGE_PREFIXES
+from dockerfw.model.docker_names import BRIDGE_PREFIXES, is_docker_bridge
 from dockerfw.model.host import Cgroup
 from dockerfw.model.net import Port
 from dockerfw.plan.state import OddElement, SealElement, SealState
 from dockerfw.plan.steps import ChangeSeal, RemoveSeal, ReplaceSeal, WriteSeal
-from dockerfw.rules.names import SEAL_TABLE, SealSet
+from dockerfw.rules.names import SEAL_TABLE, SPOOFED_LABEL, SealSet
 from dockerfw.rules.ruleset import GuardedPort, Seal
 
 TABLE = " ".join(SEAL_TABLE)
@@ -29,10 +29,8 @@ PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.@+-]{1,15}")
 _SAFE_CGROUP = re.compile(r"[A-Za-z0-9_.@/-]{1,200}")
 
-# Of a bridge that is not Docker's the chains judge; here it would be inside by its kind.
-_FROM_INSIDE = (
-    'iifname != @mixed iifname != @foreign meta iifkind "bridge" fib saddr . iif oif exists accept'
-)
+_FROM_INSIDE = 'meta iifkind "bridge" fib saddr . iif oif exists jump inside'
+_FROM_ELSEWHERE = "ct direction original fib saddr . iif oif missing jump spoofed"
 
 # What docker-proxy asks of containers and dockerd of the world, it asks from sockets that are bound
 # to one address. A listener on all of them gets no answers, only packets made by hand.
@@ -53,7 +51,7 @@ _UNHEARD = [
 
 # Hook and numeric priority: mangle is -150, filter is 0. Those that ask for sockets come one right
 # after the other, and after IPVS (99), which takes packets that no socket waits for.
-_CHAINS = {
+_HOOKS = {
     "prerouting": ("prerouting", -149),
     "forward": ("forward", 5),
     "input": ("input", 5),
@@ -63,6 +61,7 @@ _CHAINS = {
 SET_TYPES: Mapping[SealSet, str] = {
     "foreign": "ifname",
     "mixed": "ifname",
+    "ours": "ifname",
     "port4": "inet_proto . inet_service",
     "port6": "inet_proto . inet_service",
     "addr4": "ipv4_addr . inet_proto . inet_service",
@@ -102,8 +101,9 @@ def document(seal: Seal) -> str:
         lines.append("  }")
     for chain, rules in _rules(seal).items():
         lines.append(f"  chain {chain} {{")
-        hook, priority = _CHAINS[chain]
-        lines.append(f"    type filter hook {hook} priority {priority}; policy accept;")
+        if chain in _HOOKS:
+            hook, priority = _HOOKS[chain]
+            lines.append(f"    type filter hook {hook} priority {priority}; policy accept;")
         lines += [f'    {rule} comment "{_digest(rule, seal)}"' for rule in rules]
         lines.append("  }")
     return "\n".join([*lines, "}", ""])
@@ -127,8 +127,11 @@ def expected(seal: Seal) -> SealState:
     frame += [f"set {name} {kind}" for name, kind in sorted(SET_TYPES.items())]
     rules = _rules(seal)
     for chain in sorted(rules):
-        hook, priority = _CHAINS[chain]
-        frame.append(f"chain {chain} filter {hook} {priority} accept")
+        if chain in _HOOKS:
+            hook, priority = _HOOKS[chain]
+            frame.append(f"chain {chain} filter {hook} {priority} accept")
+        else:
+            frame.append(f"chain {chain} not hooked")
         frame += [f"rule {_digest(rule, seal)}" for rule in rules[chain]]
     return SealState(tuple(frame), seal_elements(seal))
 
@@ -152,18 +155,13 @@ def _digest(rule: str, seal: Seal) -> str:
 def _rules(seal: Seal) -> dict[str, list[str]]:
     verdict = _verdict(seal)
     has_bit = _has_bit(seal)
-    # Left alone it would plant an entry that makes the forger's next packet a reply. The chains
-    # do this for the networks that the inventory knows; this is for later ones, by their names.
-    forged = (
-        "ct direction original fib saddr . iif oif missing "
-        f"fib saddr oifname {{ {', '.join(_docker_names(seal))} }} {verdict}"
-    )
     forward = [
         *_own_name(seal),
-        forged,
+        _FROM_ELSEWHERE,
         'meta oifkind != "bridge" accept',
         "oifname @foreign accept",
         has_bit,
+        *([f"ct direction reply ct label {SPOOFED_LABEL} {verdict}"] if seal.labels else []),
         "ct direction reply accept",
         # Neighbour and listener discovery: without them no IPv6 address is ever found.
         "icmpv6 type { 130-137, 143 } accept",
@@ -172,10 +170,12 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
         forward.append(_FROM_INSIDE)
     return {
         "prerouting": [f"meta mark set meta mark & {~seal.bit & 0xFFFFFFFF:#010x}"],
+        "spoofed": _spoofed(seal),
+        **({"inside": _inside()} if seal.inside else {}),
         "forward": [*forward, verdict],
         "input": [
             'iifname "lo" accept',
-            forged,
+            _FROM_ELSEWHERE,
             has_bit,
             f"meta nfproto ipv4 meta l4proto . th dport @port4 {verdict}",
             f"meta nfproto ipv6 meta l4proto . th dport @port6 {verdict}",
@@ -229,10 +229,36 @@ def _proxies(seal: Seal) -> dict[str, list[str]]:
     return {"proxies": proxies} if seal.observe else {"unheard": _UNHEARD, "proxies": proxies}
 
 
-def _docker_names(seal: Seal) -> list[str]:
-    """Docker's bridges by name, those to come included: ``br-`` and hex digits, ``docker``."""
+def _spoofed(seal: Seal) -> list[str]:
+    """What became of packets of new connections whose way back leads elsewhere.
+
+    Left alone such a packet plants an entry that makes the spoofer's next one a reply. The chains
+    drop those that claim to come from networks that the inventory knows; here it is later networks,
+    by the names of their bridges: ``br-`` and hex digits, ``docker``. Of one whose name does not
+    show it nobody knows yet that it is Docker's: the entry is labelled, and opens nothing.
+    (A rule for each: nft garbles a set of several names that end in ``*``.)
+    """
+    others = [b for b in sorted(seal.foreign_bridges) if b.startswith(BRIDGE_PREFIXES)]
     named = [b for b in sorted(seal.bridges) if not b.startswith(BRIDGE_PREFIXES)]
-    return [f'"{prefix}*"' for prefix in BRIDGE_PREFIXES] + [_interface(name) for name in named]
+    return [
+        *(f"fib saddr oifname {_interface(name)} return" for name in others),
+        *(f'fib saddr oifname "{prefix}*" {_verdict(seal)}' for prefix in BRIDGE_PREFIXES),
+        *(f"fib saddr oifname {_interface(name)} {_verdict(seal)}" for name in named),
+        *([f"ct label set {SPOOFED_LABEL}"] if seal.labels else []),
+    ]
+
+
+def _inside() -> list[str]:
+    """What came in on a bridge with an address of its own passes if the bridge is Docker's.
+
+    On a mixed bridge the chains judge, and what nobody knows is not Docker's here.
+    """
+    return [
+        "iifname @mixed return",
+        "iifname @foreign return",
+        "iifname @ours accept",
+        *(f'iifname "{prefix}*" accept' for prefix in BRIDGE_PREFIXES),
+    ]
 
 
 def _by_cgroup(cgroup: Cgroup) -> str:
@@ -242,6 +268,17 @@ def _by_cgroup(cgroup: Cgroup) -> str:
             f"the cgroup {cgroup.path!r} has a name that cannot be written in nft's language"
         )
     return f'meta l4proto {{ tcp, udp }} socket cgroupv2 level {cgroup.level} "{cgroup.path}"'
+
+
+TRY_LABELS = "".join(
+    f"{line}\n"
+    for line in (
+        f"add table {TABLE}_try",
+        f"add chain {TABLE}_try input {{ type filter hook input priority 5; }}",
+        f"add rule {TABLE}_try input ct label {SPOOFED_LABEL} ct label set {SPOOFED_LABEL}",
+    )
+)
+"""A document by which ``nft --check`` tells whether connections can be labelled."""
 
 
 def try_cgroup(cgroup: Cgroup) -> str | None:
@@ -268,6 +305,7 @@ def seal_elements(seal: Seal) -> frozenset[SealElement]:
         {
             *(SealElement("foreign", name) for name in seal.foreign_bridges),
             *(SealElement("mixed", name) for name in seal.mixed_bridges),
+            *(SealElement("ours", name) for name in seal.bridges if not is_docker_bridge(name)),
             *(SealElement("dockerd", port) for port in seal.dockerd_ports),
             *(_guarded(port) for port in seal.guarded if port[2].protocol in PROTOCOLS),
         }

@@ -103,6 +103,31 @@ def test_the_bridge_of_a_network_that_has_gone_is_nobody_elses(bench: Bench) -> 
     assert "lan0" not in bench.sealed.foreign_bridges
 
 
+def test_a_bridge_of_somebody_elses_that_docker_is_given_is_sealed_for_good(bench: Bench) -> None:
+    bench.kernel.host = replace(FACTS, bridges=(*FACTS.bridges, Bridge("lan0")))
+    bench.follow(WEB, here(networks=(FRONT,)))
+    bench.pass_time(31)
+    bench.settle(here(networks=(FRONT,)))
+    assert "lan0" in bench.sealed.foreign_bridges
+    bench.report(Changed(here(networks=(FRONT, OWN))))
+    assert "lan0" not in bench.sealed.foreign_bridges
+    bench.report(Changed(here(networks=(FRONT,))))
+    bench.settle(here(networks=(FRONT,)))
+    assert "lan0" not in bench.sealed.foreign_bridges, "its grace begins anew"
+
+
+def test_without_docker_no_bridge_is_somebody_elses_but_by_the_record(bench: Bench) -> None:
+    bench.kernel.host = replace(FACTS, bridges=(*FACTS.bridges, Bridge("lan0"), Bridge("virbr0")))
+    known = replace(bench.kernel.host, foreign_bridges=frozenset({"virbr0"}))
+    bench.store.last_seen.remember_foreign_bridges(known)
+    bench.apply(WEB)
+    bench.begin()
+    bench.lose()
+    bench.finish()
+    bench.finish()
+    assert bench.kernel.written[-1].ruleset.seal.foreign_bridges == {"virbr0"}
+
+
 def test_until_labels_are_known_nobody_is_let_in_whom_they_would_keep_out(bench: Bench) -> None:
     bench.follow(WEB, here(on_front("web", 2)))
     bench.apply(LABELLED)

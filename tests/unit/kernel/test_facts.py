@@ -52,6 +52,9 @@ OURS = "*filter\n:FORWARD ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCK
 PROC = "/proc/thread-self/net"
 
 
+TRY = "nft --check -f -"
+
+
 def machine(
     nft: str | Completed = "",
     legacy: str = "",
@@ -67,6 +70,7 @@ def machine(
     }
     if nft_tables is not None:
         answers["nft list chains ip"] = nft_tables
+        answers[TRY] = ""
     names = "filter\nnat\n" if legacy else ""
     return FakeRunner(answers, {f"{PROC}/ip_tables_names": names, f"{PROC}/if_inet6": "", **files})
 
@@ -124,6 +128,19 @@ def test_bridges_are_told_with_the_ports_that_docker_did_not_make() -> None:
     assert found.addresses == {ip_address("127.0.0.1"), ip_address("172.17.0.1")}
 
 
+def test_what_is_dockers_about_a_bridge_is_read_from_the_kernel() -> None:
+    runner = machine(nft=DOCKER.replace("docker0", "shop"))
+    links = [*LINKS, link("vethfffffff", "veth", "br0"), {**link("lan0", "bridge"), "ifindex": 7}]
+    runner.answers = {**runner.answers, "ip -json -details address show": json.dumps(links)}
+    found = facts.read(runner, user=lambda: 0)
+    assert {b.name: (b.has_containers, b.index) for b in found.bridges} == {
+        "br0": (True, 0),
+        "docker0": (False, 0),
+        "lan0": (False, 7),
+    }
+    assert found.named_by_docker == {"shop"}
+
+
 def test_what_the_kernel_has_is_read_from_the_kernel() -> None:
     runner = machine(
         nft_tables=broken("Error: cache initialization failed: Invalid argument"),
@@ -137,7 +154,6 @@ def test_what_the_kernel_has_is_read_from_the_kernel() -> None:
     assert (found.ipv6, found.nf_tables, found.br_netfilter) == (False, False, (False, False))
 
 
-TRY = "nft --check -f -"
 IN_SLICE = {"/sys/fs/cgroup/cgroup.controllers": "cpu\n"}
 
 
@@ -181,6 +197,7 @@ def test_a_kernel_or_nft_that_cannot_match_cgroups_gets_a_seal_without(
     found = facts.read(runner, user=lambda: 0, inode=lambda _: 4711)
     assert (found.proxy.cgroup, found.proxy.first_packet) == (cgroup, first_packet)
     assert found.nf_tables
+    assert found.labels == (tried == "")
 
 
 def test_without_nf_tables_there_is_nothing_to_put_the_cgroup_in() -> None:

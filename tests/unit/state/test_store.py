@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dockerfw.errors import Failed
+from dockerfw.model.host import Bridge, HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.plan.steps import Created
 from dockerfw.state.store import Store
@@ -81,6 +82,18 @@ def test_a_broken_inventory_is_empty(store: Store, content: bytes) -> None:
     store.last_seen.remember(SHOP)
     (store.folder / "inventory.json").write_bytes(content)
     assert store.last_seen.inventory() == Inventory()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"bridges": ["virbr0"]}', '{"bridges": {"docker0": 1, "a b": 2, "x": null}}'],
+)
+def test_a_broken_record_of_bridges_knows_none(store: Store, content: str) -> None:
+    facts = HostFacts(bridges=(Bridge("virbr0", index=5),), foreign_bridges=frozenset({"virbr0"}))
+    store.last_seen.remember_foreign_bridges(facts)
+    assert store.last_seen.foreign_bridges() == {"virbr0": 5}
+    (store.folder / "foreign-bridges.json").write_text(content)
+    assert store.last_seen.foreign_bridges() == {}
 
 
 # --- what is in the kernel -----------------------------------------------------------------------

@@ -34,6 +34,7 @@ def test_elements_are_values() -> None:
     assert parse(listed(document(FULL))).elements == {
         SealElement("foreign", "virbr0"),
         SealElement("mixed", "br-mixed"),
+        SealElement("ours", "shop"),
         SealElement("port4", Port("tcp", 8080)),
         SealElement("port6", Port("sctp", 9)),
         SealElement("addr4", (ip_address("192.0.2.10"), Port("tcp", 443))),
