@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import click
 
 from dockerfw.clock import SystemClock
+from dockerfw.docker.connection import listener_pid
 from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.operations.session import Session
@@ -17,8 +19,20 @@ def _print(text: str) -> None:
     click.echo(text, err=True)
 
 
-def open_session(docker_host: str | None = None, notify: Callable[[str], None] = _print) -> Session:
-    """Return the edges of this host; nothing is opened or read yet."""
+def open_session(
+    docker_host: str | None = None,
+    notify: Callable[[str], None] = _print,
+    *,
+    asks_docker: bool = True,
+) -> Session:
+    """Return the edges of this host; nothing is opened or read yet.
+
+    Without ``asks_docker`` the kernel's facts do not touch Docker's socket: where systemd listens
+    there, that would start Docker.
+    """
     clock = SystemClock()
-    kernel = Netfilter(SystemRunner(), clock.time)
+    if asks_docker:
+        kernel = Netfilter(SystemRunner(), clock.time, partial(listener_pid, docker_host))
+    else:
+        kernel = Netfilter(SystemRunner(), clock.time)
     return Session(kernel, Store(), clock, docker_host, notify)

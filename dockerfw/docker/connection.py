@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from importlib.util import find_spec
 from pathlib import Path
+from struct import Struct
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,6 +29,8 @@ from dockerfw.docker.json_values import one_line
 from dockerfw.errors import Failed
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
+_CREDENTIALS = Struct("iII")
+"""Process, user and group, as in unix(7)."""
 TIMEOUT = 60
 """Seconds that one answer of Docker may take: a busy engine needs some for a list."""
 
@@ -126,6 +129,27 @@ def _open_stream(connection: _UnixConnection, path: str) -> OpenedStream:
         raise OSError(f"it gives no events: {response.status} {answer}")
     opened.settimeout(None)  # nothing may happen in Docker for days
     return OpenedStream(connection, opened, response)
+
+
+def listener_pid(host: str | None) -> int | None:
+    """Return the process that listens at Docker's socket, by the socket itself.
+
+    That is dockerd, wherever it keeps its pidfile, or systemd, where that has made the socket for
+    it. None where nobody listens, on no socket of this host, or in another process namespace.
+    """
+    url = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+    path = url.removeprefix("unix://")
+    if path == url:
+        return None
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(1.0)
+            client.connect(path)
+            found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except (OSError, ValueError):
+        return None
+    pid, _, _ = _CREDENTIALS.unpack(found)
+    return int(pid) or None
 
 
 # --- addresses -----------------------------------------------------------------------------------

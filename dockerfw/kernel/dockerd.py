@@ -53,9 +53,14 @@ class _Process:
     cgroup: str
 
 
-def read(runner: Runner, inode: Callable[[str], int | None]) -> Dockerd:
-    """What is known of dockerd, running or not. ``inode`` gives None for what is not there."""
-    process = _process(runner)
+def read(
+    runner: Runner, inode: Callable[[str], int | None], listener: int | None = None
+) -> Dockerd:
+    """What is known of dockerd, running or not. ``inode`` gives None for what is not there.
+
+    ``listener`` is the process that listens at Docker's socket, where that is known.
+    """
+    process = _process(runner, listener)
     told = _Told(runner, process.argv if process else ())
     mount = _mount(runner)
     cgroup = _cgroup(mount, process, inode) if mount is not None else None
@@ -66,22 +71,31 @@ def read(runner: Runner, inode: Callable[[str], int | None]) -> Dockerd:
 def _first_packet(
     told: _Told, mount: str | None, process: _Process | None, cgroup: Cgroup | None
 ) -> FirstPacket:
+    if process is None:  # a slice that waits proves nothing: it may run elsewhere
+        return "unseen"
     if not told.is_on("userland-proxy"):
         return "no proxy"
     if mount is None:
         return "no cgroup2"
-    at_home = process is None or _in_slice(process.cgroup)
-    return "closed" if cgroup is not None and at_home else "elsewhere"
+    return "closed" if cgroup is not None and _in_slice(process.cgroup) else "elsewhere"
 
 
 # --- where it is ---------------------------------------------------------------------------------
 
 
-def _process(runner: Runner) -> _Process | None:
-    """The running dockerd; None when there is none, or none that can be seen."""
-    pid = (_text(runner, _PID) or "").strip()
-    if not pid.isdecimal() or (_text(runner, f"/proc/{pid}/comm") or "").strip() != "dockerd":
-        return None
+def _process(runner: Runner, listener: int | None) -> _Process | None:
+    """The running dockerd; None when there is none, or none that can be seen.
+
+    The one at the socket is the one that dockerfw follows, whatever its pidfile (snap has another
+    one); where systemd made the socket, and listens there itself, only the pidfile is left.
+    """
+    for pid in (str(listener), (_text(runner, _PID) or "").strip()):
+        if pid.isdecimal() and (_text(runner, f"/proc/{pid}/comm") or "").strip() == "dockerd":
+            return _read_process(runner, pid)
+    return None
+
+
+def _read_process(runner: Runner, pid: str) -> _Process:
     argv = (_text(runner, f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0")
     lines = (_text(runner, f"/proc/{pid}/cgroup") or "").splitlines()
     unified = next((line[3:] for line in lines if line.startswith("0::")), "/")

@@ -69,11 +69,13 @@ def read(
     prefer: Flavour | None = None,
     user: Callable[[], int] = os.geteuid,
     inode: Callable[[str], int | None] = _inode,
+    listener: Callable[[], int | None] = lambda: None,
 ) -> HostFacts:
     """The facts of the current network namespace. Raises `Failed` when not root.
 
     ``prefer`` is the flavour to take where no rule tells (before Docker's first start); without
-    it that is the one of the plain ``iptables``.
+    it that is the one of the plain ``iptables``. ``listener`` gives the process that listens at
+    Docker's socket, None where that is not known.
     """
     if user() != 0:
         raise Failed("dockerfw must be root to look at the firewall: run it with sudo")
@@ -83,7 +85,7 @@ def read(
     flavour = _live_flavour(runner, states, {bridge.name for bridge in bridges}, prefer)
     others = [f for f in states if f != flavour and _docker_chains(states[f])]
     nft_tables = _nft_tables(runner)
-    docker = dockerd.read(runner, inode)
+    docker = dockerd.read(runner, inode, listener())
     on_nftables = _ON_NFTABLES in (nft_tables or ())
     jumped = _jumped_to(states[flavour])
     return HostFacts(

@@ -35,17 +35,26 @@ class Digests:
 
 
 class Netfilter:
-    """The `Kernel` of this host; ``now`` gives Unix time, for elements that end."""
+    """The `Kernel` of this host; ``now`` gives Unix time, for elements that end.
 
-    def __init__(self, runner: Runner, now: Callable[[], float]) -> None:
+    ``listener`` gives the process that listens at Docker's socket, None where that is not known.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        now: Callable[[], float],
+        listener: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self._runner = runner
         self._now = now
+        self._listener = listener
         self.identity: Identity = Digests()
 
     # the host
 
     def facts(self, prefer: Flavour | None = None) -> HostFacts:
-        return host_facts.read(self._runner, prefer)
+        return host_facts.read(self._runner, prefer, listener=self._listener)
 
     def bridges(self) -> tuple[Bridge, ...]:
         return host_facts.bridges(self._runner)

@@ -15,13 +15,14 @@ Backend: TypeAlias = Literal["iptables", "nftables"]
 """What Docker writes its rules with; nftables from engine 29 on, if it is told to."""
 
 FirstPacket: TypeAlias = Literal[
-    "closed", "no proxy", "elsewhere", "unsupported", "crashed", "no cgroup2"
+    "closed", "no proxy", "elsewhere", "unseen", "unsupported", "crashed", "no cgroup2"
 ]
 """Whether docker-proxy's ports can be closed before anybody knows of them, and why not.
 
-closed       the kernel can tell its sockets by their cgroup
+closed       the kernel can tell its sockets by their cgroup: dockerd was seen in it
 no proxy     Docker was told to run none (``userland-proxy``)
 elsewhere    dockerd is in no slice of its own, or its proxies are not in it yet
+unseen       no dockerd is seen: none runs, or none that can be found
 unsupported  the kernel or nft has no ``socket cgroupv2``, or no ``reject``
 crashed      nft crashed when it was asked: whether the kernel has it is not known
 no cgroup2   there is no tree of version 2

@@ -71,6 +71,10 @@ _FIRST_PACKET: Mapping[FirstPacket, str] = {
         "run Docker in dockerd.slice (the drop-in docker.service.d/dockerfw.conf, then restart "
         f"Docker); or {_WITHOUT}"
     ),
+    "unseen": (
+        "no dockerd is seen: none runs, or systemd listens for one that has a pidfile of its own "
+        '(then take "pidfile" out of its settings), or /proc hides it (hidepid)'
+    ),
     "unsupported": f"nft or the kernel has no socket cgroupv2 or reject: {_WITHOUT}",
     "crashed": (
         "nft crashed when it was asked for socket cgroupv2: update nftables (an old one crashes "

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.engine.scene import STRANGER, allow, apply
+from tests.engine.scene import CONFIG, STRANGER, allow, apply
 from tests.lab.cgroups import SlicedEngine, Tree, at_home_in
-from tests.lab.engine import EngineContainer
+from tests.lab.engine import Engine, EngineContainer
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.packet import Packet
 from tests.lab.place import Blows, Probe, probe
@@ -261,6 +261,42 @@ def test_a_swarm_goes_on_by_dockerds_ports_and_by_the_kernels_vxlan_socket(scene
     assert dropped() == 1, "it is spared, not missed"
     scene.forget("attached")
     scene.engine.docker("swarm", "leave", "--force")
+
+
+# --- a dockerd that keeps its pidfile elsewhere, as snap has it ----------------------------------
+
+SNAP_PID = "/run/snap.docker.pid"
+
+
+@pytest.mark.parametrize("home", ["elsewhere", "slice"])
+def test_a_dockerd_with_another_pidfile_is_found_and_not_guessed_at(home: str) -> None:
+    """A slice stands in both, and one of them is empty: only one may be called closed."""
+    in_namespace = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
+    options = ("--pidfile", SNAP_PID, "-H", "unix:///run/docker.sock", "-H", f"tcp://0.0.0.0:{API}")
+    with Host() as host:
+        tree = Tree(host)
+        with at_home_in(tree.service if home == "slice" else tree.top):
+            engine = Engine(host, "20.10", *options, "--tls=false")
+
+        def dockerfw(*arguments: str) -> str:
+            enter = ["unshare", "--cgroup", "--mount", "sh", "-c", in_namespace, "sh"]
+            with at_home_in(tree.top):
+                argv = [*enter, sys.executable, "-m", "dockerfw", *arguments]
+                return host.run(argv, check=False).stdout
+
+        with engine:
+            engine.container("web", "-p", "8080:80")
+            host.write(CONFIG, POLICY, 0o600)
+            dockerfw("apply", "--yes")
+            status = json.loads(dockerfw("status", "--json"))
+            assert host.outside.tcp(HOST_V4, API, patience=3).reached, "its API is its own"
+            with host.outside.hammer((HOST_V6, 8090)) as hammer:
+                engine.container("late", "-p", "8090:80")
+                begun = hammer.count().tries
+                until(lambda: hammer.count().tries > begun + 1000, "the hammer to go on", 30)
+                leaks = hammer.stop().total
+            expected = ("closed", 0) if home == "slice" else ("open", leaks or 1)
+            assert (status["docker_proxy_first_packet"], leaks) == expected
 
 
 # --- the seal of dockerfw boot alone, and sockets of our own in the slice ------------------------

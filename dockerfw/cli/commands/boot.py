@@ -13,5 +13,5 @@ def command() -> int:
     from dockerfw.cli.session import open_session
     from dockerfw.operations.boot import boot
 
-    click.echo(boot(open_session()))
+    click.echo(boot(open_session(asks_docker=False)))
     return ExitStatus.OK

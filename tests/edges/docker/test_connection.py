@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from dockerfw.docker.client import Docker
+from dockerfw.docker.connection import listener_pid
 from dockerfw.errors import Failed
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs
@@ -147,6 +149,15 @@ def test_nobody_behind_a_socket_is_one_sentence(tmp_path: Path, kind: str) -> No
     with pytest.raises(Failed, match="nobody answers at") as caught:
         Docker.connect(f"unix://{path}")
     assert "\n" not in str(caught.value)
+
+
+def test_who_listens_is_asked_of_the_socket_and_of_nobody_else(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    assert listener_pid(engine.url) == os.getpid()
+    (tmp_path / "file").touch()
+    for url in (f"unix://{tmp_path}/none", f"unix://{tmp_path}/file", "tcp://192.0.2.1:2375"):
+        assert listener_pid(url) is None
 
 
 def test_no_permission_says_who_may(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,8 +135,15 @@ HOSTS: list[tuple[str, Files, Mapping[str, int], Cgroup | None, FirstPacket]] = 
         Cgroup("lab/dockerd.slice", 2, 4713),
         "closed",
     ),
-    ("before Docker starts", host(), ALL, HERE, "closed"),
-    ("no slice, no Docker", host(), {}, None, "elsewhere"),
+    ("before Docker starts", host(), ALL, HERE, "unseen"),
+    ("no slice, no Docker", host(), {}, None, "unseen"),
+    (
+        "told to run no proxy, and not seen: another one may run",
+        host({CONFIG: '{"userland-proxy": false}'}),
+        ALL,
+        HERE,
+        "unseen",
+    ),
     ("Docker not in it yet", host(running(cgroup="/system.slice/x")), ALL, HERE, "elsewhere"),
     (
         "docker.service is no slice",
@@ -147,7 +154,7 @@ HOSTS: list[tuple[str, Files, Mapping[str, int], Cgroup | None, FirstPacket]] = 
     ),
     ("outside of this namespace", host(running(cgroup="/../x")), {}, None, "elsewhere"),
     ("its slice is gone", host(running()), {}, None, "elsewhere"),
-    ("a left-over process id", host(running(), {"/proc/17/comm": "sh\n"}), ALL, HERE, "closed"),
+    ("a left-over process id", host(running(), {"/proc/17/comm": "sh\n"}), ALL, HERE, "unseen"),
     ("no version 2", Files(running()), ALL, None, "no cgroup2"),
     ("no proxy", host(running("--userland-proxy=false")), ALL, HERE, "no proxy"),
     (
@@ -180,7 +187,45 @@ def test_only_a_slice_of_dockerds_own_counts(
 def test_what_may_not_be_read_is_not_known() -> None:
     there = host(running("-H", "tcp://0.0.0.0:2375"))
     there.locked = frozenset(path for path in there.files if path.startswith("/proc/"))
-    assert dockerd.read(there, ALL.get).proxy == Proxy(HERE, frozenset(), "closed")
+    assert dockerd.read(there, ALL.get).proxy == Proxy(HERE, frozenset(), "unseen")
+
+
+def listening(pid: int, comm: str = "dockerd", cgroup: str = "/dockerd.slice/x") -> dict[str, str]:
+    """Who listens at Docker's socket, and keeps its pidfile elsewhere."""
+    return {
+        f"/proc/{pid}/comm": f"{comm}\n",
+        f"/proc/{pid}/cmdline": f"{comm}\0-H\0tcp://0.0.0.0:2375\0",
+        f"/proc/{pid}/cgroup": f"0::{cgroup}\n",
+    }
+
+
+SNAP = "/system.slice/snap.docker.dockerd.service"
+PEERS: list[tuple[str, Files, int | None, FirstPacket, set[Port]]] = [
+    ("nobody", host(listening(21)), None, "unseen", set()),
+    ("another pidfile", host(listening(21)), 21, "closed", {TCP}),
+    ("elsewhere", host(listening(21, cgroup=SNAP)), 21, "elsewhere", {TCP}),
+    (
+        "two of them",
+        host(running(), listening(21, cgroup=SNAP)),
+        21,
+        "elsewhere",
+        {TCP},
+    ),
+    ("systemd", host(running(), listening(1, "systemd", "/init.scope")), 1, "closed", set()),
+    ("systemd alone", host(listening(1, "systemd", "/init.scope")), 1, "unseen", set()),
+    ("hidden", host(), 21, "unseen", set()),
+]
+
+
+@pytest.mark.parametrize(
+    "there, pid, first, ports", [c[1:] for c in PEERS], ids=[c[0] for c in PEERS]
+)
+def test_dockerd_is_who_listens_at_its_socket_else_the_one_of_the_pidfile(
+    there: Files, pid: int | None, first: FirstPacket, ports: set[Port]
+) -> None:
+    proxy = dockerd.read(there, ALL.get, pid).proxy
+    assert proxy.first_packet == first
+    assert proxy.dockerd_ports == ports
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,12 @@ def test_what_the_kernel_has_is_read_from_the_kernel() -> None:
     assert (found.ipv6, found.nf_tables, found.br_netfilter) == (False, False, (False, False))
 
 
-IN_SLICE = {"/sys/fs/cgroup/cgroup.controllers": "cpu\n"}
+IN_SLICE = {
+    "/sys/fs/cgroup/cgroup.controllers": "cpu\n",
+    "/run/docker.pid": "17",
+    "/proc/17/comm": "dockerd\n",
+    "/proc/17/cgroup": "0::/dockerd.slice/docker.service\n",
+}
 
 
 ON_NFTABLES = "table ip docker-bridges {\n}\n"

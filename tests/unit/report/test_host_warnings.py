@@ -78,6 +78,7 @@ def test_a_kernel_without_nf_tables_is_warned_of_but_not_refused() -> None:
         ("closed", None),
         ("no proxy", None),
         ("elsewhere", "dockerd.slice"),
+        ("unseen", "no dockerd is seen"),
         ("unsupported", '"userland-proxy": false'),
         ("crashed", "update nftables"),
         ("no cgroup2", '"userland-proxy": false'),
