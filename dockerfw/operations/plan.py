@@ -17,6 +17,7 @@ from dockerfw.plan.state import KernelState, TablesState
 from dockerfw.plan.steps import Plan
 from dockerfw.policy.files import PolicyText
 from dockerfw.report import diff, host_warnings, warnings as advice
+from dockerfw.report.unfiltered import not_filtered
 from dockerfw.rules.compiler import compile_ruleset
 
 
@@ -80,7 +81,10 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
         # The daemon guards ports of a container that is gone for a little longer.
         observation = replace(observation, plan=Plan())
     foreign = foreign_rule_warnings(session.kernel, observation)
-    hints = host_warnings.hints(checked.inventory, facts)
+    hints = (
+        *not_filtered(checked.policy, checked.inventory),
+        *host_warnings.hints(checked.inventory, facts),
+    )
     if not daemon_alive:
         hints += advice.ended_early(checked.policy, session.clock.time())
     return PolicyPlan(checked, observation, foreign, hints)
@@ -93,4 +97,5 @@ def plan_from_nothing(session: Session, text: PolicyText, inventory: Inventory) 
     empty = KernelState({f: TablesState(f) for f in RECORDED.families}, {}, None)
     ruleset = compile_ruleset(checked.policy.without_ended(now), checked.inventory, RECORDED)
     steps = planner.plan(empty, ruleset, RECORDED, session.kernel.identity)
-    return PolicyPlan(checked, Observation(RECORDED, ruleset, empty, steps))
+    hints = not_filtered(checked.policy, checked.inventory)
+    return PolicyPlan(checked, Observation(RECORDED, ruleset, empty, steps), hints=hints)

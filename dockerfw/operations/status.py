@@ -26,6 +26,7 @@ from dockerfw.plan.steps import Plan
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings, status, warnings as advice
 from dockerfw.report.traffic import counted_sets
+from dockerfw.report.unfiltered import not_filtered
 from dockerfw.state.daemon_record import DaemonState
 from dockerfw.state.stored_policy import Applied
 
@@ -133,6 +134,7 @@ def _health(
         warnings=(
             *(() if found.silent else host_warnings.docker_rules_gone(inventory, facts)),
             *host_warnings.lost_without_seal(facts),
+            *not_filtered(policy, inventory),
             *advice.ended(policy, session.clock.time()),
             *advice.nameless(policy),
         ),

@@ -19,12 +19,12 @@ from dockerfw.model.policy import (
     Deny,
     HostSource,
     Policy,
-    PortRange,
     Selector,
     SelectorSource,
 )
 from dockerfw.report import host_warnings, port_warnings
 from dockerfw.report.port_warnings import effect
+from dockerfw.report.unfiltered import guarded_on_host_network
 from dockerfw.rules.ruleset import LONGEST_TIMEOUT
 from dockerfw.rules.targets import SPAN_OVER
 from dockerfw.text import listed, moment, printable, similar_words
@@ -93,15 +93,7 @@ class _StatementChecks:
 
     def __init__(self, policy: Policy, inventory: Inventory) -> None:
         self.inventory = inventory
-        self.guarded = {
-            name
-            for statement in _statements(policy)
-            if any(
-                isinstance(spec, PortRange) and spec.last - spec.first < SPAN_OVER
-                for spec in statement.ports
-            )
-            for name in _exact_names(statement.to)
-        }
+        self.guarded = guarded_on_host_network(policy)
 
     def warnings(self, statement: Statement) -> Iterator[str]:
         yield from self._sources(statement)
