@@ -5,6 +5,7 @@ Each test first boots a machine that nobody protects, and must see connections g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -259,6 +260,27 @@ def test_with_the_drop_in_docker_does_not_start_where_the_boot_unit_failed(
     office = machine.outside.hammer(*by_port(OFFICE))
     served(office, by_port(OFFICE))
     assert stranger.go_on(3000, seconds=60).accepted == {}
+
+
+@pytest.mark.parametrize("machine", ["bookworm"], indirect=True)
+def test_the_boot_unit_loads_br_netfilter_where_the_policy_in_force_needs_it(
+    machine: Machine,
+) -> None:
+    """The lab's kernel has it built in: what counts is who is called, and with which powers."""
+    furnish(machine)
+    protect(machine)
+    called = 'for word in "$@" $(grep CapEff /proc/self/status); do echo "$word"; done >/run/called'
+    machine.write("/usr/local/sbin/modprobe", f"#!/bin/sh\n{called}\n", 0o755)
+    machine.systemctl("restart", "dockerfw-boot")
+    assert not machine.path("/run/called").exists(), "this policy is about the outside alone"
+
+    machine.write("/var/lib/dockerfw/needs-br_netfilter", "as an apply leaves it\n")
+    machine.systemctl("restart", "dockerfw-boot")
+
+    module, _, powers = machine.run(["cat", "/run/called"]).stdout.split()
+    own = int(re.findall(r"CapEff:\s+(\w+)", machine.run(["cat", "/proc/1/status"]).stdout)[0], 16)
+    assert module == "br_netfilter"
+    assert int(powers, 16) == own, "not those of the sandbox"
 
 
 def test_a_boot_unit_that_fails_later_takes_its_word_back(machine: Machine) -> None:
