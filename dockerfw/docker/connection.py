@@ -137,14 +137,13 @@ def listener_pid(host: str | None) -> int | None:
     That is dockerd, wherever it keeps its pidfile, or systemd, where that has made the socket for
     it. None where nobody listens, on no socket of this host, or in another process namespace.
     """
-    url = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
-    path = url.removeprefix("unix://")
-    if path == url:
+    path = socket_path(host)
+    if path is None:
         return None
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(1.0)
-            client.connect(path)
+            client.connect(str(path))
             found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     except (OSError, ValueError):
         return None
