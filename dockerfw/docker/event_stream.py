@@ -15,14 +15,16 @@ from dockerfw.docker.json_values import one_line
 from dockerfw.errors import Failed
 
 _LONGEST_LINE = 1 << 20
-"""Bytes; an event has the container's labels in it."""
+"""Bytes. An event has all labels of the container in it, so whoever starts one decides how long
+it is; a longer one is passed over."""
 
 
 class EventStream:
     """An iterator of what happens in Docker; `Misread` stands for a line that makes no sense.
 
     It waits as long as nothing happens. It ends when Docker closes the stream, or `close` does;
-    it raises `Failed` when what comes is no stream of events.
+    it raises `Failed` when what comes is no stream of events. No more than one line is held, and
+    of a line that is too long no more than a piece.
     """
 
     def __init__(self, connection: Connection, since: float) -> None:
@@ -34,6 +36,8 @@ class EventStream:
         self._where = connection.where
         self._lock = threading.Lock()
         self._reading = self._closed = False
+        self._passing_over = False
+        """Whether what comes is the rest of a line that is too long."""
         query = {"filters": json.dumps(FILTERS), "since": f"{since:.9f}"}
         self._opened = connection.open_events(query)
 
@@ -60,22 +64,35 @@ class EventStream:
 
     def _read(self) -> Event | Misread | None:
         while line := self._line():
+            if self._passing_over:
+                # Before its end is there: what it was about is read all the sooner.
+                return Misread(
+                    "an event of Docker is longer than 1 MiB, as labels make it: it was passed over"
+                )
             if line.strip() and (found := read_event(line)) is not None:
                 return found
         return None
 
     def _line(self) -> bytes:
+        """Return the next line, or the beginning of one that is too long; empty at the end."""
+        while self._passing_over:
+            piece = self._piece()
+            if not piece:
+                return b""
+            self._passing_over = not piece.endswith(b"\n")
+        line = self._piece()
+        self._passing_over = len(line) >= _LONGEST_LINE and not line.endswith(b"\n")
+        return line
+
+    def _piece(self) -> bytes:
         try:
-            line = self._opened.readline(_LONGEST_LINE)
+            return self._opened.readline(_LONGEST_LINE)
         except (OSError, HTTPException, ValueError) as error:
             if self._closed:
                 return b""
             raise Failed(f"Docker's event stream at {self._where} broke: {one_line(error)}") from (
                 error
             )
-        if len(line) >= _LONGEST_LINE:
-            raise Failed(f"Docker's event stream at {self._where} sends a line without an end")
-        return line
 
     def close(self) -> None:
         """End the stream, from whichever thread."""

@@ -33,6 +33,10 @@ class MissingEvents:
         """An event about this container or network has come."""
         self._names.pop(item_id, None)
 
+    def came_unread(self) -> None:
+        """An event has come of which nobody knows what it is about: any of these, it may be."""
+        self._names.clear()
+
     def compare(
         self,
         reported: Inventory,

@@ -72,7 +72,9 @@ class Tracker:
         asked_for_more = not self.needs.covers(needs)
         due = self._whole_at is not None and self._whole_at <= self._clock.monotonic()
         if todo.resync or due or asked_for_more:
-            yield from self._read_whole(needs, compare=not (due or asked_for_more))
+            # What an event that could not be read was about is no event that is missing.
+            compare = self._whole_at is None and not asked_for_more
+            yield from self._read_whole(needs, compare=compare)
         yield from self._answer_resync()
 
     # --- events ----------------------------------------------------------------------------------
@@ -84,6 +86,8 @@ class Tracker:
         if warnings or any(e.kind == "daemon" for e in events):
             # Whatever it was about: everything is read.
             self._whole_at = max(self._read_at + _WHOLE_PAUSE, self._clock.monotonic())
+        if warnings:
+            self._missing.came_unread()
         if parts.containers or parts.networks or parts.gone:
             yield from self._read(parts, events, warnings)
         elif warnings:

@@ -56,7 +56,6 @@ def list_of(answer: Any) -> Callable[[FakeEngine], None]:
 FAULTS: dict[str, Callable[[FakeEngine], None]] = {
     "the stream ends": lambda engine: engine.end_streams(),
     "a chunk without an end": lambda engine: engine.send(b""),
-    "a line without an end": lambda engine: engine.send(b"x" * (2 << 20)),
     "the engine dies": die_and_come_back,
     "a list is no list": list_of({}),
     "a list is an error": list_of(500),
