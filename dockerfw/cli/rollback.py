@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from dockerfw.cli.session import open_session
-from dockerfw.errors import DockerfwError
 from dockerfw.exit_status import ExitStatus
 from dockerfw.kernel.runner import detach
 from dockerfw.operations.confirm import roll_back_when_due
@@ -24,13 +23,13 @@ def start(pending: Pending, docker_host: str | None) -> None:
 
 def main() -> int:
     """Wait for the deadline of the apply with this token; roll it back unless it was confirmed."""
-    session = open_session(os.environ.get("DOCKER_HOST"), notify=lambda _: None)
-    try:
-        roll_back_when_due(session, sys.argv[1])
-    except DockerfwError as error:
-        sys.stderr.write(f"dockerfw: rollback failed: {error}\n")
-        return ExitStatus.FAILED
+    session = open_session(os.environ.get("DOCKER_HOST"), notify=_report)
+    roll_back_when_due(session, sys.argv[1])
     return ExitStatus.OK
+
+
+def _report(text: str) -> None:
+    sys.stderr.write(f"dockerfw: {text}\n")
 
 
 if __name__ == "__main__":

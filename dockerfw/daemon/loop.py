@@ -48,6 +48,7 @@ from dockerfw.daemon.transitions import (
     is_dropped,
     is_held_back,
 )
+from dockerfw.daemon.unconfirmed import UnconfirmedApply
 from dockerfw.docker.reports import Report
 from dockerfw.errors import DockerfwError, Failed
 
@@ -66,7 +67,13 @@ class Daemon:
         )
         self.policy = PolicyInForce(store, clock, edges.files, edges.names)
         self.policy_follower = PolicyFollower(
-            self.policy, self.enforcer, edges.docker, self.reporter, self.schedule, clock
+            self.policy,
+            self.enforcer,
+            edges.docker,
+            self.reporter,
+            self.schedule,
+            clock,
+            UnconfirmedApply(store, edges.reconciler, clock, self.reporter),
         )
         self.snapshots = Snapshots(kernel, worker, clock, self._failed)
         self.links = Links(kernel, worker, clock, self.schedule)
@@ -83,6 +90,7 @@ class Daemon:
         self._tasks: Mapping[Task, Callable[[], None]] = {
             # First what can only close, then what the policy means, then what follows from both.
             Task.DROP_ADDRESSES: self.enforcer.drop_addresses,
+            Task.ROLL_BACK: self.policy_follower.roll_back,
             Task.READ_LISTS: self.policy_follower.read_lists,
             Task.READ_NAMES: self.policy_follower.read_names,
             Task.END_RULES: self.policy_follower.end_rules,

@@ -14,6 +14,7 @@ from dockerfw.daemon.policy_in_force import PolicyInForce
 from dockerfw.daemon.reporter import Reporter
 from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.transitions import Event
+from dockerfw.daemon.unconfirmed import UnconfirmedApply
 from dockerfw.text import counted
 
 
@@ -28,6 +29,7 @@ class PolicyFollower:
         reporter: Reporter,
         schedule: Schedule,
         clock: Clock,
+        unconfirmed: UnconfirmedApply,
     ) -> None:
         self._policy = policy
         self._enforcer = enforcer
@@ -35,6 +37,7 @@ class PolicyFollower:
         self._reporter = reporter
         self._schedule = schedule
         self._clock = clock
+        self._unconfirmed = unconfirmed
 
     def read(self) -> None:
         """Take the policy that is in force now."""
@@ -44,6 +47,7 @@ class PolicyFollower:
         self._reporter.note("policy", self._policy.problem)
         # Nothing is written yet: who put it in force has done that. It is compared soon.
         self._enforcer.set_policy(self._policy.policy)
+        self._schedule_roll_back()
         if policy is None:
             # There is nothing to do until somebody applies one: that counts as started.
             self._reporter.ready()
@@ -58,6 +62,16 @@ class PolicyFollower:
         self._schedule.happened(Event.POLICY_READ)
         # Last, as it may fail: then metrics are all that is missing.
         self._reporter.serve_metrics(policy)
+
+    def roll_back(self) -> None:
+        """Go back to what stood before, if the process that should have done so has not."""
+        if self._unconfirmed.seconds_left() == 0:
+            self._unconfirmed.restore()
+            self.read()
+            self._sources_moved("rolled back")
+            # Only here: where the write fails, it is tried again.
+            self._unconfirmed.end()
+        self._schedule_roll_back()
 
     def end_rules(self) -> None:
         """Take out what has ended."""
@@ -83,6 +97,11 @@ class PolicyFollower:
     def _sources_moved(self, why: str) -> None:
         if self._policy.policy is not None:
             self._enforcer.sources_moved(self._policy.policy, why)
+
+    def _schedule_roll_back(self) -> None:
+        left = self._unconfirmed.seconds_left()
+        moment = None if left is None else self._clock.monotonic() + left
+        self._schedule.happened(Event.CONFIRM_AWAITED, moment)
 
     def _schedule_end(self) -> None:
         left = self._policy.seconds_to_end()

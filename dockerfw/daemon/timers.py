@@ -19,6 +19,7 @@ class Task(Enum):
     RETRY_LOCK = "try again to get the lock of the host"
     READ_POLICY = "read the policy in force, if it was replaced"
     DROP_ADDRESSES = "stop trusting that containers have the addresses that they had"
+    ROLL_BACK = "go back to what stood before an apply that nobody has confirmed"
     READ_LISTS = "read the list files of the policy in force again"
     READ_NAMES = "use the addresses that host names stand for now"
     END_RULES = "take out the rules that have ended"

@@ -59,6 +59,7 @@ class Event(Enum):
     # The policy.
     POLICY_FILES_CHANGED = "the files of the policy in force have changed"
     POLICY_READ = "another policy is in force"
+    CONFIRM_AWAITED = "it is known whether, and until when, an apply waits to be confirmed"
     NEXT_RULE_END_KNOWN = "it is known when the next rule ends"
     LIST_FILES_CHANGED = "a list file has changed"
     LISTS_UNWATCHED = "a check of everything begins, and there are list files without notices"
@@ -125,6 +126,9 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     # Only wakes the loop: it compares the stamp of the policy before anything else it does.
     Event.POLICY_FILES_CHANGED: (Due(Task.READ_POLICY),),
     Event.POLICY_READ: (Due(Task.CHECK_ALL),),
+    # The moment: a little after the deadline, which is the business of another process unless that
+    # was killed; None where no apply waits.
+    Event.CONFIRM_AWAITED: (Due(Task.ROLL_BACK, None, exact=True),),
     # The moment: when the next rule ends; None where none does.
     Event.NEXT_RULE_END_KNOWN: (Due(Task.END_RULES, None, exact=True),),
     Event.LIST_FILES_CHANGED: (Due(Task.READ_LISTS),),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockerfw.errors import Failed, PolicyError
+from dockerfw.operations.confirm import under_lock
 from dockerfw.operations.plan import PolicyPlan, plan
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import collect
@@ -56,11 +57,15 @@ def apply(
     session.require_root()
     config = config.absolute()
     text = collect(config, for_kernel=True)
-    with session.store.lock(session.notify):
+    with under_lock(session):
         planned = plan(session, text)
         _refuse(planned, terms)
         pending = _begin_confirm(session, terms, start_rollback)
-        return Outcome(planned, _write(session, planned, config), pending)
+        steps = _write(session, planned, config)
+        if pending is None:
+            # Not before: who is killed in between has kept what nobody confirmed.
+            session.store.confirm.keep()
+        return Outcome(planned, steps, pending)
 
 
 def _refuse(planned: PolicyPlan, terms: Terms) -> None:
@@ -79,7 +84,6 @@ def _begin_confirm(
     if seconds is None and session.store.policy.applied() is None:
         seconds = terms.first_confirm_seconds
     if seconds is None:
-        session.store.confirm.keep()
         return None
     pending = session.store.confirm.begin(session.clock.time() + seconds)
     start_rollback(pending)

@@ -10,9 +10,12 @@ from dockerfw.model.policy import Policy
 from dockerfw.operations.bridge_owners import by_record
 from dockerfw.operations.policy_in_force import read_policy_in_force
 from dockerfw.operations.reconcile import Result
+from dockerfw.operations.rollback import restore
 from dockerfw.operations.session import Session
 from dockerfw.operations.standing import chains_and_seal_stand
 from dockerfw.report import host_warnings
+
+_NOTHING = "no policy was ever applied: nothing to install"
 
 
 def boot(session: Session) -> str:
@@ -23,21 +26,32 @@ def boot(session: Session) -> str:
 
 
 def install_before_docker(session: Session) -> str:
-    """As `boot`; the caller holds the lock."""
-    if session.store.confirm.pending():  # the host went down before anybody confirmed it
-        session.store.confirm.restore_previous()
-    if not session.store.policy.exists() and not session.store.policy.locked_down():
-        return "no policy was ever applied: nothing to install"
-    policy, _, problem = read_policy_in_force(session.store)
+    """As `boot`; the caller holds the lock.
+
+    An apply that waits is rolled back when it is overdue, or when nothing stands: the host went
+    down before anybody confirmed it.
+    """
+    store = session.store
+    if not store.policy.exists() and not store.policy.locked_down():
+        store.confirm.end(kept=False)  # killed before it wrote anything
+        return _NOTHING
     # Docker's own chains, which tell its flavour of iptables, do not stand yet.
     facts = session.kernel.facts(prefer=_last_flavour(session))
-    # By what was last seen: Docker's networks outlive a reboot.
-    unenforced = host_warnings.unenforced(policy, session.store.last_seen.inventory(), facts)
-    if chains_and_seal_stand(session.kernel.read_rules(facts), facts):
+    stand = chains_and_seal_stand(session.kernel.read_rules(facts), facts)
+    unconfirmed = store.confirm.pending()
+    undo = unconfirmed is not None and (not stand or unconfirmed.overdue(session.clock.time()))
+    if undo and not restore(store, session.reconciler, session.notify):
+        return _NOTHING
+    policy, _, problem = read_policy_in_force(store)
+    if stand and not undo:
         done = "the chains stand already: nothing changed"
     else:
         install_closed(session, policy, facts)
         done = problem or "closed by the policy in force, until Docker and the next apply say more"
+    if undo:
+        store.confirm.end(kept=False)
+    # By what was last seen: Docker's networks outlive a reboot.
+    unenforced = host_warnings.unenforced(policy, store.last_seen.inventory(), facts)
     return "; but NOT ON EVERY PATH: ".join([done, *unenforced])
 
 

@@ -2,27 +2,52 @@
 
 Two processes wait for the same `Pending`: the apply itself, which asks at the terminal, and one
 that outlives it and rolls back at the deadline. Under the lock whichever comes first ends it.
+Should both have died, everybody who takes the lock rolls back what is overdue before anything else:
+see `under_lock`, ``boot.py`` and the daemon.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from dockerfw.errors import Failed
-from dockerfw.operations.bridge_owners import ask_docker
+from dockerfw.errors import DockerfwError, Failed
+from dockerfw.operations.boot import install_closed
+from dockerfw.operations.bridge_owners import await_claims
 from dockerfw.operations.policy_in_force import read_policy_in_force
+from dockerfw.operations.rollback import restore
 from dockerfw.operations.session import Session
 from dockerfw.state.confirm import Pending
 
 POLL_SECONDS = 0.2
 """How often the process that rolls back reads whether it still has to."""
+GRACE = 1.0
+"""Seconds that others leave to the process that rolls back, before they do."""
+RETRY_SECONDS = 5.0
+"""Until a roll-back that failed is tried again."""
+_DOCKER_PATIENCE = 10.0
+"""Seconds that a roll-back waits for each answer of Docker."""
+
+
+@contextmanager
+def under_lock(session: Session) -> Iterator[None]:
+    """Hold the lock, with what is overdue rolled back; where that fails, ``notify`` gets it."""
+    with session.store.lock(session.notify):
+        if session.store.confirm.overdue(session.clock.time()):
+            try:
+                roll_back(session)
+                session.notify("nobody confirmed the last apply in time: rolled back")
+            except DockerfwError as error:
+                session.notify(f"warning: the last apply could not be rolled back: {error}")
+        yield
 
 
 def confirm(session: Session) -> None:
-    """Keep what the pending apply did. Raises `Failed` when none is pending."""
+    """Keep what the pending apply did. Raises `Failed` when none is pending, or not any more."""
     session.require_root()
-    with session.store.lock(session.notify):
-        if session.store.confirm.pending() is None:
+    with under_lock(session):
+        pending = session.store.confirm.pending()
+        if pending is None or pending.overdue(session.clock.time()):
             raise Failed("nothing waits for a confirmation")
         session.store.confirm.keep()
 
@@ -31,22 +56,33 @@ def await_confirm(session: Session, pending: Pending, ask: Callable[[float], boo
     """Wait for the end of a pending apply and return True if it is kept.
 
     ``ask`` gets the seconds that are left, waits a little and returns the answer at the terminal,
-    None as long as there is none.
+    None as long as there is none. Raises `Failed` when another apply takes its place.
     """
-    while True:
-        now = session.store.confirm.pending()
-        if now is None or now.token != pending.token:
-            with session.store.lock(lambda _: None):  # until a roll-back is through
-                return session.store.confirm.was_kept(pending.token)
-        answer = ask(pending.deadline - session.clock.time())
-        if answer is True:
-            session.store.confirm.keep()
-            return True
-        if answer is False:
-            with session.store.lock(session.notify):
-                if session.store.confirm.pending() == now:
+    confirm = session.store.confirm
+    while _waits(session, pending):
+        remaining = pending.deadline - session.clock.time()
+        answer = ask(remaining)
+        if answer is None and remaining > -GRACE:
+            continue
+        with under_lock(session):
+            if answer is not None and _waits(session, pending):
+                if answer:
+                    confirm.keep()
+                else:
                     roll_back(session)
-            return False
+                return answer
+        session.clock.sleep(RETRY_SECONDS if answer is None else 0)
+    with session.store.lock(lambda _: None):  # until a roll-back is through
+        if confirm.was_kept(pending.token):
+            return True
+        if confirm.was_replaced(pending.token):
+            raise Failed("another apply has taken its place: its policy is in force no more")
+        return False
+
+
+def _waits(session: Session, pending: Pending) -> bool:
+    now = session.store.confirm.pending()
+    return now is not None and now.token == pending.token
 
 
 def roll_back_when_due(session: Session, token: str) -> None:
@@ -56,23 +92,35 @@ def roll_back_when_due(session: Session, token: str) -> None:
         if pending is None or pending.token != token:
             return
         remaining = pending.deadline - session.clock.time()
-        if remaining <= 0:
-            break
-        session.clock.sleep(min(remaining, POLL_SECONDS))
-    with session.store.lock(session.notify):
-        if session.store.confirm.pending() == pending:
-            roll_back(session)
+        if remaining > 0:
+            session.clock.sleep(min(remaining, POLL_SECONDS))
+            continue
+        try:
+            with session.store.lock(session.notify):
+                if session.store.confirm.pending() == pending:
+                    roll_back(session)
+        except DockerfwError as error:
+            # Whoever applied it may be locked out: there is nobody else to try again.
+            session.notify(f"the roll-back failed, and is tried again: {error}")
+            session.clock.sleep(RETRY_SECONDS)
 
 
 def roll_back(session: Session) -> None:
-    """Go back to the policy before the pending one; to nothing of dockerfw, if there was none.
+    """Go back to what stood before the pending apply; to nothing of dockerfw, if there was none.
 
-    The caller holds the lock.
+    With Docker silent, to that for what was last seen of it, less what need not be true any more.
+    The caller holds the lock. Raises `Failed`; the apply waits on then.
     """
-    if not session.store.confirm.restore_previous():
-        session.reconciler.remove()
-        session.store.forget()
+    if not restore(session.store, session.reconciler, session.notify):
         return
     policy = read_policy_in_force(session.store).policy
-    facts, inventory = ask_docker(session, policy, session.kernel.facts())
-    session.reconciler.commit(policy, inventory, facts)
+    facts = session.kernel.facts()
+    try:
+        inventory = session.inventory(policy, _DOCKER_PATIENCE)
+        asked, inventory = await_claims(session, policy, facts, inventory)
+    except DockerfwError as error:
+        session.notify(f"Docker does not answer, going by what was last seen ({error})")
+        install_closed(session, policy, facts)
+    else:
+        session.reconciler.commit(policy, inventory, asked)
+    session.store.confirm.end(kept=False)

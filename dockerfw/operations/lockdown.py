@@ -22,6 +22,9 @@ def lock_down(session: Session) -> tuple[str, ...]:
     session.require_root()
     with session.store.lock(session.notify):
         session.store.policy.set_lockdown(True)
+        overdue = session.store.confirm.overdue(session.clock.time())
+        if overdue:  # the policy alone: what is written now closes whatever it opened
+            session.store.confirm.restore_previous()
         last_seen = session.store.last_seen
         facts = by_record(session.kernel.facts(), last_seen)
         try:
@@ -32,6 +35,8 @@ def lock_down(session: Session) -> tuple[str, ...]:
         else:
             answered = True
         session.reconciler.commit(CLOSED, inventory, facts)
+        if overdue:
+            session.store.confirm.end(kept=False)
         if answered:
             _let_go_of_others(session, facts, inventory)
     return host_warnings.unenforced(CLOSED, inventory, facts)

@@ -118,7 +118,11 @@ def _health(
     return status.Health(
         enforcing=chains_stand(seen.live) and policy.mode == "enforce",
         observing=policy.mode == "observe",
-        in_sync=seen.plan.in_sync and not (problem and not store.policy.locked_down()),
+        in_sync=(
+            seen.plan.in_sync
+            and not (problem and not store.policy.locked_down())
+            and not store.confirm.overdue(session.clock.time())
+        ),
         notes=_notes(session, problem, found, daemon),
         daemon_alive=daemon_alive,
         reconciled_at=daemon.reconciled_at if daemon else None,
@@ -158,7 +162,11 @@ def _notes(
     notes += [f"to be written: {step.why}" for step in plan.steps]
     if daemon is not None:
         notes += [note for note in daemon.notes if note not in notes]
-    if session.store.confirm.pending():
+    if session.store.confirm.overdue(session.clock.time()):
+        notes.append(
+            "nobody confirmed the last apply in time: run dockerfw confirm, which rolls it back now"
+        )
+    elif session.store.confirm.pending():
         notes.append("an apply waits for dockerfw confirm")
     return tuple(notes)
 

@@ -110,25 +110,28 @@ class StoredPolicy:
     # the copy to go back to
 
     def copy_to(self, previous: Path) -> None:
-        """Copy the policy in force, if there is one, to an empty folder."""
+        """Copy what is in force, policy and lockdown, to an empty folder."""
+        if self.locked_down():
+            shutil.copy2(self._lockdown, previous / self._lockdown.name)
         if self._copy.exists():
             shutil.copytree(self._copy, previous / "policy")
             _copy_record(self._folder.path, previous)
 
-    def restore_from(self, previous: Path) -> bool:
-        """Put the policy of `copy_to` in force again; with none, return False and keep none.
+    def restore_from(self, previous: Path) -> None:
+        """Put in force again what `copy_to` has found; where that was nothing, keep no policy.
 
-        Raises `Failed` when the copy is broken.
+        A lockdown that has come since stays. Raises `Failed` when the copy is broken.
         """
+        if (previous / self._lockdown.name).exists():
+            self.set_lockdown(True)
         if (previous / "policy").exists():
             policy_copy.save(policy_copy.load(previous / "policy"), self._copy)
             _copy_record(previous, self._folder.path)
             self._keep_need()
-            return True
+            return
         self._folder.file(_APPLIED).unlink(missing_ok=True)
         self._keep_need()
         shutil.rmtree(self._copy, ignore_errors=True)
-        return False
 
     def _keep_need(self) -> None:
         """A file of its own: the unit that goes by it reads no JSON, and no name of a module."""

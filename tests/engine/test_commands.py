@@ -190,6 +190,43 @@ def test_it_rolls_back_although_the_apply_was_killed(scene: Scene) -> None:
     assert scene.reach(OFFICE).text == "db"
 
 
+def test_of_two_that_nobody_confirmed_the_policy_before_both_comes_back(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    before = scene.kernel()
+    scene.policy(EVERYONE)
+    first = begin_confirm(scene, 60)
+    scene.policy(EVERYONE + "# another\n")
+    done = scene.host.dockerfw("apply", "--confirm", "2", check=False)
+    assert done.returncode == 1
+    assert "rolled back" in done.stderr
+    assert first.wait(20) == 1
+    assert scene.kernel() == before
+
+
+@pytest.mark.parametrize("command", ["apply", "confirm", "boot", "lockdown"])
+def test_it_rolls_back_although_everybody_who_would_was_killed(scene: Scene, command: str) -> None:
+    """``plan`` writes nothing, so it cannot."""
+    scene.policy(OFFICE_ONLY)
+    scene.host.dockerfw("apply", "--yes")
+    scene.policy(EVERYONE)
+    child = begin_confirm(scene, 3)
+    token = json.loads(scene.host.run(["cat", "/var/lib/dockerfw/pending.json"]).stdout)["token"]
+    those = scene.host.run(["pgrep", "-f", f"rollback {token}$|apply --confirm 3$"]).stdout.split()
+    assert len(those) == 2
+    scene.host.run(["kill", "-KILL", *those])
+    child.wait(10)
+    until(lambda: scene.status("status") == 3, "the end of its time", 20)
+    assert scene.reach(STRANGER).text == "db"
+    assert "nobody confirmed the last apply" in scene.host.dockerfw("status", check=False).stdout
+    scene.policy(OFFICE_ONLY)
+    scene.status(command)
+    assert scene.reach(STRANGER).outcome == "silent"
+    assert scene.status("confirm") == 1
+    if command in ("apply", "confirm"):
+        assert scene.reach(OFFICE).text == "db"
+
+
 @pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 1)])
 def test_the_first_apply_at_a_terminal_asks(scene: Scene, answer: str, status: int) -> None:
     scene.policy(OFFICE_ONLY)

@@ -138,6 +138,12 @@ def apply_until(bench: Bench) -> None:
     bench.take_files()
 
 
+def await_confirmation(bench: Bench) -> None:
+    """`apply --confirm 60`, by another process."""
+    bench.store.confirm.begin(bench.clock.time() + 60)
+    replace_policy(bench)
+
+
 def change_list(bench: Bench) -> None:
     path = bench.store.folder.parent / "friends.netset"
     path.write_text("198.51.100.7\n")
@@ -346,6 +352,7 @@ CASES = (
     Case(Event.FAILED, EVERYWHERE, fail, 0.1),
     Case(Event.POLICY_FILES_CHANGED, EVERYWHERE, lambda bench: bench.daemon.files_changed()),
     Case(Event.POLICY_READ, EVERYWHERE, replace_policy),
+    Case(Event.CONFIRM_AWAITED, EVERYWHERE, await_confirmation, 61.0),
     Case(Event.NEXT_RULE_END_KNOWN, EVERYWHERE, apply_until, 100.0),
     Case(Event.LIST_FILES_CHANGED, EVERYWHERE, change_list),
     Case(Event.LISTS_UNWATCHED, EVERYWHERE, check_without_notices),

@@ -7,7 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from dockerfw.errors import Failed
-from dockerfw.operations.confirm import await_confirm, confirm, roll_back_when_due
+from dockerfw.operations.confirm import (
+    GRACE,
+    await_confirm,
+    confirm,
+    roll_back_when_due,
+    under_lock,
+)
 from dockerfw.operations.session import Session
 from dockerfw.state.confirm import Pending
 from tests.clock import FakeClock
@@ -25,6 +31,7 @@ def rolled_back(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> list[float
 
     def roll_back(session: Session) -> None:
         session.store.confirm.restore_previous()
+        session.store.confirm.end(kept=False)
         moments.append(clock.now)
 
     monkeypatch.setattr("dockerfw.operations.confirm.roll_back", roll_back)
@@ -125,6 +132,7 @@ def test_it_may_end_elsewhere(
             confirm(session)
         else:
             session.store.confirm.restore_previous()
+            session.store.confirm.end(kept=False)
 
     assert await_confirm(session, pending, elsewhere) is kept
     assert rolled_back == [], "whoever ended it has done so"
@@ -135,3 +143,66 @@ def test_an_apply_that_came_after_it_has_ended_it(session: Session, pending: Pen
     later = session.store.confirm.begin(pending.deadline + 60)
     assert later.token != pending.token
     assert await_confirm(session, pending, nobody)
+
+
+# --- when the process that rolls back was killed, or fails ---------------------------------------
+
+
+def test_who_takes_the_lock_rolls_back_what_is_overdue(
+    session: Session, clock: FakeClock, pending: Pending, rolled_back: list[float]
+) -> None:
+    clock.now = pending.deadline - 1
+    with under_lock(session):
+        assert rolled_back == []
+    clock.now = pending.deadline
+    with under_lock(session):
+        assert rolled_back == [pending.deadline]
+
+
+def test_a_confirmation_that_comes_too_late_is_none(
+    session: Session, clock: FakeClock, pending: Pending, rolled_back: list[float]
+) -> None:
+    clock.now = pending.deadline
+    with pytest.raises(Failed, match="nothing waits for a confirmation"):
+        confirm(session)
+    assert rolled_back == [pending.deadline]
+    assert not session.store.confirm.was_kept(pending.token)
+
+
+def test_a_yes_that_comes_too_late_is_none(
+    session: Session, clock: FakeClock, pending: Pending, rolled_back: list[float]
+) -> None:
+    def late(_remaining: float) -> bool:
+        clock.now = pending.deadline
+        return True
+
+    assert not await_confirm(session, pending, late)
+    assert len(rolled_back) == 1
+
+
+def test_the_apply_at_its_terminal_rolls_back_if_nobody_else_does(
+    session: Session, clock: FakeClock, pending: Pending, rolled_back: list[float]
+) -> None:
+    assert not await_confirm(session, pending, lambda _: clock.sleep(0.5))
+    [moment] = rolled_back
+    assert 0 <= moment - (pending.deadline + GRACE) <= 0.5
+
+
+def test_a_roll_back_that_fails_is_tried_again(
+    session: Session, pending: Pending, notices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def roll_back(session: Session) -> None:
+        if not notices:
+            raise Failed("the disk is full")
+        session.store.confirm.end(kept=False)
+
+    monkeypatch.setattr("dockerfw.operations.confirm.roll_back", roll_back)
+    roll_back_when_due(session, pending.token)
+    assert notices == ["the roll-back failed, and is tried again: the disk is full"]
+    assert session.store.confirm.pending() is None
+
+
+def test_who_was_replaced_by_another_apply_is_told_so(session: Session, pending: Pending) -> None:
+    session.store.confirm.begin(pending.deadline - 30)
+    with pytest.raises(Failed, match="another apply has taken its place"):
+        await_confirm(session, pending, nobody)

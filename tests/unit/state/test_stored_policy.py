@@ -63,7 +63,7 @@ def test_names_go_back_with_the_policy_that_is_rolled_back_to(tmp_path: Path) ->
     state = state_with(tmp_path, NAMES)
     state.confirm.begin(deadline=60.0)
     state.policy.replace(text({VPN: addresses("192.0.2.1")}), Applied("x", 2.0, "nft"))
-    assert state.confirm.restore_previous()
+    assert state.confirm.restore_previous() is None
     assert in_force(state).names == NAMES
 
 
