@@ -137,6 +137,7 @@ def _health(
         backend_reported=inventory.backend,
         warnings=(
             *(() if found.silent else host_warnings.docker_rules_gone(inventory, facts)),
+            *host_warnings.odd_bridges(facts),
             *host_warnings.lost_without_seal(facts),
             *not_filtered(policy, inventory),
             *advice.ended(policy, session.clock.time()),

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import FirstPacket, HostFacts
-from dockerfw.model.inventory import Inventory, Network
+from dockerfw.model.inventory import Inventory, Network, is_interface_name
 from dockerfw.model.net import Family
 from dockerfw.model.policy import BridgeSource, InterfaceSource, Policy, SelectorSource, Source
 from dockerfw.plan.state import SealState
@@ -50,6 +50,17 @@ def needs_br_netfilter(policy: Policy, inventory: Inventory, facts: HostFacts) -
     """Return True if br_netfilter has to be on for the policy to hold on every path."""
     off = replace(facts, br_netfilter=(False, False))
     return bool(unenforced(policy, inventory, off))
+
+
+def odd_bridges(facts: HostFacts) -> tuple[str, ...]:
+    """Return a warning for each bridge whose name nft cannot be given: what is lost to it."""
+    return tuple(
+        f"the bridge {printable(bridge.name)!r} has a name that cannot be written in nft's "
+        "language, so what begins elsewhere is not forwarded to it: rename it (ip link set NAME "
+        "name NEW) with letters, digits, '.', '_' and '-'"
+        for bridge in facts.bridges
+        if facts.nf_tables and not is_interface_name(bridge.name)
+    )
 
 
 def lost_without_seal(facts: HostFacts) -> tuple[str, ...]:

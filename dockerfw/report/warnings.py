@@ -42,6 +42,7 @@ def advise(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str,
         for sentence in checks.warnings(statement)
     ]
     found += [printable(sentence) for sentence in host_warnings.foreign_ports(inventory, facts)]
+    found += host_warnings.odd_bridges(facts)
     found += host_warnings.lost_without_seal(facts)
     return tuple(dict.fromkeys(found))
 

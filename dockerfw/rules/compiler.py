@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from dockerfw.model.host import HostFacts
-from dockerfw.model.inventory import Inventory
+from dockerfw.model.inventory import Inventory, is_interface_name
 from dockerfw.model.net import Address, Family, IPNetwork, Port
 from dockerfw.model.policy import (
     Allow,
@@ -161,7 +161,10 @@ class Compiler:
             observe=self._observe,
             inside=self._bridge_baseline and not self._inside_denied,
             bridges=frozenset(docker),
-            foreign_bridges=self.facts.foreign_bridges - docker,
+            # One that nft cannot be given is sealed: who needs it is warned.
+            foreign_bridges=frozenset(
+                name for name in self.facts.foreign_bridges - docker if is_interface_name(name)
+            ),
             mixed_bridges=frozenset(
                 n.bridge for n in self.inventory.bridges() if n.foreign_ports and n.bridge
             ),

@@ -269,6 +269,25 @@ def test_observe_drops_nothing_and_counts_what_it_would(scene: Scene) -> None:
     assert sum(row["packets"] for row in denied) >= 2
 
 
+def test_bridges_with_odd_names_are_left_out_and_named(scene: Scene) -> None:
+    names = ("a*b", "{}", "grün", 'q"x', "tail*")
+    scene.policy(OFFICE_ONLY)
+    for name in names:
+        scene.host.run(["ip", "link", "add", name, "type", "bridge"])
+    try:
+        planned = scene.host.dockerfw("plan", check=False)
+        assert planned.returncode == 3
+        assert scene.status("apply", "--yes") == 0
+        status = scene.host.dockerfw("status")
+        for said in (planned.stdout + planned.stderr, status.stdout):
+            assert [name for name in names if f"the bridge {name!r} has a name" not in said] == []
+        assert scene.status("lockdown") == 0
+        assert scene.reach(STRANGER).outcome == "silent"
+    finally:
+        for name in names:
+            scene.host.run(["ip", "link", "delete", name])
+
+
 def test_reject_answers_at_once(scene: Scene) -> None:
     scene.policy('[firewall]\non_deny = "reject"\n' + OFFICE_ONLY)
     scene.host.dockerfw("apply", "--yes")
