@@ -81,5 +81,5 @@ def test_what_boot_has_to_load_goes_with_the_policy_in_force(tmp_path: Path) -> 
     state.confirm.begin(deadline=60.0)
     state.policy.replace(text({}), Applied("x", 3.0, "nft"))
     assert not needed.exists()
-    assert state.confirm.restore_previous()
+    assert state.confirm.restore_previous() is None
     assert needed.exists(), "as it was before"
