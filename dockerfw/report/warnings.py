@@ -19,6 +19,8 @@ from dockerfw.model.policy import (
     Deny,
     HostSource,
     Policy,
+    PortKeyword,
+    PortRange,
     Selector,
     SelectorSource,
 )
@@ -184,7 +186,16 @@ class _StatementChecks:
         if not self.inventory.on_host_network(container) or statement.published:
             return
         name = container.name
-        if name in self.guarded:
+        named = name in _exact_names(statement.to)
+        void = [spec for spec in statement.ports if not _guards_host_ports(spec)]
+        if name in self.guarded and named and void:
+            yield (
+                f"{name} is on the host's network, where {listed([str(spec) for spec in void])} "
+                f"{effect(statement)} nothing; write the numbers that {name} listens on, in ranges "
+                f"of up to {SPAN_OVER:,} ports"
+            )
+        # An allow for more than these may be meant for the others; a deny must not be missed.
+        if name in self.guarded and (named or isinstance(statement, Allow)):
             return
         yield (
             f"{name} is on the host's network, where a rule guards only the port numbers that it "
@@ -209,6 +220,11 @@ class _StatementChecks:
                 f"here: the rule {effect(statement)} nothing; filter it where that network ends, "
                 "or move it to a bridge network"
             )
+
+
+def _guards_host_ports(spec: PortRange | PortKeyword) -> bool:
+    """Whether this is some ports of a host-network container, and not whatever the host has."""
+    return isinstance(spec, PortRange) and spec.last - spec.first < SPAN_OVER
 
 
 def _exact_names(selectors: Iterable[Selector]) -> frozenset[str]:

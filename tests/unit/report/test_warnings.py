@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from dockerfw.model.policy import Policy
+from dockerfw.model.policy import Allow, Deny, Policy
 from dockerfw.report.warnings import advise
 from tests.build import allow, deny, policy
 from tests.unit.report.scene import FACTS, FRONT, HERE, LAN, LINE, closing, only, opening
@@ -78,8 +79,34 @@ def test_a_host_network_container_wants_its_own_name_and_numbers(rules: Policy) 
 
 
 def test_a_host_network_container_that_another_rule_names_is_guarded() -> None:
-    rules = replace(opening("exporter", 9100), denies=closing("*port*").denies)
+    rules = replace(opening("exporter", 9100), denies=closing("exporter").denies)
     assert advise(rules, HERE, FACTS) == ()
+    other = opening("exp*", 9100).allows
+    assert advise(replace(rules, allows=rules.allows + other), HERE, FACTS) == ()
+
+
+def test_a_deny_that_passes_over_a_host_network_container_is_warned_of_all_the_same() -> None:
+    """Its ports are open by another rule: it closes none of them."""
+    rules = replace(opening("exporter", 9100), denies=closing("*port*").denies)
+    assert 'write to = "exporter" with ports' in only(rules)
+
+
+@pytest.mark.parametrize("ports", ["all", "1024-9999", ("all", 9101), "published", "icmp"])
+@pytest.mark.parametrize("statement", [allow, deny])
+def test_what_is_void_beside_a_narrow_rule_for_a_host_network_container_is_named(
+    statement: Callable[..., Allow | Deny], ports: str | tuple[int | str, ...]
+) -> None:
+    narrow = opening("exporter", 9100)
+    wide = statement("any", to="exporter", ports=ports, line=LINE)
+    with_it = (
+        replace(narrow, allows=(*narrow.allows, wide))
+        if isinstance(wide, Allow)
+        else replace(narrow, denies=(wide,))
+    )
+    warning = only(with_it)
+    assert warning.startswith("config.toml:12: exporter is on the host's network, where ")
+    assert ("opens nothing" if statement is allow else "closes nothing") in warning
+    assert "write the numbers that exporter listens on" in warning
 
 
 def test_a_container_on_a_macvlan_alone_is_out_of_reach() -> None:
