@@ -139,7 +139,6 @@ def apply_until(bench: Bench) -> None:
 
 
 def await_confirmation(bench: Bench) -> None:
-    """`apply --confirm 60`, by another process."""
     bench.store.confirm.begin(bench.clock.time() + 60)
     replace_policy(bench)
 
