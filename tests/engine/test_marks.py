@@ -105,7 +105,7 @@ def docker_host() -> Iterator[Scene]:
         web = engine.container("web", "--network", "dual", *publish)
         web.listen("6000/tcp", "6001/udp")
         host.bridge("lan0", "10.50.0.1/24", "fd00:50::1/64")
-        lan = host.container("lan", {"lan0": ("10.50.0.2/24", "fd00:50::2/64")})
+        lan = host.container("lan", {"lan0": ("10.50.0.2/24", "fd00:50::2/64")}, by_docker=False)
         lan.listen("6000/tcp", "6001/udp")
         host.outside.listen("6000/tcp")
         yield Scene(host, engine, web, lan)

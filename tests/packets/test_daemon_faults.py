@@ -44,7 +44,9 @@ class Scene:
     def start_vm(self, bridge: str, network: str) -> Place:
         """A bridge that is not Docker's comes up, with a machine on it that serves port 80."""
         self.host.bridge(bridge, f"{network}.1/24")
-        machine = self.host.container(f"vm-{bridge}", {bridge: (f"{network}.2/24",)})
+        machine = self.host.container(
+            f"vm-{bridge}", {bridge: (f"{network}.2/24",)}, by_docker=False
+        )
         machine.listen("80/tcp")
         return machine
 
