@@ -47,7 +47,7 @@ class Skeletons:
             fresh = self._fresh(chain, live)
             denies = [r for r in fresh if r.role == "deny"]
             allows = [r for r in fresh if r.role == "allow"]
-            united[chain.name] = _inserted(chain.name, live, denies, allows)
+            united[chain.name] = self._inserted(chain, live, denies, allows)
         return united
 
     def changed(self, state: TablesState, united: Mapping[str, Rules]) -> list[ReplaceChain]:
@@ -67,7 +67,7 @@ class Skeletons:
                 continue
             baseline = [r for r in self._fresh(chain, live) if r.role == "baseline"]
             if baseline:
-                rules = _inserted(chain.name, live, [], baseline)
+                rules = self._inserted(chain, live, [], baseline)
                 writes.append(ReplaceChain(chain.table, chain.name, rules))
         return writes
 
@@ -80,25 +80,35 @@ class Skeletons:
         known = {self._identity(rule) for rule in live}
         return [r for r in chain.rules if self._identity(r) not in known]
 
+    def _inserted(
+        self,
+        chain: Chain,
+        live: Iterable[Rule | LiveRule],
+        denies: list[Rule],
+        allows: list[Rule],
+    ) -> Rules:
+        """Denies after the head of the chain, allows before its end: see ``rules/chains.py``."""
+        rules = tuple(live)
+        deny_at = 0
+        if chain.name in (PRE, MAIN):
+            # By its identity, which the rule keeps when a hand has edited it: behind the end of the
+            # chain new denies would do nothing. By its meaning, for another version's differs.
+            head = self._identity(next(rule for rule in chain.rules if enters_inside(rule)))
+            ends = [
+                place
+                for place, rule in enumerate(rules)
+                if self._identity(rule) == head or enters_inside(_meaning(rule))
+            ]
+            deny_at = ends[0] + 1 if ends else len(rules)
+        allow_at = len(rules)
+        if chain.name in (MAIN, INSIDE) and rules:
+            allow_at = max(deny_at, len(rules) - 1)
+        return (*rules[:deny_at], *denies, *rules[deny_at:allow_at], *allows, *rules[allow_at:])
+
     def _identity(self, rule: Rule | LiveRule) -> str | None:
         if isinstance(rule, LiveRule):
             return rule.identity
         return self.identity.rule(rule, self.family)
-
-
-def _inserted(
-    name: str, live: Iterable[Rule | LiveRule], denies: list[Rule], allows: list[Rule]
-) -> Rules:
-    """Denies after the head of the chain, allows before its end: see ``rules/chains.py``."""
-    rules = tuple(live)
-    deny_at = 0
-    if name in (PRE, MAIN):
-        heads = [i for i, rule in enumerate(rules) if enters_inside(_meaning(rule))]
-        deny_at = heads[0] + 1 if heads else len(rules)
-    allow_at = len(rules)
-    if name in (MAIN, INSIDE) and rules:
-        allow_at = max(deny_at, len(rules) - 1)
-    return (*rules[:deny_at], *denies, *rules[deny_at:allow_at], *allows, *rules[allow_at:])
 
 
 def _meaning(rule: Rule | LiveRule) -> Rule | None:
