@@ -11,14 +11,14 @@ from re import compile as compile_regex
 from socket import AF_INET6, inet_ntop
 
 from dockerfw.model.net import Address
+from dockerfw.rules.names import is_plain
 
-_SAFE = compile_regex(r"[A-Za-z0-9_.:/@+,-]+")
 _COMMENT = compile_regex(r"[A-Za-z0-9 _.:/@+*,-]*")
 
 
 def word(text: str) -> str:
     """Return the text, which is one plain word. Raises `ValueError` for any other."""
-    if not _SAFE.fullmatch(text):
+    if not is_plain(text):
         raise ValueError(f"not fit for the kernel: {text!r}")
     return text
 

@@ -17,7 +17,7 @@ from dockerfw.model.policy import Committer, Policy
 from dockerfw.plan import planner
 from dockerfw.plan.removal import removal
 from dockerfw.plan.state import KernelState
-from dockerfw.plan.steps import Plan
+from dockerfw.plan.steps import Plan, WriteSets
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset, Seal
 from dockerfw.state.store import Store
@@ -115,11 +115,17 @@ class Reconciler:
             raise unwritten
 
     def remove(self, facts: HostFacts | None = None) -> None:
-        """Take out every object of ours: the seal, jumps and chains, then sets."""
+        """Take out every object of ours: the seal, jumps and chains, then sets.
+
+        Sets come last: one that somebody else uses cannot be destroyed, and raises `Failed`.
+        """
         facts = facts or self.kernel.facts()
         created = self.store.kernel.created()
-        self.kernel.commit(removal(self.kernel.read(facts), created), facts, "iptables-restore")
+        steps = removal(self.kernel.read(facts), created)
+        sets = tuple(step for step in steps if isinstance(step, WriteSets))
+        self.kernel.commit(steps[: len(steps) - len(sets)], facts, "iptables-restore")
         self.kernel.remove_unused(facts, created)
+        self.kernel.commit(sets, facts, "iptables-restore")
 
 
 def with_backend(facts: HostFacts, inventory: Inventory) -> HostFacts:

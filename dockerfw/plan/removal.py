@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
+from dockerfw.errors import Failed
 from dockerfw.model.docker_names import DOCKER_USER, is_docker_chain
 from dockerfw.plan.jumps import has_forward_jump
-from dockerfw.plan.state import KernelState, TablesState
+from dockerfw.plan.state import KernelState, LiveRule, TablesState
 from dockerfw.plan.steps import (
     Created,
     DeleteChain,
@@ -21,14 +22,16 @@ from dockerfw.plan.steps import (
     WriteSeal,
     WriteSets,
 )
-from dockerfw.rules.names import MAIN, is_our_chain
-from dockerfw.rules.rule import TABLES
+from dockerfw.rules.names import MAIN, is_our_chain, is_plain
+from dockerfw.rules.rule import TABLES, Table
+from dockerfw.text import printable
 
 
 def removal(live: KernelState, created: Collection[Created]) -> tuple[Step, ...]:
     """Return the steps: the seal first, then jumps and chains, then the sets that they used.
 
-    ``created``: what plans have made that is not ours by name.
+    ``created``: what plans have made that is not ours by name. Raises `Failed` where a rule of
+    others that leads to our chains cannot be taken out.
     """
     steps: list[Step] = []
     if live.seal is not None:
@@ -51,12 +54,22 @@ def _rule_writes(state: TablesState, created: set[str]) -> tuple[RuleWrite, ...]
         for name, chain in state.tables.get(table, {}).items():
             # Of whatever chain: one that is left would keep ours from being deleted.
             leading = [rule for rule in chain.rules if is_our_chain(rule.target or "")]
-            if not is_our_chain(name):
+            if leading and not is_our_chain(name):
+                _refuse_unwritable(table, name, leading)
                 writes += [DeleteRule(table, name, rule) for rule in leading]
         if table == "filter":
             writes += _created_writes(state, created)
         writes += [DeleteChain(table, name) for name in ours]
     return tuple(writes)
+
+
+def _refuse_unwritable(table: Table, chain: str, rules: Iterable[LiveRule]) -> None:
+    if not is_plain(chain):
+        raise Failed(
+            f"chain {printable(chain)!r} of table {table} leads to {next(iter(rules)).target}, and "
+            "its name cannot be written: delete that rule with iptables, then do this again; "
+            "nothing was changed"
+        )
 
 
 def _created_writes(state: TablesState, created: set[str]) -> list[RuleWrite]:

@@ -25,9 +25,21 @@ PRE = "DOCKERFW-PRE"
 PRE_INSIDE = "DOCKERFW-PRE-IN"
 
 
+_PLAIN = compile_regex(r"[A-Za-z0-9_.:/@+,-]+")
+_OUR_CHAIN = compile_regex(rf"{MAIN}[A-Za-z0-9_-]*")
+
+
+def is_plain(name: str) -> bool:
+    """Return True for a name, anybody's, that kernel text may hold: no blank, no quote."""
+    return _PLAIN.fullmatch(name) is not None
+
+
 def is_our_chain(name: str) -> bool:
-    """Return True for chains of this version of dockerfw and of any other."""
-    return name.startswith(MAIN)
+    """Return True for chains of this version of dockerfw and of any other.
+
+    One with a name that no version would give is somebody else's, however it begins.
+    """
+    return _OUR_CHAIN.fullmatch(name) is not None
 
 
 # --- the seal ------------------------------------------------------------------------------------
@@ -68,7 +80,8 @@ Phase: TypeAlias = Literal[
 ]
 """When a set may grow and shrink, see ``plan/order.py``. A frozen set never changes."""
 
-PREFIX = "dockerfw-"
+_PREFIX = "dockerfw-"
+_OUR_SET = compile_regex(rf"{_PREFIX}[A-Za-z0-9_.-]+")
 TOPIC_PHASES: dict[Topic, Phase] = {
     "own": "own", "claimed": "claimed", "inside": "inside", "guarded": "guard",
     "target": "guard", "pub": "guard", "hostnet": "guard",
@@ -115,6 +128,11 @@ class BucketName:
 
 
 SetName: TypeAlias = TopologyName | ListName | BucketName
+
+
+def is_our_set(name: str) -> bool:
+    """Return True for sets of this version of dockerfw and of any other, as `is_our_chain`."""
+    return _OUR_SET.fullmatch(name) is not None
 
 
 def read_name(name: str) -> SetName | None:
@@ -169,12 +187,12 @@ def is_topic(name: str, *topics: Topic) -> bool:
 
 
 def topology_set(topic: Topic, family: Family) -> str:
-    return f"{PREFIX}{topic}{family}"
+    return f"{_PREFIX}{topic}{family}"
 
 
 def list_set(content: bytes, family: Family) -> str:
     """Name a list after ``content``: the same list has the same name, whoever uses it."""
-    return f"{PREFIX}list-{sha256(content).hexdigest()[:12]}-{family}"
+    return f"{_PREFIX}list-{sha256(content).hexdigest()[:12]}-{family}"
 
 
 def keyed_set(
@@ -188,7 +206,7 @@ def keyed_set(
     what: str = verdict
     if place == "host":
         what = ("deny-" if verdict == "deny" else "") + ("port" if wildcard else "addr")
-    return ending(f"{PREFIX}{inside}{what}{family}", until)
+    return ending(f"{_PREFIX}{inside}{what}{family}", until)
 
 
 def term_set(
@@ -198,12 +216,12 @@ def term_set(
     digest = sha256(f"{place} {cls} {verdict} {meaning}".encode()).hexdigest()
     # Names have 31 letters: an end takes the place of some.
     short = digest[: 10 if until is None else 6]
-    return ending(f"{PREFIX}{place[0]}{cls[0]}{verdict[0]}-{short}-{family}", until)
+    return ending(f"{_PREFIX}{place[0]}{cls[0]}{verdict[0]}-{short}-{family}", until)
 
 
 def swap_set(name: str) -> str:
     """Name the larger set that takes the place of ``name``; no rule ever uses this one."""
-    return ending(f"{PREFIX}swap", end_of(name))
+    return ending(f"{_PREFIX}swap", end_of(name))
 
 
 # --- ends ----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 import pytest
 
+from dockerfw.errors import Failed
 from dockerfw.model.net import FAMILIES
 from dockerfw.model.policy import Policy
 from tests.build import allow, deny, long_list, policy
@@ -153,6 +154,36 @@ def test_what_others_have_come_to_use_stays(flavour: Flavour) -> None:
         assert "-A DOCKER-USER -p tcp -m tcp --dport 9 -j DROP" in saved
         assert "-A FORWARD -j DOCKER-USER" in saved
         assert "DOCKERFW" not in saved
+
+
+@pytest.mark.parametrize("flavour", ["nft", "legacy"])
+@pytest.mark.parametrize("name", ["DOCKERFW(old)", "DOCKERFW~", "grün", 'q"x', "b\\s"])
+def test_names_that_dockerfw_never_gives_are_somebody_elses(name: str, flavour: Flavour) -> None:
+    with Scene(flavour=flavour) as scene:
+        scene.iptables(4, "-N", name)
+        scene.host.run(["ipset", "create", f"dockerfw-{name}", "hash:ip"])
+        before = standing(scene)
+        scene.commit(policy())
+        scene.iptables(4, "-A", name, "-p", "tcp", "-j", "DOCKERFW-OK")
+        scene.commit(policy(allow("any", to="db", ports=5432)))
+        used = standing(scene)
+        with pytest.raises(Failed, match="leads to DOCKERFW-OK, and its name cannot be written"):
+            scene.reconciler.remove()
+        assert standing(scene) == used
+        scene.iptables(4, "-F", name)
+        scene.reconciler.remove()
+        assert standing(scene) == before
+
+
+def test_a_set_that_others_use_keeps_no_empty_tables() -> None:
+    with Scene(docker=False) as scene:
+        before = standing(scene)
+        scene.commit(policy())
+        scene.host.run(["ipset", "create", "theirs", "list:set"])
+        scene.host.run(["ipset", "add", "theirs", "dockerfw-guarded4"])
+        with pytest.raises(Failed, match="dockerfw-guarded4"):
+            scene.reconciler.remove()
+        assert standing(scene)["iptables-save"] == before["iptables-save"]
 
 
 def test_the_jump_of_docker_that_had_to_be_moved_stays_at_the_top() -> None:

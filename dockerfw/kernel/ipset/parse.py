@@ -15,9 +15,10 @@ from functools import lru_cache
 from ipaddress import ip_network
 from itertools import pairwise
 
+from dockerfw.kernel.words import word
 from dockerfw.model.net import IPNetwork, Port
 from dockerfw.plan.state import LiveElement, OddElement, SetState
-from dockerfw.rules.names import PREFIX
+from dockerfw.rules.names import is_our_set
 from dockerfw.rules.ruleset import Element
 
 _KNOWN_PROTOCOLS = {
@@ -36,7 +37,7 @@ def parse_headers(text: str) -> tuple[dict[str, SetState], int]:
         if "Name" not in fields:
             continue
         count = int(fields.get("Number of entries", "0"))
-        if not fields["Name"].startswith(PREFIX):
+        if not is_our_set(fields["Name"]):
             foreign_entries += count
             continue
         states[fields["Name"]] = _header(fields, count)
@@ -90,7 +91,8 @@ def parse_element(entry: str, set_type: str) -> Element | None:
 def _part(text: str, kind: str) -> IPNetwork | Port | str:
     if kind == "port":
         return _port(text)
-    return text if kind == "iface" else _network(text)
+    # What could not be written as a plain word is kept as text, like all that is not ours.
+    return word(text) if kind == "iface" else _network(text)
 
 
 # Most networks and ports stand in many elements; equal ones are the same object then.
@@ -107,7 +109,7 @@ def _port(text: str) -> Port:
         if number != "echo-request":
             raise ValueError(text)
         return Port("icmp", 0)
-    return Port(protocol, int(number))
+    return Port(word(protocol), int(number))
 
 
 def _canonical_protocol(name: str) -> str:

@@ -41,6 +41,7 @@ from dockerfw.rules.rule import (
 _DIGEST = re.compile(r"\[([0-9a-f]{8})\]")
 _COUNTED = re.compile(r"^\[(\d+):(\d+)\] -A (\S+)")
 _INTERFACE = re.compile(r"(?:^| )-[io] (\S+)")
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
 _ALL_BITS = 0xFFFFFFFF
 _SIDES: Mapping[str, Literal["src", "dst"]] = {"src": "src", "dst": "dst"}
 _ADDRESS_TYPES: Mapping[str, Literal["LOCAL", "UNICAST"]] = {"LOCAL": "LOCAL", "UNICAST": "UNICAST"}
@@ -141,7 +142,9 @@ def _either(mark: str) -> int:
 
 
 def _number(text: str) -> int:
-    return int(text, 0) if re.fullmatch(r"0x[0-9a-fA-F]+|\d+", text) else _ALL_BITS
+    if _NUMBER.fullmatch(text) is None:
+        return _ALL_BITS
+    return int(text, 16 if text.startswith("0x") else 10)
 
 
 # --- a rule of ours ------------------------------------------------------------------------------

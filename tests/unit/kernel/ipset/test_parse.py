@@ -56,6 +56,9 @@ def test_an_entry_is_a_value(entry: str, kind: str, element: Element) -> None:
     "entry, kind",
     [
         ("10.0.0.1,icmp:timestamp-request", "hash:net,port"),
+        ("10.0.0.1,t(c)p:80", "hash:net,port"),
+        ("10.0.0.0/8,br~1", "hash:net,iface"),
+        ("10.0.0.0/8,gr\u00fcn", "hash:net,iface"),
         ("::1,ipv6-icmp:128/1", "hash:net,port"),
         ("10.0.0.1,tcp:http", "hash:net,port"),
         ("10.0.0.1,tcp", "hash:net,port"),

@@ -67,6 +67,7 @@ def test_where_a_packet_goes_is_what_follows_the_option(
         ("-j MARK --set-xmark 0x1/0xff", 0xFF),
         ("-j MARK --set-xmark 0x10000000/0x0", 0x10000000),
         ("-j MARK --set-mark 7", 0xFFFFFFFF),
+        ("-j MARK --set-xmark 010/0x1", 0xB),
         ("-j MARK", 0xFFFFFFFF),
         ("-j MARK --set-xmark bogus/0xff", 0xFFFFFFFF),
         ("-j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xf00", 0xFFF),
