@@ -48,7 +48,7 @@ def read(
     for name in _INCOMPATIBLE.findall(text):
         if name in tables:
             _refuse_incompatible(name, family)
-    parsed = parse(text)
+    parsed = parse(text, tables)
     return TablesState(family, {name: parsed[name] for name in tables if name in parsed})
 
 

@@ -7,8 +7,7 @@ one of ours the whole meaning. What it cannot read is kept as text.
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from itertools import pairwise
@@ -17,6 +16,7 @@ from typing import Literal
 from dockerfw.plan.state import ChainState, LiveRule
 from dockerfw.rules.names import is_our_chain
 from dockerfw.rules.rule import (
+    TABLES,
     AddressType,
     ConnState,
     DestNetwork,
@@ -39,6 +39,9 @@ from dockerfw.rules.rule import (
 )
 
 _DIGEST = re.compile(r"\[([0-9a-f]{8})\]")
+# A word is in quotes where it has blanks or signs in it; there a backslash is before `"` and `\`.
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"(?!\S)|(\S+)')
+_ESCAPED = re.compile(r'\\(["\\])')
 _COUNTED = re.compile(r"^\[(\d+):(\d+)\] -A (\S+)")
 _INTERFACE = re.compile(r"(?:^| )-[io] (\S+)")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
@@ -48,11 +51,16 @@ _ADDRESS_TYPES: Mapping[str, Literal["LOCAL", "UNICAST"]] = {"LOCAL": "LOCAL", "
 _STATES: Mapping[str, Literal["RELATED", "DNAT"]] = {"RELATED": "RELATED", "DNAT": "DNAT"}
 
 
-def parse(text: str) -> dict[str, dict[str, ChainState]]:
-    """Return table -> chain -> `ChainState`; counters are left out."""
+def parse(text: str, tables: Collection[str] = TABLES) -> dict[str, dict[str, ChainState]]:
+    """Return table -> chain -> `ChainState`, of those tables alone; counters are left out.
+
+    Of the others, no line is read: ``nat`` of a kube-proxy has tens of thousands.
+    """
     policies: dict[str, dict[str, str]] = {}
     rules: dict[tuple[str, str], list[LiveRule]] = {}
     for table, line in _table_lines(text):
+        if table not in tables:
+            continue
         if line.startswith(":"):
             name, policy = line[1:].split(" ", 2)[:2]
             policies.setdefault(table, {})[name] = policy
@@ -114,10 +122,7 @@ def parse_rule(text: str, *, ours: bool) -> LiveRule:
 def _words(text: str) -> list[str]:
     if '"' not in text:
         return text.split()
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return text.split()
+    return [_ESCAPED.sub(r"\1", quoted) if quoted else word for quoted, word in _WORD.findall(text)]
 
 
 def _written_bits(words: list[str], target: str | None) -> int:

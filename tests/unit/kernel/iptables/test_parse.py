@@ -6,8 +6,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from dockerfw.kernel.iptables.parse import interfaces, parse_rule
-from dockerfw.plan.state import LiveRule
+from dockerfw.kernel.iptables.parse import interfaces, parse, parse_rule
+from dockerfw.plan.state import ChainState, LiveRule
 from dockerfw.rules.rule import (
     AddressType,
     ConnState,
@@ -47,6 +47,9 @@ from dockerfw.rules.rule import (
         ('-m comment --comment "say \\"-j ACCEPT\\"" -j DROP', "DROP", False, False),
         ('-m comment --comment "-j ACCEPT"', None, False, False),
         ('-m comment --comment one"quote -j DROP', "DROP", False, False),
+        ('-m comment --comment "" -j DROP', "DROP", False, False),
+        ('-m comment --comment "ends in \\\\" -j DROP', "DROP", False, False),
+        ('-m comment --comment "a; b" -j two"quotes"', 'two"quotes"', False, False),
         ("-m limit --limit 1/sec", None, False, False),
     ],
 )
@@ -83,6 +86,15 @@ def test_where_a_packet_goes_is_what_follows_the_option(
 )
 def test_the_bits_of_the_mark_that_a_rule_may_change(text: str, bits: int) -> None:
     assert parse_rule(text, ours=False).mark_bits == bits
+
+
+def test_of_tables_that_nobody_asked_for_no_line_is_read() -> None:
+    saved = (
+        "*nat\n:K - [0:0]\n-A K -j BROKEN\nno rule at all\n:odd\nCOMMIT\n"
+        "*filter\n:INPUT DROP [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n"
+    )
+    accept = LiveRule("-j ACCEPT", "ACCEPT", bare=True)
+    assert parse(saved) == {"filter": {"INPUT": ChainState("DROP", (accept,))}}
 
 
 def test_interfaces_are_those_in_and_out() -> None:
