@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 
 import dns.resolver
@@ -10,30 +9,11 @@ import pytest
 
 from dockerfw.dns.answer import LEAST_TTL, MOST_TTL, Answer
 from dockerfw.dns.lookup import QUERY_TIMEOUT, System
-from dockerfw.model.net import Address
 from tests.dns_server import DnsServer, dns_server
+from tests.edges.dns.systems import addresses
 
 NAME = "vpn.example.org"
 SOME = 203
-
-
-def addresses(*texts: str) -> tuple[Address, ...]:
-    return tuple(map(ip_address, texts))
-
-
-@pytest.fixture(autouse=True)
-def nothing_else_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine's own system would say: nothing, and no packet leaves it."""
-
-    def unknown(*_: object, **__: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-
-
-@pytest.fixture
-def no_hosts(tmp_path: Path) -> Path:
-    return tmp_path / "hosts"
 
 
 def looked_up(zone: Mapping[str, str], hosts: Path, timeout: float = QUERY_TIMEOUT) -> Answer:

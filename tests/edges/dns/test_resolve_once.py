@@ -1,38 +1,13 @@
 from __future__ import annotations
 
-import socket
-import threading
-from ipaddress import ip_address
 from pathlib import Path
 
-import pytest
-
 from dockerfw.clock import SystemClock
-from dockerfw.dns.answer import Answer, answer
 from dockerfw.dns.lookup import System
 from dockerfw.dns.resolve_once import resolve
-from dockerfw.model.net import Address
 from dockerfw.model.policy import Origin
 from tests.dns_server import dns_server
-
-
-def addresses(*texts: str) -> tuple[Address, ...]:
-    return tuple(map(ip_address, texts))
-
-
-@pytest.fixture(autouse=True)
-def nothing_else_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine's own system would say: nothing, and no packet leaves it."""
-
-    def unknown(*_: object, **__: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-
-
-@pytest.fixture
-def no_hosts(tmp_path: Path) -> Path:
-    return tmp_path / "hosts"
+from tests.edges.dns.systems import Slow, addresses
 
 
 def test_names_that_fail_keep_what_they_had_and_all_are_told_with_their_line(
@@ -70,19 +45,8 @@ def test_names_that_fail_keep_what_they_had_and_all_are_told_with_their_line(
     }
 
 
-class Slow(System):
-    """A system that has no answer for slow names until the test lets it."""
-
-    waiting = threading.Event()
-
-    def look_up(self, name: str) -> Answer:
-        if name.startswith("slow"):
-            self.waiting.wait(30)
-        return answer(addresses("203.0.113.7"))
-
-
 def test_a_name_that_hangs_holds_nobody_up() -> None:
-    slow = Slow()
+    slow = Slow.new()
     names = ["quick.example.org", *(f"slow{n}.example.org" for n in range(3))]
     found = resolve(
         names,

@@ -3,7 +3,6 @@ from __future__ import annotations
 import select
 import threading
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,9 @@ from dockerfw.clock import SystemClock
 from dockerfw.dns.answer import LEAST_TTL, Answer, answer
 from dockerfw.dns.lookup import System
 from dockerfw.dns.resolver import Moved, Resolver
-from dockerfw.model.net import Address
+from tests.edges.dns.systems import Slow, addresses
 
 NAME = "vpn.example.org"
-
-
-def addresses(*texts: str) -> tuple[Address, ...]:
-    return tuple(map(ip_address, texts))
-
-
-class Slow(System):
-    """A system that has no answer for slow names until the test lets it."""
-
-    waiting = threading.Event()
-
-    def look_up(self, name: str) -> Answer:
-        if name.startswith("slow"):
-            self.waiting.wait(30)
-        return answer(addresses("203.0.113.7"))
 
 
 class Clock(SystemClock):
@@ -180,8 +164,7 @@ def test_names_that_nobody_follows_any_more_are_not_asked_for(
 
 def test_nothing_is_left_when_it_is_stopped_not_even_of_a_hanging_question() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    slow = Slow()
-    slow.waiting.clear()
+    slow = Slow.new()
     resolver = Resolver(SystemClock(), slow)
     resolver.follow(["slow.example.org"], {})
     resolver.stop()
