@@ -13,11 +13,11 @@ from typing import Any
 from dockerfw.clock import Clock
 from dockerfw.daemon.edges import Background
 from dockerfw.daemon.schedule import Schedule
-from dockerfw.daemon.transitions import BRIDGE_GRACE, Event
+from dockerfw.daemon.transitions import Event
 from dockerfw.kernel.interface import Kernel
 from dockerfw.model.host import Bridge, HostFacts
 from dockerfw.model.inventory import Inventory
-from dockerfw.operations.bridge_owners import by_answer, unclaimed
+from dockerfw.operations.bridge_owners import BRIDGE_GRACE, by_answer, unclaimed
 
 
 class Links:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dockerfw.daemon.timers import Task
+from dockerfw.operations.bridge_owners import BRIDGE_GRACE
 
 LOCK_RETRY = 0.02
 """Another process writes: it takes some ten milliseconds."""
@@ -23,9 +24,6 @@ CHECK_PAUSE = 0.1
 """Seconds between two readings of rules, or of links, that change all the time."""
 REMEMBER_DELAY = 5.0
 """Containers come and go in crowds: one record for all of them is enough."""
-BRIDGE_GRACE = 3.0
-"""A bridge belongs to somebody else if Docker has not claimed it after so many seconds: Docker
-makes the interface before its answers have the network."""
 SEAL_DELAY = 0.2
 """The seal's own list of ports follows behind the sets: ``nft`` may take longer than all the rest,
 and the sets guard the port meanwhile."""

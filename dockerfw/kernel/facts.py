@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -118,12 +118,15 @@ def _links(runner: Runner) -> list[dict[str, Any]]:
 def _bridges(links: list[dict[str, Any]]) -> tuple[Bridge, ...]:
     """Every bridge interface, by name, with those of its ports that Docker did not make."""
     found = {link["ifname"]: link for link in links if _kind(link) == "bridge"}
-    return tuple(_bridge(found[name], links) for name in sorted(found))
+    ports: dict[str, list[Mapping[str, Any]]] = {name: [] for name in found}
+    for link in links:
+        if link.get("master") in ports:
+            ports[link["master"]].append(link)
+    return tuple(_bridge(found[name], ports[name]) for name in sorted(found))
 
 
-def _bridge(bridge: Mapping[str, Any], links: Iterable[Mapping[str, Any]]) -> Bridge:
+def _bridge(bridge: Mapping[str, Any], ports: Sequence[Mapping[str, Any]]) -> Bridge:
     name = str(bridge["ifname"])
-    ports = [link for link in links if link.get("master") == name]
     foreign = sorted(str(port["ifname"]) for port in ports if not _is_dockers(port))
     # Where the name shows it nobody needs this; there it would change with the first container.
     has_containers = not is_docker_bridge(name) and any(map(_is_dockers, ports))

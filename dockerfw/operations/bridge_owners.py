@@ -18,7 +18,7 @@ from dockerfw.model.policy import Policy
 from dockerfw.operations.session import Session
 from dockerfw.state.last_seen import LastSeen
 
-GRACE = 3.0
+BRIDGE_GRACE = 3.0
 """Seconds between Docker's making of a bridge and its first rule for it, at the most. Its answers
 have the network after the last rule."""
 PAUSE = 0.3
@@ -81,10 +81,10 @@ def await_claims(
     if not new():
         return by_answer(facts, inventory), inventory
     session.notify(
-        f"asking Docker for {GRACE:.0f} s whether it is about to claim {', '.join(new())}"
+        f"asking Docker for {BRIDGE_GRACE:.0f} s whether it is about to claim {', '.join(new())}"
     )
     grown = {bridge.name for bridge in facts.bridges}
-    deadline = session.clock.monotonic() + GRACE
+    deadline = session.clock.monotonic() + BRIDGE_GRACE
     while new() and session.clock.monotonic() < deadline:
         session.clock.sleep(PAUSE)
         inventory = session.inventory(policy, warn=False)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dockerfw.model.inventory import Container, Inventory
-from dockerfw.model.policy import Allow, Deny, Policy, PortRange
-from dockerfw.rules.targets import SPAN_OVER
+from dockerfw.model.policy import Allow, Deny, Policy
+from dockerfw.rules.targets import guards_host_ports
 from dockerfw.text import listed, printable
 
 _FILTERED_OR_NONE = ("bridge", "host", "null", "none")
@@ -43,10 +43,7 @@ def guarded_on_host_network(policy: Policy) -> frozenset[str]:
     return frozenset(
         selector.name
         for statement in statements
-        if any(
-            isinstance(spec, PortRange) and spec.last - spec.first < SPAN_OVER
-            for spec in statement.ports
-        )
+        if any(map(guards_host_ports, statement.ports))
         for selector in statement.to
         if selector.exact_container
     )

@@ -19,8 +19,6 @@ from dockerfw.model.policy import (
     Deny,
     HostSource,
     Policy,
-    PortKeyword,
-    PortRange,
     Selector,
     SelectorSource,
 )
@@ -28,7 +26,7 @@ from dockerfw.report import host_warnings, port_warnings
 from dockerfw.report.port_warnings import effect
 from dockerfw.report.unfiltered import guarded_on_host_network
 from dockerfw.rules.ruleset import LONGEST_TIMEOUT
-from dockerfw.rules.targets import SPAN_OVER
+from dockerfw.rules.targets import SPAN_OVER, guards_host_ports
 from dockerfw.text import listed, moment, printable, similar_words
 
 Statement: TypeAlias = Allow | Deny
@@ -187,7 +185,7 @@ class _StatementChecks:
             return
         name = container.name
         named = name in _exact_names(statement.to)
-        void = [spec for spec in statement.ports if not _guards_host_ports(spec)]
+        void = [spec for spec in statement.ports if not guards_host_ports(spec)]
         if name in self.guarded and named and void:
             yield (
                 f"{name} is on the host's network, where {listed([str(spec) for spec in void])} "
@@ -220,11 +218,6 @@ class _StatementChecks:
                 f"here: the rule {effect(statement)} nothing; filter it where that network ends, "
                 "or move it to a bridge network"
             )
-
-
-def _guards_host_ports(spec: PortRange | PortKeyword) -> bool:
-    """Whether this is some ports of a host-network container, and not whatever the host has."""
-    return isinstance(spec, PortRange) and spec.last - spec.first < SPAN_OVER
 
 
 def _exact_names(selectors: Iterable[Selector]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import Address, Family, IPNetwork, Port
@@ -178,8 +179,14 @@ def _named_ports(statement: Allow | Deny) -> frozenset[Port]:
 
     A range too wide to be expanded guards none: it would close the host's own services.
     """
-    ranges = [s for s in statement.ports if isinstance(s, PortRange) and not _wide(s)]
-    return frozenset(port for one in ranges for port in _expanded(one))
+    return frozenset(
+        port for spec in statement.ports if guards_host_ports(spec) for port in _expanded(spec)
+    )
+
+
+def guards_host_ports(spec: PortRange | PortKeyword) -> TypeGuard[PortRange]:
+    """Return True for some ports of a host-network container, not whatever the host has."""
+    return isinstance(spec, PortRange) and not _wide(spec)
 
 
 def _spans(ports: Iterable[PortRange | PortKeyword]) -> Iterator[Span]:

@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from dockerfw.daemon.repairs import MANY_REPAIRS
-from dockerfw.daemon.transitions import BRIDGE_GRACE, State
+from dockerfw.daemon.transitions import State
 from dockerfw.docker.reports import Changed
 from dockerfw.kernel.netlink import Noticed
 from dockerfw.model.host import Bridge
 from dockerfw.model.inventory import Inventory
+from dockerfw.operations.bridge_owners import BRIDGE_GRACE
 from tests.edges.daemon.bench import FRONT, OWN, WEB, Bench, here
 from tests.edges.daemon.played_host import FACTS
 
