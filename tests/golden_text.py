@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from dockerfw.kernel.ipset import render as ipset_render
-from dockerfw.kernel.iptables.render import chain_texts
 from dockerfw.kernel.nft import render as nft_render
 from dockerfw.model.host import Bridge, Cgroup, HostFacts, Proxy
 from dockerfw.model.net import Family, Port
@@ -45,6 +44,7 @@ from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.rule import TABLES, Table
 from dockerfw.rules.ruleset import Ruleset
 from dockerfw.state import inventory_file
+from tests.standing import chain_texts
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORDED = "ruleset.txt"

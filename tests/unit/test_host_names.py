@@ -16,7 +16,7 @@ from dockerfw.report.explain import broken_expectations, explain
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.sources import LIST_OVER
 from tests.build import allow, container, host_name, inventory, network
-from tests.unit.report.standing import sets_of
+from tests.standing import sets_of
 
 VPN, GW = "vpn.example.org", "gw.example.org"
 RUNNING = inventory(network("shop", "172.18.0.0/16"), container("db", "shop 172.18.0.2"))

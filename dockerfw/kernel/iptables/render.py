@@ -26,7 +26,6 @@ from dockerfw.plan.steps import (
 from dockerfw.rules.rule import (
     TABLES,
     AddressType,
-    Chain,
     ConnState,
     DestNetwork,
     DestPorts,
@@ -109,11 +108,6 @@ def rule_identity(rule: Rule, family: Family) -> str:
     matches, target = _parts(rule, family)
     bare = " ".join([*matches, target]).strip()
     return sha256(bare.encode()).hexdigest()[:8]
-
-
-def chain_texts(chain: Chain) -> tuple[str, ...]:
-    """Return all rules of a chain, in order."""
-    return tuple(rule_text(rule, chain.family) for rule in chain.rules)
 
 
 def _parts(rule: Rule, family: Family) -> tuple[list[str], str]:

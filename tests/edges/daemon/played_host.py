@@ -9,8 +9,6 @@ from pathlib import Path
 from dockerfw.errors import Failed
 from dockerfw.kernel.interface import RuleCounters, SetCounters
 from dockerfw.kernel.ipset import render as ipset_render
-from dockerfw.kernel.iptables.parse import parse_rule
-from dockerfw.kernel.iptables.render import chain_texts
 from dockerfw.kernel.netfilter import Digests
 from dockerfw.kernel.nft import render as nft_render
 from dockerfw.model.host import Bridge, Flavour, HostFacts
@@ -39,6 +37,7 @@ from dockerfw.state.store import Store
 from dockerfw.state.stored_policy import StoredPolicy
 from tests.build import facts
 from tests.clock import FakeClock
+from tests.standing import read_back
 
 FACTS = facts(bridges=("br-0123456789ab",), ipv6=False)
 
@@ -179,8 +178,7 @@ def standing(ruleset: Ruleset) -> KernelState:
         },
     }
     for chain in ruleset.chains:
-        rules = tuple(parse_rule(text, ours=True) for text in chain_texts(chain))
-        tables[chain.table][chain.name] = ChainState("-", rules)
+        tables[chain.table][chain.name] = read_back(chain)
     sets: dict[str, SetState] = {s.name: wanted_set(s) for s in ruleset.sets}
     return KernelState({4: TablesState(4, tables)}, sets, nft_render.expected(ruleset.seal))
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from dockerfw.kernel.iptables.parse import parse_rule
-from dockerfw.kernel.iptables.render import chain_texts
 from dockerfw.kernel.netfilter import Digests
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
@@ -18,6 +17,7 @@ from dockerfw.plan.state import ChainState, LiveRule, TablesState
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
 from tests.build import allow, deny, policy
+from tests.standing import chain_texts
 
 ALLOW = allow("any", to="web", ports=80)
 HEADS = {"DOCKERFW": "-g DOCKERFW-IN", "DOCKERFW-PRE": "-g DOCKERFW-PRE-IN"}

@@ -25,8 +25,8 @@ from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset, Seal
 from tests.build import allow, container, deny, facts, inventory, network, policy
 from tests.questions import facts_for
+from tests.standing import element, sets_of, tables_of
 from tests.strategies import inventories, policies, profile
-from tests.unit.report.standing import element, sets_of, tables_of
 
 SHOP = network("shop", "172.18.0.0/16", "2001:db8:1::/64")
 PLAIN = network("bridge", "172.17.0.0/16")

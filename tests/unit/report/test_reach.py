@@ -17,8 +17,8 @@ from dockerfw.rules.meaning import Inside, Interface
 from dockerfw.rules.names import topology_set
 from tests.oracle import Question, allowed_sources
 from tests.questions import as_address, facts_for, questions
+from tests.standing import sets_of, tables_of
 from tests.strategies import inventories, policies, profile
-from tests.unit.report.standing import sets_of, tables_of
 
 
 @profile()

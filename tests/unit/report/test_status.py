@@ -15,7 +15,7 @@ from dockerfw.report.traffic import Counters, Traffic, counted_sets
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
 from tests.build import address_list, allow, container, inventory, network, policy
-from tests.unit.report.standing import element
+from tests.standing import element
 
 RUNNING = inventory(
     network("shop", "172.18.0.0/16"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dockerfw.kernel.ipset.parse import parse_entry
 from dockerfw.kernel.iptables.parse import parse_rule
-from dockerfw.kernel.iptables.render import chain_texts
+from dockerfw.kernel.iptables.render import rule_text
 from dockerfw.model.net import Family
 from dockerfw.plan.state import ChainState, LiveElement, SetState, TablesState, wanted_set
 from dockerfw.rules.rule import TABLES, Chain
@@ -24,15 +24,18 @@ def tables_of(ruleset: Ruleset) -> Mapping[Family, TablesState]:
         chains = [c for c in ruleset.chains if c.family == family]
         found[family] = TablesState(
             family,
-            {
-                table: {c.name: _read_back(c) for c in chains if c.table == table}
-                for table in TABLES
-            },
+            {table: {c.name: read_back(c) for c in chains if c.table == table} for table in TABLES},
         )
     return found
 
 
-def _read_back(chain: Chain) -> ChainState:
+def chain_texts(chain: Chain) -> tuple[str, ...]:
+    """Return all rules of a chain, in order, as they are written."""
+    return tuple(rule_text(rule, chain.family) for rule in chain.rules)
+
+
+def read_back(chain: Chain) -> ChainState:
+    """Return the chain as it is read once it stands."""
     return ChainState("-", tuple(parse_rule(text, ours=True) for text in chain_texts(chain)))
 
 
