@@ -39,9 +39,10 @@ inventory_option = click.option(
 
 def read_inventory(path: Path) -> Inventory:
     """Read the file of ``--inventory``. Raises `UsageError` when that is none."""
+    from dockerfw.policy.files import read_for_caller
     from dockerfw.state import inventory_file
 
     try:
-        return inventory_file.load(path.read_text())
+        return inventory_file.load(read_for_caller(path).decode())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the inventory {path}: {error}") from error

@@ -45,13 +45,12 @@ def check(text: PolicyText, inventory: Inventory, facts: HostFacts, now: float) 
     inventory = with_foreign_ports(inventory, facts)
     broken = explain.broken_expectations(policy.without_ended(now), inventory, facts)
     if broken.errors:
-        raise PolicyError(broken.errors)
-    warnings = (
-        *text.warnings,
-        *policy.warnings,
+        raise PolicyError(text.without_contents(broken.errors))
+    about_rules = (
         *broken.warnings,
         *advice.ended(policy, now),
         *advice.advise(policy.without_ended(now), inventory, facts),
     )
+    warnings = (*text.warnings, *policy.warnings, *text.without_contents(about_rules))
     unenforced = host_warnings.unenforced(policy, inventory, facts)
     return CheckedPolicy(text, policy, inventory, facts, warnings, unenforced)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -25,6 +25,7 @@ else:
     import tomli as tomllib
 
 _ERROR_LINE = re.compile(r" ?\(at line (\d+), column (\d+)\)$")
+_NOT_SHOWN = "what is wrong here is not shown: you may not read this file without sudo"
 _LONG_NUMBER = re.compile(r"\d[\d_]{4000}")
 
 _T = TypeVar("_T")
@@ -48,24 +49,54 @@ def list_name(document: str, path: str) -> str:
 class Findings:
     """What was found wrong or odd: (file, line, text), each once.
 
-    ``files`` are the names of the documents, in the order in which their findings are reported.
+    ``files`` are the names of the documents, in the order in which their findings are reported;
+    ``hidden`` those of files whose contents are not shown; ``keys`` are the keys of our grammar.
+    Each finding has the key that it is about; "" where there is none.
     """
 
     files: list[str]
-    errors: dict[tuple[str, int, str], None] = field(default_factory=dict)
-    warnings: dict[tuple[str, int, str], None] = field(default_factory=dict)
+    keys: Collection[str] = ()
+    hidden: Collection[str] = ()
+    errors: dict[tuple[str, int, str], str] = field(default_factory=dict)
+    warnings: dict[tuple[str, int, str], str] = field(default_factory=dict)
 
-    def error(self, file: str, line: int, text: str) -> None:
-        self.errors[file, line, text] = None
+    def error(self, file: str, line: int, text: str, key: str = "") -> None:
+        self.errors[file, line, text] = key
 
-    def warning(self, file: str, line: int, text: str) -> None:
-        self.warnings[file, line, text] = None
+    def warning(self, file: str, line: int, text: str, key: str = "") -> None:
+        self.warnings[file, line, text] = key
 
-    def in_order(self, findings: Iterable[tuple[str, int, str]]) -> tuple[str, ...]:
+    def in_order(self, findings: Mapping[tuple[str, int, str], str]) -> tuple[str, ...]:
         """Return ``FILE:LINE: text``, documents before the lists that they name, then by line."""
         known = {name: number for number, name in enumerate(self.files)}
         ordered = sorted(findings, key=lambda f: (known.get(f[0], len(known)), f[0], f[1]))
-        return tuple(f"{file}:{line}: {text}" for file, line, text in ordered)
+        return without_contents(
+            tuple(f"{file}:{line}: {text}" for file, line, text in ordered),
+            self.hidden,
+            [findings[finding] for finding in ordered],
+        )
+
+
+def without_contents(
+    lines: Sequence[str], hidden: Collection[str], keys: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return lines ``FILE:LINE: text``, less the text of those about files that are hidden.
+
+    ``keys`` has the key of our grammar that each is about, where it is known.
+    """
+    if not hidden:
+        return tuple(lines)
+    found: dict[str, None] = {}
+    for number, line in enumerate(lines):
+        place = next((match[0] for name in hidden if (match := _place(name, line))), None)
+        key = keys[number] if number < len(keys) else ""
+        about = f"`{key}`: " if key else ""
+        found[line if place is None else f"{place} {about}{_NOT_SHOWN}"] = None
+    return tuple(found)
+
+
+def _place(file: str, line: str) -> re.Match[str] | None:
+    return re.match(rf"{re.escape(file)}:[0-9]+:", line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +107,18 @@ class Node:
     value: Any
     position: Position
     findings: Findings
+    key: str = ""
+    """The key of our grammar under which it stands."""
 
     @property
     def origin(self) -> Origin:
         return Origin(self.file, self.position.line)
 
     def error(self, text: str) -> None:
-        self.findings.error(self.file, self.position.line, text)
+        self.findings.error(self.file, self.position.line, text, self.key)
 
     def warning(self, text: str) -> None:
-        self.findings.warning(self.file, self.position.line, text)
+        self.findings.warning(self.file, self.position.line, text, self.key)
 
     @property
     def is_list_of_tables(self) -> bool:
@@ -108,7 +141,8 @@ class Node:
         return [self._inside(index) for index in range(len(self.value))]
 
     def _inside(self, key: str | int) -> Node:
-        return Node(self.file, self.value[key], self.position.at(key), self.findings)
+        known = str(key) if key in self.findings.keys else self.key
+        return Node(self.file, self.value[key], self.position.at(key), self.findings, known)
 
 
 def load(document: Document, findings: Findings) -> Node | None:

@@ -1,22 +1,25 @@
 """The files of a policy as the user keeps them: read safely, and only from who may be trusted.
 
-Takes the path of the policy, gives a `PolicyText`. Checks owner and mode of each file and of the
-folders above it, on the opened file; what is written there is for ``policy/parser.py``. Touches
-nothing but files, and asks no DNS. The copy of the policy in force is ``state/policy_copy.py``'s.
+Takes the path of the policy, gives a `PolicyText`. Judges owner and mode of each file, and of every
+folder and link on the way to it; what is written there is for ``policy/parser.py``. Touches nothing
+but files, and asks no DNS. The copy of the policy in force is ``state/policy_copy.py``'s.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from dockerfw.errors import PolicyError, UsageError
 from dockerfw.model.policy import HostAddresses, Policy
-from dockerfw.policy.document import Document, list_name
+from dockerfw.policy import trust
+from dockerfw.policy.document import Document, list_name, without_contents
 from dockerfw.policy.parser import parse
+from dockerfw.policy.path_walk import Met, open_file, open_folder
 from dockerfw.policy.utf8 import LARGEST
 
 DROP_INS = "conf.d"
@@ -30,19 +33,25 @@ class PolicyText:
     ``files`` holds the list files by the name that messages give them. ``warnings`` are about
     owners and modes when the files were read; those about the text are in ``Policy.warnings``.
     ``names`` are the addresses of ``host:`` sources, as far as known; they change by themselves, so
-    they do not make it another policy.
+    they do not make it another policy. ``hidden`` are the files that the user who called sudo may
+    not read: no message shows what they hold.
     """
 
     documents: tuple[Document, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     names: HostAddresses = field(default_factory=dict, compare=False)
+    hidden: frozenset[str] = field(default=frozenset(), compare=False)
     _policy: Policy | None = field(default=None, compare=False, repr=False)
 
     def parse(self) -> Policy:
         """Return the policy; after `collect` this costs nothing. Raises `PolicyError`."""
-        policy = self._policy or parse(self.documents, self._read)
+        policy = self._policy or parse(self.documents, self._read, self.hidden)
         return policy.with_names(self.names)
+
+    def without_contents(self, lines: Sequence[str]) -> tuple[str, ...]:
+        """Return lines ``FILE:LINE: text`` without the text of those about hidden files."""
+        return without_contents(lines, self.hidden)
 
     def _read(self, document: str, path: str) -> bytes:
         name = list_name(document, path)
@@ -62,28 +71,36 @@ def collect(path: Path, *, for_kernel: bool) -> PolicyText:
 
 
 class _Collector:
-    """Reads files, and collects what is wrong with their owners and modes."""
+    """Reads files, and collects what is wrong with who could have written them."""
 
     def __init__(self, path: Path, *, for_kernel: bool) -> None:
         self._path = path
-        self._trusted = _trusted_users()
+        self._trusted = trust.trusted_users()
+        self._reader = trust.reader()
         self._for_kernel = for_kernel
-        self._errors: list[str] = []
-        self._warnings: dict[str, None] = {}
+        self._errors: dict[str, str] = {}  # by what is wrong, with the file that was first
+        self._warnings: dict[str, str] = {}
         self._folders: dict[str, Path] = {}
         self._lists: dict[str, bytes] = {}
-        self._checked: set[Path] = set()
+        self._hidden: set[str] = set()
 
     def collect(self) -> PolicyText:
         documents = tuple(self._documents())
+        names = {document.name for document in documents}
+        if self._hidden:
+            self._hidden |= names  # what one says of a name may be a name of another one
         policy = None
+        wrong: tuple[str, ...] = ()
         try:
-            policy = parse(documents, self._read_list)
+            policy = parse(documents, self._read_list, self._hidden)
         except PolicyError as error:
-            self._errors += error.findings
-        if self._errors:
-            raise PolicyError(self._errors)
-        return PolicyText(documents, self._lists, tuple(self._warnings), _policy=policy)
+            wrong = error.findings
+        if wrong or self._errors:
+            raise PolicyError([*self._errors.values(), *wrong])
+        warnings = tuple(self._warnings.values())
+        return PolicyText(
+            documents, self._lists, warnings, hidden=frozenset(self._hidden), _policy=policy
+        )
 
     def read(self, path: Path, name: str) -> bytes:
         """Return one file, if only trusted users can have written it. Raises `PolicyError`."""
@@ -92,7 +109,7 @@ class _Collector:
         except OSError as error:
             raise PolicyError([_unreadable(path, error)]) from None
         if self._errors:
-            raise PolicyError(self._errors)
+            raise PolicyError([*self._errors.values()])
         return found
 
     def _documents(self) -> Iterator[Document]:
@@ -111,20 +128,26 @@ class _Collector:
                 yield document
 
     def _drop_ins(self) -> list[Path]:
+        """Return the files of the folder; an empty one is judged, too: it could hide a deny."""
         folder = self._path.parent / DROP_INS
         try:
-            return sorted(path for path in folder.iterdir() if path.match("[!.]*.toml"))
+            handle = open_folder(folder, partial(self._judge, _name(folder)))
         except FileNotFoundError:
             return []
         except OSError as error:
-            self._errors.append(_unreadable(folder, error))
+            self._error(_unreadable(folder, error))
             return []
+        try:
+            paths = [folder / name for name in os.listdir(handle)]  # noqa: PTH208 - of a descriptor
+        finally:
+            os.close(handle)
+        return sorted(path for path in paths if path.match("[!.]*.toml"))
 
     def _drop_in(self, path: Path) -> Document | None:
         try:
             return self._document(path)
         except OSError as error:
-            self._errors.append(_unreadable(path, error))
+            self._error(_unreadable(path, error))
             return None
 
     def _document(self, path: Path) -> Document:
@@ -142,42 +165,41 @@ class _Collector:
 
         Raises OSError.
         """
-        # A FIFO without a writer would make open() wait: O_NONBLOCK keeps it from that.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        handle = open_file(path, partial(self._judge, name))
         try:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(0, "it is no regular file")
-            self._check_owner(found, name, "this file", name)
-            self._check_folders(path, name)
             return _read_all(handle)
         finally:
             os.close(handle)
 
-    def _check_folders(self, path: Path, name: str) -> None:
-        """Check the folders above: who can write to one can replace the file."""
-        written, real = Path(os.path.abspath(path)), Path(os.path.realpath(path))  # noqa: PTH100
-        for folder in dict.fromkeys((*written.parents, *real.parents)):
-            if folder not in self._checked:
-                self._checked.add(folder)
-                self._check_owner(folder.stat(), name, f"its folder {_name(folder)}", _name(folder))
+    def _judge(self, name: str, met: Met) -> None:
+        """Judge what was met on the way to a file: who can change it can replace that file."""
+        if self._reader is not None and not self._reader.may_pass(met):
+            self._hidden.add(name)
+        problem = trust.problem(met, self._trusted, name)
+        if problem is None:
+            return
+        refused = problem.by_everyone or self._for_kernel
+        found = self._errors if refused else self._warnings
+        found.setdefault(problem.text, f"{name}:1: {problem.text}")
 
-    def _check_owner(self, found: os.stat_result, name: str, what: str, path: str) -> None:
-        if found.st_uid not in self._trusted:
-            problem = f"belongs to user {found.st_uid}, who could change it: chown root {path}"
-            self._distrust(f"{name}:1: {what} {problem}")
-        if stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX:
-            return  # as in /tmp: nobody can replace the files of others
-        if found.st_mode & stat.S_IWOTH:
-            self._errors.append(f"{name}:1: {what} can be written by everyone: chmod o-w {path}")
-        elif found.st_mode & stat.S_IWGRP:
-            self._distrust(f"{name}:1: {what} can be written by its group: chmod g-w {path}")
+    def _error(self, finding: str) -> None:
+        self._errors[finding] = finding
 
-    def _distrust(self, finding: str) -> None:
-        if self._for_kernel:
-            self._errors.append(finding)
-        else:
-            self._warnings[finding] = None
+
+def read_for_caller(path: Path) -> bytes:
+    """Return one file that is no part of a policy, if the user who called sudo may read it.
+
+    Raises OSError.
+    """
+    reader = trust.reader()
+    if reader is None:
+        return path.read_bytes()
+    met: list[bool] = []
+    handle = open_file(path, lambda found: met.append(reader.may_pass(found)))
+    with os.fdopen(handle, "rb") as file:
+        if not all(met):
+            raise PermissionError(errno.EACCES, "you may not read it without sudo")
+        return file.read()
 
 
 def reread(text: PolicyText) -> tuple[PolicyText, tuple[str, ...]]:
@@ -204,16 +226,8 @@ def _unreadable(path: Path, error: OSError) -> str:
     return f"{_name(path)}:1: cannot read it: {error.strerror}{hint}"
 
 
-def _trusted_users() -> frozenset[int]:
-    """Return the ids of root, of the caller, and of the user that called sudo."""
-    sudo = os.environ.get("SUDO_UID", "")
-    users = {0, os.getuid()}
-    return frozenset(users | {int(sudo)} if sudo.isascii() and sudo.isdigit() else users)
-
-
 def _name(path: Path) -> str:
-    """Return a path for messages: file names are bytes, and those need not be text."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return trust.shown_path(str(path))
 
 
 def _read_all(handle: int) -> bytes:

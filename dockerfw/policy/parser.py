@@ -8,8 +8,9 @@ and `expectations`; and so has each kind of word in them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from dockerfw.errors import PolicyError
 from dockerfw.model.policy import Policy
@@ -24,14 +25,19 @@ from dockerfw.policy.words import did_you_mean, shown
 IN_CONF_D = ("sources", *LISTS)
 """The tables that a file of ``conf.d`` may hold; the others stand in the main file alone."""
 
+_KEYS = frozenset({*SECTIONS, *IN_CONF_D, *chain(*SECTIONS.values(), *LISTS.values())})
 
-def parse(documents: Sequence[Document], read_file: ReadFile) -> Policy:
+
+def parse(
+    documents: Sequence[Document], read_file: ReadFile, hidden: Collection[str] = ()
+) -> Policy:
     """Return the policy that the documents declare together; the first is the main file.
 
     ``read_file(document name, path)`` gives the bytes of a ``file:`` source or raises OSError.
+    ``hidden`` are the names of files whose contents no finding shows; it may grow as they are read.
     Raises `PolicyError` with all findings, in the order of the files and their lines.
     """
-    findings = Findings([document.name for document in documents])
+    findings = Findings([document.name for document in documents], _KEYS, hidden)
     tables = [table for document in documents if (table := load(document, findings))]
     for table in tables:
         _check_top_level(table, main=table.file == documents[0].name)

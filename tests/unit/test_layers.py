@@ -50,7 +50,7 @@ FOUNDATION = {
     "wakeup": frozenset[str](),
 }
 PURE = frozenset({"model", "policy", "rules", "plan", "report"})
-READS_FILES = "policy/files.py"
+READ_FILES = ("policy/files.py", "policy/path_walk.py", "policy/trust.py")
 INPUT_AND_OUTPUT = frozenset(
     {"fcntl", "os", "pathlib", "select", "selectors", "shutil", "signal", "socket", "subprocess"}
     | {"tempfile", "threading", "time", "urllib"}
@@ -155,7 +155,7 @@ def test_pure_rooms_touch_nothing(module: Module) -> None:
         for name, line in module.imports()
         if name.split(".")[0] in INPUT_AND_OUTPUT and name not in PURE_PARTS
     ]
-    assert not wrong or module.name == READS_FILES
+    assert not wrong or module.name in READ_FILES
 
 
 @pytest.mark.parametrize("what", ALONE)

@@ -32,7 +32,7 @@ def command(config: Path, inventory_path: Path | None, as_json: bool, quiet: boo
     now = SystemClock().time()
     text = collect(config, for_kernel=False)
     policy = text.parse()
-    warnings = (*text.warnings, *policy.warnings, *advice.ended(policy, now))
+    warnings = (*text.warnings, *policy.warnings, *text.without_contents(advice.ended(policy, now)))
     if inventory_path is not None:
         warnings = check(text, read_inventory(inventory_path), RECORDED, now).warnings
     if as_json:
