@@ -44,5 +44,10 @@ def read_inventory(path: Path) -> Inventory:
 
     try:
         return inventory_file.load(read_for_caller(path).decode())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the inventory {path}: {error}") from error
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the inventory {path}: {error.strerror}; "
+            "`dockerfw inventory > FILE` writes one"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the inventory {path} is not text: {error}") from error

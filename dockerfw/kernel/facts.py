@@ -1,4 +1,4 @@
-"""Looks at the host: which iptables Docker uses, what the kernel has, which bridges there are.
+"""Facts of this host: which iptables Docker uses, what the kernel has, which bridges there are.
 
 Takes a `Runner`, gives `HostFacts`. Only reads; creates no table and no chain.
 """
@@ -22,20 +22,21 @@ from dockerfw.kernel.nft import driver as seal
 from dockerfw.kernel.runner import NotInstalled, Runner, fail, require
 from dockerfw.model.docker_names import (
     DOCKER_USER,
+    NFTABLES_TABLE,
     is_docker_bridge,
     is_docker_chain,
     is_docker_veth,
+    may_be_docker_bridge,
 )
 from dockerfw.model.host import Backend, Bridge, FirstPacket, Flavour, HostFacts, Proxy
 from dockerfw.model.net import Address
 from dockerfw.plan.state import ChainState, TablesState
+from dockerfw.rules.names import is_our_chain
 
 _FLAVOURS: tuple[Flavour, Flavour] = ("nft", "legacy")
 _LOOKED_AT = ("filter", "nat")
-_ON_NFTABLES = "docker-bridges"
 _NFT_TABLE = re.compile(r"^table ip (\S+) \{", re.MULTILINE)
 
-# Docker names the host's half of a container's interface pair ``veth`` and seven hex digits.
 _BR_NETFILTER = (
     "/proc/sys/net/bridge/bridge-nf-call-iptables",
     "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
@@ -83,10 +84,10 @@ def read(
     bridges = _bridges(links)
     states = _states(runner, prefer)
     flavour = _live_flavour(runner, states, {bridge.name for bridge in bridges}, prefer)
-    others = [f for f in states if f != flavour and _docker_chains(states[f])]
+    others = [f for f in states if f != flavour and _present(states[f])]
     nft_tables = _nft_tables(runner)
     docker = dockerd.read(runner, inode, listener())
-    on_nftables = _ON_NFTABLES in (nft_tables or ())
+    on_nftables = NFTABLES_TABLE in (nft_tables or ())
     jumped = _jumped_to(states[flavour])
     return HostFacts(
         flavour=flavour,
@@ -158,7 +159,7 @@ def _states(runner: Runner, prefer: Flavour | None) -> dict[Flavour, TablesState
     """
     found = {flavour: _state(runner, flavour) for flavour in _FLAVOURS}
     states = {f: state for f, state in found.items() if not isinstance(state, Failed)}
-    if len(states) < len(found) and not any(map(_docker_chains, states.values())):
+    if len(states) < len(found) and not any(map(_present, states.values())):
         default = found[prefer or iptables.default_flavour(runner)]
         if isinstance(default, Failed):
             raise default
@@ -172,7 +173,7 @@ def _live_flavour(
     prefer: Flavour | None,
 ) -> Flavour:
     """The one that Docker writes. One that alone has its chains tells without being compared."""
-    telling = [flavour for flavour, state in states.items() if _docker_chains(state)]
+    telling = [flavour for flavour, state in states.items() if _present(state)]
     if len(telling) == 1:
         return telling[0]
     default = prefer or iptables.default_flavour(runner)
@@ -196,19 +197,22 @@ def _trace(state: TablesState, bridges: set[str], *, default: bool) -> _Trace:
         for rule in chain.rules
     ]
     named = {name for rule in rules for name in interfaces(rule)}
-    named &= {name for name in named if name.startswith(("br-", "docker"))} | bridges
+    named &= set(filter(may_be_docker_bridge, named)) | bridges
     return _Trace(
         linked=_linked(state),
-        present=bool(_docker_chains(state)),
+        present=_present(state),
         bridges=len(named & bridges) - len(named - bridges),
         default=default,
     )
 
 
-def _docker_chains(state: TablesState) -> set[str]:
-    return {
-        name for chains in state.tables.values() for name in chains if name.startswith("DOCKER")
-    }
+def _present(state: TablesState) -> bool:
+    """Return True if a chain of Docker's stands, or one that is there for Docker's sake."""
+    return any(
+        name == DOCKER_USER or is_docker_chain(name) or is_our_chain(name)
+        for chains in state.tables.values()
+        for name in chains
+    )
 
 
 def _named_by_docker(state: TablesState) -> frozenset[str]:
@@ -251,8 +255,10 @@ def _jumped_to(state: TablesState) -> bool:
 
 
 def _backend(state: TablesState, *, on_nftables: bool, jumped: bool) -> Backend | None:
-    """The kernel's word. A jump to DOCKER-USER alone is as good as a chain of Docker's own: there
-    is no harm in using it, and to make a second way past it would be some.
+    """Return what Docker's rules are written with, by those that stand.
+
+    A jump to DOCKER-USER alone suffices for iptables: using it is harmless, adding a second way
+    past it is not.
     """
     if _linked(state) or (jumped and not on_nftables):
         return "iptables"
@@ -289,7 +295,7 @@ def _proxy(runner: Runner, proxy: Proxy, *, sealed: bool) -> Proxy:
 
 
 def _has_ipv6(runner: Runner) -> bool:
-    """Whether the kernel speaks IPv6.
+    """Return True if the kernel has IPv6.
 
     One that does but has no ip6tables is not passed over: reading or writing it fails.
     """

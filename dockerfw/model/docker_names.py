@@ -26,15 +26,24 @@ GATEWAY_MODE_OPTIONS = (
 )
 """The options of a network that publish it as it is ("routed") instead of by NAT."""
 
+NFTABLES_TABLE = "docker-bridges"
+"""The nft table of Docker on nftables, one a family."""
+
 _BRIDGE = compile_regex(r"br-[0-9a-f]{12}|docker\d+|docker_gwbridge")
 _VETH = compile_regex(r"veth[0-9a-f]{7}")
 BRIDGE_PREFIXES = (*(f"br-{digit}" for digit in "0123456789abcdef"), "docker")
 """What the names of Docker's bridges begin with, those to come included."""
+_SOME_BRIDGE = ("br-", "docker")
 
 
 def is_docker_bridge(interface: str) -> bool:
     """Return True if Docker names bridges like this; the admin may name one otherwise."""
     return _BRIDGE.fullmatch(interface) is not None
+
+
+def may_be_docker_bridge(interface: str) -> bool:
+    """Return True for names that Docker's bridges may have, the admin's bridges too."""
+    return interface.startswith(_SOME_BRIDGE)
 
 
 def is_docker_veth(interface: str) -> bool:

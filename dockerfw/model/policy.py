@@ -202,6 +202,16 @@ Source: TypeAlias = (
     | SelectorSource
 )
 
+
+def may_be_inside(source: Source) -> bool:
+    """Return True if packets that came in on a Docker bridge can match this source."""
+    match source:
+        case InterfaceSource() | BridgeSource() | SelectorSource():
+            return True
+        case AnySource() | AddressSource() | FileSource() | HostSource():
+            return False
+
+
 HostAddresses: TypeAlias = Mapping[str, tuple[Address, ...]]
 """By name of a ``host:`` source, its addresses."""
 

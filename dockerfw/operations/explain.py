@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dockerfw.errors import UsageError
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.check import RECORDED
 from dockerfw.operations.host_names import with_names
-from dockerfw.operations.policy_in_force import read_policy_in_force
+from dockerfw.operations.policy_in_force import NOTHING_APPLIED, read_policy_in_force
 from dockerfw.operations.reconcile import with_foreign_ports
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import collect
@@ -21,7 +22,8 @@ def explain(
     """Return every path from source to target, with the verdict of each.
 
     ``config`` None: by the policy in force. ``inventory`` None: for what runs on this host, which
-    needs root.
+    needs root. Raises `UsageError` where no policy was ever applied: then nothing is filtered, and
+    there is no verdict of ours.
     """
     if inventory is None:
         session.require_root()
@@ -40,6 +42,8 @@ def _policy(session: Session, config: Path | None) -> Policy:
     if config is not None:
         return with_names(session.store, collect(config, for_kernel=False), session.clock).parse()
     policy, _, problem = read_policy_in_force(session.store)
+    if problem == NOTHING_APPLIED:
+        raise UsageError(f"{problem}, so nothing is filtered: name a policy with --config")
     if problem:
         session.notify(f"warning: {problem}")
     return policy

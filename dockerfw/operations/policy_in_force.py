@@ -17,6 +17,9 @@ CLOSED = Policy(baseline=())
 """What a lockdown enforces: nobody but this host reaches any container port."""
 
 
+NOTHING_APPLIED = "no policy is in force yet"
+
+
 class InForce(NamedTuple):
     """The policy that holds now.
 
@@ -40,4 +43,4 @@ def read_policy_in_force(store: Store) -> InForce:
     except DockerfwError as error:
         problem = f"the policy in force cannot be read, all is closed: {error}"
         return InForce(Policy(), None, problem)
-    return InForce(Policy(), None, "no policy is in force yet")
+    return InForce(Policy(), None, NOTHING_APPLIED)

@@ -23,7 +23,7 @@ from dockerfw.rules.ruleset import Ruleset, Seal
 from dockerfw.state.store import Store
 
 ATTEMPTS = 5
-"""Docker and other tools write the same tables: compare again after each commit, this often."""
+"""How often at most: Docker and other tools write the same tables, so each commit is checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +76,20 @@ class Reconciler:
         first = seen = self.observe(policy, inventory, facts)
         steps = 0
         notes = list(first.plan.notes)
-        for _ in range(ATTEMPTS):
-            if seen.plan.in_sync:
-                self.keep_seal(seen.ruleset.seal, facts)
-                return Result(first, seen, steps, tuple(notes))
+        attempts = 0
+        while not seen.plan.in_sync:
+            if attempts == ATTEMPTS:
+                what = ", ".join(step.why for step in seen.plan.steps)
+                raise Failed(
+                    f"the kernel does not stay as written ({what}): another tool seems to rewrite "
+                    "the same tables; see dockerfw status"
+                )
             self.execute(seen, policy.committer)
             steps += len(seen.plan.steps)
+            attempts += 1
             seen = self.observe(policy, inventory, facts)
-        if seen.plan.in_sync:
-            return Result(first, seen, steps, tuple(notes))
-        what = ", ".join(step.why for step in seen.plan.steps)
-        raise Failed(
-            f"the kernel does not stay as written ({what}): another tool seems to rewrite the "
-            "same tables; see dockerfw status"
-        )
+        self.keep_seal(seen.ruleset.seal, facts)
+        return Result(first, seen, steps, tuple(notes))
 
     def keep_seal(self, wanted: Seal, facts: HostFacts) -> None:
         """Keep the seal on disk, for nftables to include.

@@ -22,7 +22,7 @@ from dockerfw.operations.reconcile import Observation, with_foreign_ports
 from dockerfw.operations.session import Session
 from dockerfw.operations.standing import chains_stand
 from dockerfw.plan import planner
-from dockerfw.plan.steps import Plan
+from dockerfw.plan.steps import Plan, Step
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings, status, warnings as advice
 from dockerfw.report.traffic import counted_sets
@@ -160,7 +160,7 @@ def _notes(
         notes.append(f"Docker does not answer, so this goes by what was last seen: {found.silent}")
     notes += map(host_warnings.cut_off_text, _cut_off(found))
     notes += plan.notes
-    notes += [f"to be written: {step.why}" for step in plan.steps]
+    notes += [f"to be written: {_what(step)}" for step in plan.steps]
     if daemon is not None:
         notes += [note for note in daemon.notes if note not in notes]
     if session.store.confirm.overdue(session.clock.time()):
@@ -170,6 +170,10 @@ def _notes(
     elif session.store.confirm.pending():
         notes.append("an apply waits for dockerfw confirm")
     return tuple(notes)
+
+
+def _what(step: Step) -> str:
+    return step.why if step.family is None else f"{step.why} (IPv{step.family})"
 
 
 def _cut_off(found: _Snapshot) -> tuple[str, ...]:

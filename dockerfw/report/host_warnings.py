@@ -14,7 +14,7 @@ from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import FirstPacket, HostFacts
 from dockerfw.model.inventory import Inventory, Network, is_interface_name
 from dockerfw.model.net import Family
-from dockerfw.model.policy import BridgeSource, InterfaceSource, Policy, SelectorSource, Source
+from dockerfw.model.policy import BridgeSource, InterfaceSource, Policy, Source, may_be_inside
 from dockerfw.plan.state import SealState
 from dockerfw.text import listed, printable
 
@@ -230,4 +230,4 @@ def _restricts_same_bridge(policy: Policy, inventory: Inventory) -> list[str]:
 def _from_inside(source: Source, bridges: Iterable[str]) -> bool:
     if isinstance(source, InterfaceSource):
         return any(source.matches(bridge) for bridge in bridges)
-    return isinstance(source, BridgeSource | SelectorSource)
+    return may_be_inside(source)

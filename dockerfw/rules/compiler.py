@@ -16,11 +16,10 @@ from dockerfw.model.policy import (
     Allow,
     BridgeSource,
     Deny,
-    InterfaceSource,
     Origin,
     Policy,
     Selector,
-    SelectorSource,
+    may_be_inside,
 )
 from dockerfw.rules.buckets import BucketSets, Spot
 from dockerfw.rules.chains import Skeleton
@@ -86,11 +85,7 @@ class Compiler:
         self._observe = policy.mode == "observe"
         self._bridge_baseline = any(isinstance(s, BridgeSource) for s in policy.baseline)
         # Even of containers that do not run: rules depend on the policy.
-        self._inside_denied = any(
-            isinstance(s, BridgeSource | InterfaceSource | SelectorSource)
-            for deny in policy.denies
-            for s in deny.sources
-        )
+        self._inside_denied = any(may_be_inside(s) for deny in policy.denies for s in deny.sources)
 
     def ruleset(self) -> Ruleset:
         chains: list[Chain] = []

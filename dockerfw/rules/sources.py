@@ -166,7 +166,8 @@ def _networks(source: Source, family: Family) -> tuple[IPNetwork, ...]:
             return (network,) if network.version == family else ()
         case FileSource(networks=networks) | HostSource(networks=networks):
             return tuple(n for n in networks if n.version == family)
-    return ()
+        case AnySource() | BridgeSource() | InterfaceSource() | SelectorSource():
+            return ()
 
 
 def _distinct(networks: Iterable[IPNetwork], family: Family) -> tuple[IPNetwork, ...]:

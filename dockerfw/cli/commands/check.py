@@ -15,6 +15,7 @@ from dockerfw.cli.options import (
 )
 from dockerfw.cli.output import print_json, print_warnings
 from dockerfw.exit_status import ExitStatus
+from dockerfw.text import counted
 
 
 @click.command("check")
@@ -39,10 +40,15 @@ def command(config: Path, inventory_path: Path | None, as_json: bool, quiet: boo
         print_json({"valid": True, "warnings": list(warnings)})
     elif not quiet:
         print_warnings(warnings)
-        rules = f"{_count(policy.allows, 'allow')}, {_count(policy.denies, 'deny', 'denies')}"
-        click.echo(f"{config}: valid ({rules}, {_count(policy.expects, 'expectation')})")
+        allows, denies = len(policy.allows), len(policy.denies)
+        rules = f"{counted(allows, 'allow')}, {counted(denies, 'deny', 'denies')}"
+        expects = _expectations(len(policy.expects), tried=inventory_path is not None)
+        click.echo(f"{config}: valid ({rules}, {expects})")
     return ExitStatus.OK
 
 
-def _count(things: tuple[object, ...], one: str, many: str | None = None) -> str:
-    return f"{len(things)} {one if len(things) == 1 else many or one + 's'}"
+def _expectations(count: int, *, tried: bool) -> str:
+    words = counted(count, "expectation")
+    if not count:
+        return words
+    return f"{words} tried" if tried else f"{words}, not tried without --inventory"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dockerfw.state import inventory_file
+from tests import build
 from tests.unit.cli.terminal import Terminal
 
 
@@ -32,6 +34,34 @@ def test_a_valid_policy_is_counted(terminal: Terminal, policy: Path) -> None:
     done = terminal.run("check", "-c", str(policy))
     assert done.out == f"{policy}: valid (1 allow, 0 denies, 0 expectations)\n"
     assert terminal.run("check", "-q", "-c", str(policy)).out == ""
+
+
+def test_expectations_are_tried_with_an_inventory_alone(
+    terminal: Terminal, policy: Path, tmp_path: Path
+) -> None:
+    expect = '\n[[expect]]\nfrom = "192.0.2.7"\nto = "web:80"\nis = "allowed"\n'
+    policy.write_text(policy.read_text() + expect)
+    done = terminal.run("check", "-c", str(policy))
+    words = "1 allow, 0 denies, 1 expectation"
+    assert done.out == f"{policy}: valid ({words}, not tried without --inventory)\n"
+    recorded = tmp_path / "inventory.json"
+    shop = build.inventory(
+        build.network("front", "172.18.0.0/16"),
+        build.container("web", "front 172.18.0.2", published="8080:80"),
+    )
+    recorded.write_text(inventory_file.dump(shop))
+    done = terminal.run("check", "-c", str(policy), "--inventory", str(recorded))
+    assert done.out == f"{policy}: valid ({words} tried)\n"
+
+
+def test_without_the_file_of_an_inventory_the_next_step_is_named(
+    terminal: Terminal, policy: Path, tmp_path: Path
+) -> None:
+    missing = tmp_path / "inventory.json"
+    done = terminal.run("check", "-c", str(policy), "--inventory", str(missing))
+    assert done.status == 2
+    why = "No such file or directory; `dockerfw inventory > FILE` writes one"
+    assert done.err == f"dockerfw: cannot read the inventory {missing}: {why}\n"
 
 
 def test_a_recorded_inventory_brings_its_warnings(
