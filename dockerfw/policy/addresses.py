@@ -27,9 +27,14 @@ from dockerfw.policy.words import WordError, shown
 _SHOWN_NETWORKS = 4
 
 _CIDR = re.compile(r"[0-9A-Fa-f:.]+(?:/(?:0|[1-9][0-9]{0,2}))?", re.ASCII)
-_LIKE_ADDRESS = re.compile(
-    r"(?:[0-9]+(?:\.[0-9]*)*|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(?:[/%-].*)?", re.ASCII | re.DOTALL
+_WILDCARD = (
+    r"[0-9]+\.[0-9]+(?:\.[0-9]+)?(?:\.\*)+|[0-9]+(?:\.\*){3}|[0-9A-Fa-f]+(?::[0-9A-Fa-f]+)+:\*"
 )
+_LIKE_ADDRESS = re.compile(
+    r"(?:[0-9]+(?:\.[0-9]*)*|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(?:[/%-].*)?|" + _WILDCARD,
+    re.ASCII | re.DOTALL,
+)
+_DIGITS = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 def looks_like_address(word: str) -> bool:
@@ -92,7 +97,28 @@ def _why_no_network(word: str) -> str:
     first, dash, last = word.partition("-")
     if dash:
         return _why_no_range(word, first, last)
-    return _how_to_write_network(word) or f"{shown(word)} is no IP address and no network (CIDR)"
+    short = _written_out(word)
+    write = f": write {shown(short)}" if short else ""
+    no_network = f"{shown(word)} is no IP address and no network (CIDR){write}"
+    return _how_to_write_network(word) or no_network
+
+
+def _written_out(word: str) -> str | None:
+    """Return the network that ``192.168.*``, ``192.168.1.`` or ``10/8`` is short for."""
+    address, slash, prefix = word.partition("/")
+    if ":" in address:
+        groups = address.removesuffix(":*").split(":")
+        network = f"{':'.join(groups)}::/{16 * len(groups)}"
+        return network if address.endswith(":*") and network_or_none(network) else None
+    parts = address.removesuffix(".").split(".")
+    numbers = [part for part in parts if _DIGITS.fullmatch(part)]
+    if parts[: len(numbers)] != numbers or set(parts[len(numbers) :]) - {"*"}:
+        return None
+    if len(numbers) > 3 or not (slash or "." in address):
+        return None
+    zeros = ["0"] * (4 - len(numbers))
+    network = f"{'.'.join([*numbers, *zeros])}/{prefix if slash else 8 * len(numbers)}"
+    return network if network_or_none(network) else None
 
 
 def _why_no_range(word: str, first: str, last: str) -> str:

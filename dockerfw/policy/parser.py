@@ -25,6 +25,12 @@ from dockerfw.policy.words import did_you_mean, shown
 IN_CONF_D = ("sources", *LISTS)
 """The tables that a file of ``conf.d`` may hold; the others stand in the main file alone."""
 
+_MEANT = {
+    "reject": ': write [[deny]], and `on_deny = "reject"` in [firewall], which answers all denied',
+    **dict.fromkeys(("drop", "block", "ban"), ": did you mean [[deny]]?"),
+    **dict.fromkeys(("accept", "permit", "pass"), ": did you mean [[allow]]?"),
+}
+"""Tables as others call them."""
 _KEYS = frozenset({*SECTIONS, *IN_CONF_D, *chain(*SECTIONS.values(), *LISTS.values())})
 
 
@@ -66,7 +72,8 @@ def _check_top_level(table: Node, *, main: bool) -> None:
     known = (*SECTIONS, *IN_CONF_D)
     for key, node in table.items():
         if key not in known:
-            node.error(f"unknown key {shown(key)}{_home_of(key) or did_you_mean(key, known)}")
+            near = _MEANT.get(key.lower()) or _home_of(key) or did_you_mean(key, known)
+            node.error(f"unknown key {shown(key)}{near}")
         elif not main and key not in IN_CONF_D:
             node.error(f"[{key}] belongs in the main file: conf.d may hold {key_list(IN_CONF_D)}")
         elif key in LISTS and not node.is_list_of_tables:

@@ -32,12 +32,12 @@ from dockerfw.policy.addresses import (
     whole_family_hint,
 )
 from dockerfw.policy.document import Findings, Node, convert, list_name, strings
+from dockerfw.policy.mistaken import meant_by_prefix, meant_by_word
 from dockerfw.policy.selectors import SELECTOR_KINDS, parse_selector
 from dockerfw.policy.words import (
     WordError,
     check_named,
     check_text,
-    did_you_mean,
     shown,
     split_prefix,
 )
@@ -106,7 +106,8 @@ class SourceReader:
         if looks_like_address(word):
             return _address(node, word)
         if prefix:
-            raise WordError(_unknown_prefix(*prefix))
+            near = meant_by_prefix(*prefix, SOURCE_PREFIXES)
+            raise WordError(f"{shown(word)}: unknown word {shown(prefix[0] + ':')}{near}")
         return self._reference(word)
 
     def _prefixed(self, node: Node, kind: str, name: str) -> Source | None:
@@ -124,10 +125,9 @@ class SourceReader:
 
     def _reference(self, word: str) -> Reference:
         if self._names is not None and word not in self._names:
-            known = (*self._names, *SOURCE_WORDS)
-            near = did_you_mean(word, known) or (
-                f": define it in [sources], or write {shown('container:' + word)} for a container"
-            )
+            # `any` is proposed for its own letters alone: a list was meant that is smaller.
+            words = [known for known in SOURCE_WORDS if known != "any" or word.lower() == known]
+            near = meant_by_word(word, (*self._names, *words))
             raise WordError(f"unknown source {shown(word)}{near}")
         return Reference(word)
 
@@ -161,12 +161,6 @@ def _address(node: Node, word: str) -> AddressSource:
     if whole_family(network):
         node.warning(whole_family_hint(word))
     return AddressSource(network)
-
-
-def _unknown_prefix(kind: str, name: str) -> str:
-    known = ", ".join(f"`{prefix}:`" for prefix in SOURCE_PREFIXES)
-    near = did_you_mean(kind, (*SOURCE_PREFIXES, *SOURCE_WORDS)) or f": known are {known}"
-    return f"{shown(f'{kind}:{name}')}: unknown word {shown(kind + ':')}{near}"
 
 
 def parse_interface(name: str) -> InterfaceSource:

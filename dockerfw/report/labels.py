@@ -97,7 +97,7 @@ def host_port_text(where: Address | None, ports: str) -> str:
     """
     if ports == "all ports":
         return "every published port" if where is None else f"every published port of {where}"
-    plural = "s" if "-" in ports.partition("/")[0] else ""
+    plural = "s" if "-" in ports.partition("/")[0] or "," in ports else ""
     if where is None:
         return f"host port{plural} {ports}"
     return f"host port{plural} {bracketed(where)}:{ports}"

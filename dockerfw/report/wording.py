@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from dockerfw.model.net import Address, Family, IPNetwork, Port
 from dockerfw.report.change import Change
+from dockerfw.report.guarded_ports import GuardedPort, guarded_ports
 from dockerfw.report.labels import Labels, behind_text, host_port_text
 from dockerfw.report.reach import Difference, DifferenceKind, Side, Sources
 from dockerfw.rules.meaning import (
@@ -194,37 +195,42 @@ class Wording:
 
     def guarded(self, old: Side, new: Side) -> Iterator[Change]:
         """Yield the networks and docker-proxy's ports that are guarded now, or no longer."""
-        before, after = self._guarded_targets(old), self._guarded_targets(new)
-        yield from (Change("guard", t, p) for t, p in sorted(after - before))
-        yield from (Change("release", t, p) for t, p in sorted(before - after))
+        ports_before, ports_after = self._guarded_ports(old), self._guarded_ports(new)
+        before, after = self._guarded_networks(old), self._guarded_networks(new)
+        yield from guarded_ports("guard", ports_after - ports_before)
+        yield from (Change("guard", name, "all ports") for name in sorted(after - before))
+        yield from guarded_ports("release", ports_before - ports_after)
+        yield from (Change("release", name, "all ports") for name in sorted(before - after))
 
     def closing(self, new: Side) -> Iterator[Change]:
         """Yield every published port and every container, for a first apply."""
-        published = {t for t in self._guarded_targets(new) if t[0].startswith("host port")}
-        yield from (Change("guard", t, p) for t, p in sorted(published))
+        yield from guarded_ports("guard", self._guarded_ports(new))
         for label in sorted(self.labels.container_labels):
             addresses = sorted(self.labels.members(label), key=_network_order)
             texts = listed([network_text(a) for a in addresses])
             yield Change("guard", f"{label} ({texts})", "all ports")
 
-    def _guarded_targets(self, side: Side) -> set[tuple[str, str]]:
-        """Return what is guarded, each as the ``target`` and the ``ports`` of a `Change`."""
+    def _guarded_networks(self, side: Side) -> set[str]:
+        """Return the Docker networks that are guarded, as they are called."""
         found = set()
         for family in sorted(self.families):
-            for guarded in map(read_guarded, side.elements(topology_set("pub", family))):
-                if guarded is not None and not (guarded[0] and guarded[0].is_loopback):
-                    found.add(self._guarded_port(*guarded))
             for subnet in map(read_network, side.elements(topology_set("guarded", family))):
                 if subnet is not None:
                     name = self.labels.label(subnet)
-                    known = subnet in self.labels.subnets
-                    found.add((f"{name} ({subnet})" if known else name, "all ports"))
+                    found.add(f"{name} ({subnet})" if subnet in self.labels.subnets else name)
         return found
 
-    def _guarded_port(self, where: Address | None, port: Port) -> tuple[str, str]:
-        ports = port_text(port.protocol, port.number, port.number)
+    def _guarded_ports(self, side: Side) -> set[GuardedPort]:
+        return {
+            self._guarded_port(*guarded)
+            for family in self.families
+            for guarded in map(read_guarded, side.elements(topology_set("pub", family)))
+            if guarded is not None and not (guarded[0] and guarded[0].is_loopback)
+        }
+
+    def _guarded_port(self, where: Address | None, port: Port) -> GuardedPort:
         behind = {pair for f in self.families for pair in self.labels.behind(where, f, port)}
-        return host_port_text(where, ports) + behind_text(behind), ports
+        return GuardedPort(where, port, frozenset(behind))
 
 
 def _families_in_whole(sources: Sources) -> frozenset[int]:

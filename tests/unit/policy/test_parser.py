@@ -143,3 +143,9 @@ def test_control_characters_of_a_policy_never_reach_the_terminal() -> None:
     findings = refused(text)
     assert len(findings) == 5
     assert all(finding.isprintable() for finding in findings)
+
+
+def test_tables_of_other_programs_are_told_what_they_are_called_here() -> None:
+    assert 'write [[deny]], and `on_deny = "reject"` in [firewall]' in refused("[[reject]]\n")[0]
+    assert "did you mean [[deny]]?" in refused("[[block]]\n")[0]
+    assert "did you mean [[allow]]?" in refused("[[accept]]\n")[0]

@@ -114,7 +114,34 @@ def test_a_name_is_a_source_that_nobody_has_looked_up_yet(written: str) -> None:
         ("image:nginx", "is for `to` only"),
         ("container:", "`container:` has no name"),
         ("contaner:web", "did you mean `container`?"),
-        ("if:eth0", "unknown word `if:`"),
+        ("if:eth0", "unknown word `if:`: write `iface:eth0`"),
+        ("LAN", "write its network, `192.168.0.0/24`, say, or `lan:eth0`"),
+        ("eth0", "an interface is `iface:eth0`"),
+        ("br-lan", "an interface is `iface:br-lan`"),
+        ("tailscale0", "an interface is `iface:tailscale0`"),
+        ("vpn.example.org", "a name in DNS is `host:vpn.example.org`"),
+        ("*.example.org", "no name in DNS stands for all below it"),
+        ("*", "every address is `any`"),
+        ("All", "every address is `any`"),
+        ("world", "every address of the outside is `any`"),
+        ("localhost", "take it out"),
+        ("192.168.1.*", "write `192.168.1.0/24`"),
+        ("192.168.*.*", "write `192.168.0.0/16`"),
+        ("10.*.*.*", "write `10.0.0.0/8`"),
+        ("192.168.1.", "write `192.168.1.0/24`"),
+        ("192.168.1", "write `192.168.1.0/24`"),
+        ("10/8", "write `10.0.0.0/8`"),
+        ("2001:db8:1:*", "write `2001:db8:1::/48`"),
+        ("https://example.org/list.txt", "no list is fetched: download it"),
+        ("HTTP://example.org/list.txt", "no list is fetched: download it"),
+        ("/etc/lists/a.netset", "a list is `file:/etc/lists/a.netset`"),
+        ("blocked.txt", "a list is `file:blocked.txt`"),
+        ("asn:64500", "nobody is asked which networks that are"),
+        ("AS64500", "nobody is asked which networks that are"),
+        ("geoip:se", "nobody is asked which networks that are"),
+        ("ip:192.0.2.1", "write `192.0.2.1` alone"),
+        ("dns:vpn.example.org", "write `host:vpn.example.org`"),
+        ("list:a.netset", "write `file:a.netset`"),
         ("!office", "write a [[deny]]"),
         ("web", "write `container:web` for a container"),
         ("Any", "did you mean `any`?"),
@@ -125,3 +152,10 @@ def test_a_name_is_a_source_that_nobody_has_looked_up_yet(written: str) -> None:
 )
 def test_what_is_no_source_is_refused_with_what_to_write(word: str, told: str) -> None:
     assert told in refusal("from", word)
+
+
+@pytest.mark.parametrize(
+    "word", ["LAN", "lan", "asn:64500", "ani", "an", "my", "ant", "eny", "many", "as:1", "nay:1"]
+)
+def test_everyone_is_never_proposed_for_what_may_mean_less(word: str) -> None:
+    assert "`any`" not in refusal("from", word)
