@@ -45,6 +45,7 @@ class PolicyFollower:
         self._policy.read()
         policy, text = self._policy.whole, self._policy.text
         self._reporter.note("policy", self._policy.problem)
+        self._show_wrong_names()
         # Nothing is written yet: who put it in force has done that. It is compared soon.
         self._enforcer.set_policy(self._policy.policy)
         self._schedule_roll_back()
@@ -91,8 +92,12 @@ class PolicyFollower:
         moved, remarks = self._policy.read_names()
         for remark in remarks:
             self._reporter.info(remark)
+        self._show_wrong_names()
         if moved:
             self._sources_moved("names stand for other addresses")
+
+    def _show_wrong_names(self) -> None:
+        self._reporter.keep("names", "; ".join(self._policy.wrong_names) or None)
 
     def _sources_moved(self, why: str) -> None:
         if self._policy.policy is not None:

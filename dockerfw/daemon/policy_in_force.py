@@ -40,6 +40,8 @@ class PolicyInForce:
         self.problem: str | None = None
         self.unwatched: frozenset[Path] = frozenset()
         """Files whose changes the kernel does not announce: they have to be read now and then."""
+        self.wrong_names: tuple[str, ...] = ()
+        """What is wrong with names, as they were last looked up."""
         self._stamp: tuple[object, ...] | None = None
         self._moved: Moved | None = None
 
@@ -62,7 +64,10 @@ class PolicyInForce:
         lists = [Path(name) for name in text.files] if text else []
         self._moved = None
         self.unwatched = self._files.watch([*self._store.policy.files(), *lists])
-        self._names.follow(whole.host_names() if whole else (), text.names if text else {})
+        names = whole.host_names() if whole else {}
+        self._names.follow(names, text.names if text else {})
+        followed = {f"host:{name}" for name in names}
+        self.wrong_names = tuple(w for w in self.wrong_names if w.split(" ")[0] in followed)
 
     # what ends
 
@@ -108,7 +113,7 @@ class PolicyInForce:
         news = self._names.take()
         if news is not None:
             said = self._moved.said if self._moved else ()
-            self._moved = Moved(news.names, said + news.said)
+            self._moved = replace(news, said=said + news.said)
         return self._moved is not None
 
     def read_names(self) -> tuple[bool, tuple[str, ...]]:
@@ -116,6 +121,7 @@ class PolicyInForce:
         moved, self._moved = self._moved, None
         if moved is None:
             return False, ()
+        self.wrong_names = moved.wrong
         if self.text is None or moved.names == self.text.names:
             return False, moved.said
         said = moved.said

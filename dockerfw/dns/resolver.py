@@ -21,10 +21,14 @@ from dockerfw.wakeup import Wakeup
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """``names``: the addresses of all names now. ``said``: lines for the log."""
+    """``names``: the addresses of all names now. ``said``: lines for the log.
+
+    ``wrong`` is what is wrong with names now, said before or not.
+    """
 
     names: HostAddresses
     said: tuple[str, ...]
+    wrong: tuple[str, ...] = ()
 
 
 class Resolver:
@@ -67,7 +71,8 @@ class Resolver:
         with self._changed:
             if not self._said and not self._moved:
                 return None
-            moved = Moved(dict(self._names), tuple(self._said))
+            wrong = (f"host:{n} {r}" for n in self._names for r in self._remarks.get(n, ()))
+            moved = Moved(dict(self._names), tuple(self._said), tuple(wrong))
             self._said, self._moved = [], False
         return moved
 

@@ -202,6 +202,8 @@ Source: TypeAlias = (
     | SelectorSource
 )
 
+_WHOLE: tuple[IPNetwork, IPNetwork] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+
 
 def may_be_inside(source: Source) -> bool:
     """Return True if packets that came in on a Docker bridge can match this source."""
@@ -210,6 +212,22 @@ def may_be_inside(source: Source) -> bool:
             return True
         case AnySource() | AddressSource() | FileSource() | HostSource():
             return False
+
+
+def outside_networks(source: Source) -> tuple[IPNetwork, ...]:
+    """Return the addresses of the outside that a source stands for.
+
+    None for sources that go by something else: an interface, containers.
+    """
+    match source:
+        case AnySource():
+            return _WHOLE
+        case AddressSource(network=network):
+            return (network,)
+        case FileSource(networks=networks) | HostSource(networks=networks):
+            return networks
+        case InterfaceSource() | BridgeSource() | SelectorSource():
+            return ()
 
 
 HostAddresses: TypeAlias = Mapping[str, tuple[Address, ...]]

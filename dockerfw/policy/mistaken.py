@@ -34,7 +34,6 @@ _IN_WORDS: Mapping[str, tuple[str, ...]] = {
     "file": ("list", "ipset", "set", "path", "netset", "include"),
     "network": ("docker", "bridge"),
     "compose": ("project", "stack"),
-    "lan": ("local", "localnet", "connected", "subnet", "nets"),
 }
 """Prefixes, each with what other programs call the same."""
 _PLAIN = ("ip", "ip4", "ip6", "ipv4", "ipv6", "addr", "address", "cidr", "net")
@@ -61,12 +60,11 @@ def _meant_by_form(word: str) -> str | None:
         return "this host itself reaches its containers always: take it out"
     if word.lower() in _NEIGHBOURS:
         network = "write its network, `192.168.0.0/24`, say"
-        return f"{network}, or `lan:eth0` for the networks of that interface"
+        return f"{network}, or `iface:eth0` for all that comes in on that interface"
     if _NUMBERED.fullmatch(word):
         return _NO_DIRECTORY
     if _INTERFACE.fullmatch(word):
-        iface, lan = shown("iface:" + word), shown("lan:" + word)
-        return f"an interface is {iface}, its networks are {lan}"
+        return f"an interface is {shown('iface:' + word)}"
     if _FILE.fullmatch(word):
         return f"a list is {shown('file:' + word)}"
     if not _DOMAIN.fullmatch(word):

@@ -160,6 +160,11 @@ def _address(node: Node, word: str) -> AddressSource:
     network = parse_network(word)
     if whole_family(network):
         node.warning(whole_family_hint(word))
+    elif network.is_loopback:
+        node.warning(
+            f"{shown(word)} is this host itself, which reaches its containers always: it does "
+            "nothing here, take it out"
+        )
     return AddressSource(network)
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from dockerfw.model.intervals import Interval
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family
 from dockerfw.model.policy import HostAddresses
 from dockerfw.plan.state import SetState, TablesState
 from dockerfw.plan.steps import AddElements, DeleteElements, Plan
 from dockerfw.report.change import Change
-from dockerfw.report.intervals import Interval
 from dockerfw.report.labels import Labels
 from dockerfw.report.reach import Difference, Side, differences, intervals_of_list
 from dockerfw.report.wording import BRIDGES, Wording

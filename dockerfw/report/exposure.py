@@ -14,10 +14,10 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import get_args
 
 from dockerfw.model.host import HostFacts
+from dockerfw.model.intervals import Interval
 from dockerfw.model.inventory import Container, Endpoint, Inventory, PublishedPort
 from dockerfw.model.net import FAMILIES, Address
 from dockerfw.model.policy import Deny, Policy, Selector
-from dockerfw.report.intervals import Interval
 from dockerfw.report.reach import Side, SourceArithmetic, intervals_of_list
 from dockerfw.rules.compiler import Compiler, statements
 from dockerfw.rules.meaning import Destination, rules_by_set

@@ -46,6 +46,58 @@ def container_ports(
             yield from _mistaken(container, ranges, bindings)
 
 
+def other_protocol(
+    allow: Allow,
+    named: Collection[Container],
+    rules: Collection[Allow | Deny],
+    inventory: Inventory,
+) -> Iterator[str]:
+    """Yield the ports of this allow that are published for another protocol as well.
+
+    Not those that any of ``rules`` names in that protocol, too: whoever wrote it knows.
+    """
+    ranges = [spec for spec in allow.ports if isinstance(spec, PortRange)]
+    for container in named:
+        bindings = inventory.published(container)
+        told: set[tuple[str, int]] = set()
+        for binding in bindings:
+            port = (binding.protocol, binding.container_port)
+            mine = next((r for r in ranges if binding.container_port in r), None)
+            if (
+                mine is None
+                or port in told
+                or _named_anywhere(rules, container, binding, inventory)
+            ):
+                continue
+            if not _covers(_ranges(bindings), mine.protocol, binding.container_port):
+                continue  # the wrong protocol was written: that is told elsewhere
+            told.add(port)
+            number, protocol = binding.container_port, binding.protocol
+            yield (
+                f"{container.name} publishes {number}/{protocol} as well as "
+                f"{number}/{mine.protocol}, and no rule names it: write "
+                f"ports = [{_toml(number, mine.protocol)}, {_toml(number, protocol)}] if it "
+                "should be open, or a [[deny]] for it if not"
+            )
+
+
+def _named_anywhere(
+    rules: Iterable[Allow | Deny],
+    container: Container,
+    binding: PublishedPort,
+    inventory: Inventory,
+) -> bool:
+    for rule in rules:
+        if rule.to and not any(c.id == container.id for c, _ in inventory.select(rule.to)):
+            continue
+        ranges = [spec for spec in rule.ports if isinstance(spec, PortRange)]
+        if len(ranges) < len(rule.ports) or any(_leads(spec, binding) for spec in rule.published):
+            return True
+        if _covers(ranges, binding.protocol, binding.container_port):
+            return True
+    return False
+
+
 def host_ports(
     statement: Allow | Deny, containers: Collection[Container], inventory: Inventory
 ) -> Iterator[str]:

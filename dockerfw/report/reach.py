@@ -14,9 +14,9 @@ from ipaddress import IPv4Network, IPv6Network
 from math import inf
 from typing import Literal, TypeAlias
 
+from dockerfw.model.intervals import WHOLE, Interval, Intervals, interval_of, shortest
 from dockerfw.model.net import FAMILIES, Family, Port
 from dockerfw.plan.state import LiveElement, OddElement
-from dockerfw.report.intervals import WHOLE, Interval, Intervals, interval_of, shortest
 from dockerfw.rules.meaning import (
     BucketMeaning,
     Destination,

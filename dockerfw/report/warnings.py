@@ -13,16 +13,21 @@ from typing import TypeAlias
 
 from dockerfw.model.docker_names import COMPOSE_PROJECT_LABEL, SWARM_SERVICE_LABEL
 from dockerfw.model.host import HostFacts
-from dockerfw.model.inventory import Container, Inventory
+from dockerfw.model.intervals import interval_of
+from dockerfw.model.inventory import Container, Inventory, Network
+from dockerfw.model.net import IPNetwork
 from dockerfw.model.policy import (
+    AddressSource,
     Allow,
     Deny,
     HostSource,
     Policy,
     Selector,
     SelectorSource,
+    Source,
 )
 from dockerfw.report import host_warnings, port_warnings
+from dockerfw.report.covered import Covering
 from dockerfw.report.port_warnings import effect
 from dockerfw.report.unfiltered import guarded_on_host_network
 from dockerfw.rules.ruleset import LONGEST_TIMEOUT
@@ -95,6 +100,8 @@ class _StatementChecks:
     def __init__(self, policy: Policy, inventory: Inventory) -> None:
         self.inventory = inventory
         self.guarded = guarded_on_host_network(policy)
+        self.covering = Covering(policy.denies, inventory)
+        self.rules = _statements(policy)
 
     def warnings(self, statement: Statement) -> Iterator[str]:
         yield from self._sources(statement)
@@ -109,19 +116,42 @@ class _StatementChecks:
             yield from self._elsewhere(statement, container)
         if isinstance(statement, Allow) and statement.ports:
             yield from port_warnings.container_ports(statement, named, exact, self.inventory)
+            yield from port_warnings.other_protocol(statement, named, self.rules, self.inventory)
         if statement.published and (named or not statement.to):
             containers = named if statement.to else self.inventory.containers
             yield from port_warnings.host_ports(statement, containers, self.inventory)
+        if isinstance(statement, Allow):
+            yield from self.covering.warnings(statement)
 
     # rules that match nobody
 
     def _sources(self, statement: Statement) -> Iterator[str]:
         for source in statement.sources:
+            if (network := self._docker_network(source)) is not None:
+                yield (
+                    f"from {source} is in the Docker network {network.name}, and addresses are "
+                    f"those of the outside, so it {effect(statement)} nothing; write "
+                    f"network:{network.name}, or bridge for all of them"
+                )
             if isinstance(source, SelectorSource) and not self.inventory.select([source.selector]):
                 yield (
                     f"from {source} matches no running container, so it "
                     f"{effect(statement)} nothing; {self._meant(source.selector)}"
                 )
+
+    def _docker_network(self, source: Source) -> Network | None:
+        """Return the bridge network that this one address or network lies in."""
+        if not isinstance(source, AddressSource):
+            return None
+        return next(
+            (
+                network
+                for network in self.inventory.bridges()
+                for subnet in network.subnets
+                if _within(source.network, subnet)
+            ),
+            None,
+        )
 
     def _selectors(self, statement: Statement, named: Collection[Container]) -> Iterator[str]:
         missing = False
@@ -218,6 +248,12 @@ class _StatementChecks:
                 f"here: the rule {effect(statement)} nothing; filter it where that network ends, "
                 "or move it to a bridge network"
             )
+
+
+def _within(network: IPNetwork, subnet: IPNetwork) -> bool:
+    first, last = interval_of(network)
+    start, end = interval_of(subnet)
+    return network.version == subnet.version and start <= first and last <= end
 
 
 def _exact_names(selectors: Iterable[Selector]) -> frozenset[str]:

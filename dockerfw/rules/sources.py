@@ -14,18 +14,16 @@ from typing import TypeAlias
 
 from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork
 from dockerfw.model.policy import (
-    AddressSource,
     Allow,
     AnySource,
     BridgeSource,
     Deny,
-    FileSource,
-    HostSource,
     InterfaceSource,
     PortRange,
     Selector,
     SelectorSource,
     Source,
+    outside_networks,
 )
 from dockerfw.rules.names import Class, list_set
 
@@ -161,13 +159,7 @@ def _interfaces(sources: tuple[Source, ...]) -> list[Term]:
 
 
 def _networks(source: Source, family: Family) -> tuple[IPNetwork, ...]:
-    match source:
-        case AddressSource(network=network):
-            return (network,) if network.version == family else ()
-        case FileSource(networks=networks) | HostSource(networks=networks):
-            return tuple(n for n in networks if n.version == family)
-        case AnySource() | BridgeSource() | InterfaceSource() | SelectorSource():
-            return ()
+    return tuple(n for n in outside_networks(source) if n.version == family)
 
 
 def _distinct(networks: Iterable[IPNetwork], family: Family) -> tuple[IPNetwork, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dockerfw.dns.resolver import Moved
 from dockerfw.operations.boot import install_before_docker
 from dockerfw.operations.reconcile import Reconciler
 from dockerfw.operations.session import Session
-from tests.edges.daemon.bench import CLOSED, WEB, Bench
+from tests.edges.daemon.bench import CLOSED, WEB, Bench, here
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,15 @@ def test_an_apply_that_was_killed_before_its_record_can_be_applied_over(bench: B
     text = bench.store.policy.load()
     assert text is not None
     assert text.documents[0].text == WEB.encode()
+
+
+def test_a_name_that_fails_is_in_status_until_it_can_be_looked_up(bench: Bench) -> None:
+    bench.follow('[[allow]]\nto = "web"\nports = [80]\nfrom = ["host:a.example"]\n', here())
+    wrong = "host:a.example cannot be looked up (no such name)"
+    for moved, notes in ((Moved({}, (wrong,), (wrong,)), (wrong,)), (Moved({}, ("again",)), ())):
+        bench.names.moved = moved
+        bench.daemon.names_moved()
+        bench.turn()
+        recorded = bench.store.daemon.read()
+        assert recorded is not None
+        assert recorded.notes == notes

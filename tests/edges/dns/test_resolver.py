@@ -93,6 +93,7 @@ def test_the_daemon_hears_of_new_addresses_and_of_trouble_once(
     (said,) = moved.said
     assert said.startswith(f"host:{NAME} cannot be looked up (no such name): ")
     assert said.endswith("what it stood for last still counts, 203.0.113.8")
+    assert moved.wrong == (said,)
 
     before = len(system.asked)
     wake(resolver, clock, LEAST_TTL)

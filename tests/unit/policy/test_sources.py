@@ -115,7 +115,7 @@ def test_a_name_is_a_source_that_nobody_has_looked_up_yet(written: str) -> None:
         ("container:", "`container:` has no name"),
         ("contaner:web", "did you mean `container`?"),
         ("if:eth0", "unknown word `if:`: write `iface:eth0`"),
-        ("LAN", "write its network, `192.168.0.0/24`, say, or `lan:eth0`"),
+        ("LAN", "write its network, `192.168.0.0/24`, say, or `iface:eth0`"),
         ("eth0", "an interface is `iface:eth0`"),
         ("br-lan", "an interface is `iface:br-lan`"),
         ("tailscale0", "an interface is `iface:tailscale0`"),
@@ -159,3 +159,9 @@ def test_what_is_no_source_is_refused_with_what_to_write(word: str, told: str) -
 )
 def test_everyone_is_never_proposed_for_what_may_mean_less(word: str) -> None:
     assert "`any`" not in refusal("from", word)
+
+
+@pytest.mark.parametrize("word", ["127.0.0.1", "127.0.0.0/8", "::1"])
+def test_this_host_is_no_source_and_said_to_be_none(word: str) -> None:
+    [warning] = read(rule(f'"{word}"', published="80")).warnings
+    assert "is this host itself, which reaches its containers always" in warning

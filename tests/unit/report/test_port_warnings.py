@@ -8,8 +8,8 @@ import pytest
 
 from dockerfw.model.policy import Policy
 from dockerfw.report.warnings import advise
-from tests.build import bindings, container, network
-from tests.unit.report.scene import ADMIN, FACTS, HERE, WEB, WORKER, only, opening
+from tests.build import allow, bindings, container, deny, inventory, network, policy
+from tests.unit.report.scene import ADMIN, FACTS, FRONT, HERE, WEB, WORKER, only, opening
 
 
 def test_a_host_port_in_ports_is_the_sentence_that_the_manual_has() -> None:
@@ -70,3 +70,32 @@ def test_a_swarm_may_publish_what_no_container_does() -> None:
     rules = opening(published=8443)
     assert advise(rules, swarm, FACTS) == ()
     assert "8443" in only(rules)
+
+
+# --- one port, two protocols ---------------------------------------------------------------------
+
+BOTH = inventory(
+    container("ns", "front 172.18.0.9", published=("53:53", "53:53/udp")),
+    FRONT,
+    engine="26.1.5",
+)
+
+
+def test_a_port_that_is_published_for_the_other_protocol_as_well_is_named() -> None:
+    warning = only(opening("ns", 53), BOTH)
+    assert "ns publishes 53/udp as well as 53/tcp, and no rule names it" in warning
+    assert 'write ports = [53, "53/udp"] if it should be open' in warning
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        opening("ns", (53, "53/udp")),
+        opening("ns", "published"),
+        opening("ns", published=53),
+        policy(allow("any", to="ns", ports=53), deny("any", to="ns", ports="53/udp")),
+        policy(allow("any", to="ns", ports=53), allow("bridge", published="53/udp")),
+    ],
+)
+def test_who_names_both_protocols_knows(rules: Policy) -> None:
+    assert advise(rules, BOTH, FACTS) == ()

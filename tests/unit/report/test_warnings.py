@@ -125,3 +125,19 @@ def test_a_rule_that_names_a_sidecar_alone_says_whose_addresses_it_has() -> None
 def test_escape_sequences_in_names_do_not_reach_the_terminal() -> None:
     odd = replace(FRONT, name="front\x1b[2J\n", foreign_ports=("eth1",))
     assert only(policy(), replace(HERE, networks=(odd, LAN))).isprintable()
+
+
+# --- addresses that no packet of the outside has -------------------------------------------------
+
+
+@pytest.mark.parametrize("statement", [allow, deny])
+def test_addresses_of_a_docker_network_do_nothing(
+    statement: Callable[..., Allow | Deny],
+) -> None:
+    warning = only(policy(statement("172.18.0.0/25", to="web", ports=80, line=LINE)))
+    assert "from 172.18.0.0/25 is in the Docker network front" in warning
+    assert "write network:front" in warning
+
+
+def test_a_network_that_is_wider_than_dockers_is_the_outside() -> None:
+    assert advise(opening("web", 80, source="172.16.0.0/12"), HERE, FACTS) == ()

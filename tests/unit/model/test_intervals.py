@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
+from dockerfw.model.intervals import WHOLE, Interval, Intervals, interval_of, shortest
 from dockerfw.model.net import IPNetwork
-from dockerfw.report.intervals import WHOLE, Interval, Intervals, interval_of, shortest
 from tests.strategies import profile
 
 _NUMBERS = st.integers(0, 40)

@@ -1,0 +1,117 @@
+"""Allows that a deny takes back wholly: whoever wrote both meant something else.
+
+Takes the statements of a policy and an inventory, gives sentences for people. Pure; goes by what
+is written, and by which containers that names now. Finds what one deny covers alone, and is silent
+where it is not certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from dockerfw.model.intervals import Intervals, interval_of
+from dockerfw.model.inventory import Container, Inventory
+from dockerfw.model.net import FAMILIES, Family
+from dockerfw.model.policy import (
+    Allow,
+    BridgeSource,
+    Deny,
+    InterfaceSource,
+    PortKeyword,
+    PortSpec,
+    PublishedSpec,
+    SelectorSource,
+    Source,
+    outside_networks,
+)
+
+
+class Covering:
+    """Which denies cover an allow; what each deny closes is found once."""
+
+    def __init__(self, denies: Iterable[Deny], inventory: Inventory) -> None:
+        self._denies = [_Closed(deny, inventory) for deny in denies]
+        self._inventory = inventory
+
+    def warnings(self, allow: Allow) -> Iterator[str]:
+        """Yield what takes back all of this allow.
+
+        Nothing where the host's network is concerned: what a deny closes there depends on how the
+        container and the ports are written.
+        """
+        named = _containers(self._inventory, allow) if allow.to else []
+        if any(map(self._inventory.on_host_network, named)):
+            return
+        for closed in self._denies:
+            if closed.covers(allow, self._inventory):
+                yield (
+                    f"the deny at {closed.deny.origin} takes back all of this, so it opens "
+                    "nothing; take one of the two out, or narrow the deny"
+                )
+                return
+
+
+class _Closed:
+    def __init__(self, deny: Deny, inventory: Inventory) -> None:
+        self.deny = deny
+        self._outside = {family: _intervals(deny.sources, family) for family in FAMILIES}
+        self._to = _ids(inventory, deny) if deny.to else None
+
+    def covers(self, allow: Allow, inventory: Inventory) -> bool:
+        """Return True if this deny closes all that the allow opens."""
+        if not allow.sources or not self._covers_ports(allow):
+            return False
+        if self._to is not None:
+            named = _ids(inventory, allow) if allow.to else frozenset()
+            if not named or not named <= self._to:
+                return False
+        return all(self._covers_source(source) for source in allow.sources)
+
+    def _covers_source(self, source: Source) -> bool:
+        if source in self.deny.sources:
+            return True
+        if isinstance(source, InterfaceSource):
+            return any(
+                isinstance(s, InterfaceSource) and s.matches(source.name) for s in self.deny.sources
+            )
+        if isinstance(source, BridgeSource | SelectorSource):
+            return any(isinstance(s, BridgeSource) for s in self.deny.sources)
+        networks = outside_networks(source)
+        return bool(networks) and all(
+            self._outside[n.version].holds(interval_of(n)) for n in networks
+        )
+
+    def _covers_ports(self, allow: Allow) -> bool:
+        deny = self.deny
+        if not deny.ports and not deny.published:
+            return True
+        if allow.published:
+            return bool(deny.published) and all(
+                any(_holds_published(d, a) for d in deny.published) for a in allow.published
+            )
+        return bool(deny.ports) and all(any(_holds(d, a) for d in deny.ports) for a in allow.ports)
+
+
+def _containers(inventory: Inventory, statement: Allow | Deny) -> list[Container]:
+    return [container for container, _ in inventory.select(statement.to)]
+
+
+def _ids(inventory: Inventory, statement: Allow | Deny) -> frozenset[str]:
+    return frozenset(container.id for container in _containers(inventory, statement))
+
+
+def _intervals(sources: Iterable[Source], family: Family) -> Intervals:
+    networks = (n for source in sources for n in outside_networks(source))
+    return Intervals(interval_of(n) for n in networks if n.version == family)
+
+
+def _holds(mine: PortSpec, other: PortSpec) -> bool:
+    if mine is PortKeyword.ALL or mine == other:
+        return True
+    if isinstance(mine, PortKeyword) or isinstance(other, PortKeyword):
+        return False
+    return mine.protocol == other.protocol and other.first in mine and other.last in mine
+
+
+def _holds_published(mine: PublishedSpec, other: PublishedSpec) -> bool:
+    return mine.address in (None, other.address) and _holds(mine.ports, other.ports)
