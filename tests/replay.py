@@ -93,6 +93,13 @@ def seal_passes(seal: Seal, inventory: Inventory, hook: Hook, packet: Packet, bi
     return seal.inside and own and packet.interface not in seal.mixed_bridges
 
 
+def hidden_frame_passes(seal: Seal, *, from_container: bool) -> bool:
+    """What becomes of a frame to a container, by its bridge, that hides its packet."""
+    if seal.observe or seal.frames is None:
+        return True
+    return seal.inside and from_container
+
+
 @dataclass(slots=True)
 class _LiveSet:
     type: str

@@ -94,6 +94,7 @@ def read(
         ipv6=_has_ipv6(runner),
         nf_tables=nft_tables is not None,
         labels=nft_tables is not None and seal.knows_labels(runner),
+        frames=nft_tables is not None and seal.knows_frames(runner),
         docker_user=jumped or not on_nftables,
         backend=_backend(states[flavour], on_nftables=on_nftables, jumped=jumped),
         bridges=bridges,

@@ -72,7 +72,7 @@ class Netfilter:
     def read_rules(self, facts: HostFacts, known_seal: SealState | None = None) -> KernelState:
         seal = known_seal
         if known_seal is None and facts.nf_tables:
-            seal = nft.read(self._runner)
+            seal = nft.read(self._runner, frames=facts.frames)
         tables = {f: iptables.read(self._runner, facts.flavour, f) for f in facts.families}
         return KernelState(tables, sets={}, seal=seal)
 

@@ -30,7 +30,8 @@ NFTABLES_TABLE = "docker-bridges"
 """The nft table of Docker on nftables, one a family."""
 
 _BRIDGE = compile_regex(r"br-[0-9a-f]{12}|docker\d+|docker_gwbridge")
-_VETH = compile_regex(r"veth[0-9a-f]{7}")
+VETH_PREFIX = "veth"
+_VETH = compile_regex(rf"{VETH_PREFIX}[0-9a-f]{{7}}")
 BRIDGE_PREFIXES = (*(f"br-{digit}" for digit in "0123456789abcdef"), "docker")
 """What the names of Docker's bridges begin with, those to come included."""
 _SOME_BRIDGE = ("br-", "docker")

@@ -79,6 +79,7 @@ class HostFacts:
     ipv6           the kernel has an IPv6 half (ip6tables works)
     nf_tables      the kernel has nf_tables and ``nft`` is there: the seal can be had
     labels         the kernel can label connections (``ct label``)
+    frames         nf_tables has its bridge family: frames between ports can be filtered
     docker_user    Docker jumps to DOCKER-USER, or would once it runs; False where Docker is on
                    nftables
     backend        by the rules of Docker that stand; None where none do
@@ -99,6 +100,7 @@ class HostFacts:
     ipv6: bool = True
     nf_tables: bool = True
     labels: bool = True
+    frames: bool = True
     docker_user: bool = True
     backend: Backend | None = None
     bridges: tuple[Bridge, ...] = ()

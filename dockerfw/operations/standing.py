@@ -17,5 +17,7 @@ def chains_and_seal_stand(live: KernelState, facts: HostFacts) -> bool:
 
     Sets are not asked for: who flushes the rules leaves them, so they prove nothing.
     """
-    sealed = live.seal is not None or not facts.nf_tables
+    needed = {"inet"} | ({"bridge"} if facts.frames else set())
+    stand = live.seal.tables if live.seal else frozenset()
+    sealed = needed <= stand or not facts.nf_tables
     return sealed and all(t.chain("filter", MAIN) is not None for t in live.tables.values())

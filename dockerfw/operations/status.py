@@ -139,6 +139,7 @@ def _health(
             *(() if found.silent else host_warnings.docker_rules_gone(inventory, facts)),
             *host_warnings.odd_bridges(facts),
             *host_warnings.lost_without_seal(facts),
+            *host_warnings.lost_without_frames(policy, inventory, facts),
             *not_filtered(policy, inventory),
             *advice.ended(policy, session.clock.time()),
             *advice.nameless(policy),
@@ -207,7 +208,7 @@ def _first_packet(kernel: Kernel, seen: Observation) -> status.FirstPacketState:
 def _seal_state(kernel: Kernel, seen: Observation) -> status.SealCondition:
     if not seen.facts.nf_tables:
         return "unavailable"
-    if seen.live.seal is None:
+    if seen.live.seal is None or "inet" not in seen.live.seal.tables:
         return "missing"
     as_wanted = seen.plan.in_sync or seen.live.seal == kernel.identity.seal(seen.ruleset.seal)
     return "stands" if as_wanted else "differs"

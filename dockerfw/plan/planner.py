@@ -54,7 +54,15 @@ from dockerfw.plan.steps import (
     WriteSeal,
     WriteSets,
 )
-from dockerfw.rules.names import MAIN, PRE_INSIDE, end_of, is_our_chain, is_topic, swap_set
+from dockerfw.rules.names import (
+    MAIN,
+    PRE_INSIDE,
+    SealFamily,
+    end_of,
+    is_our_chain,
+    is_topic,
+    swap_set,
+)
 from dockerfw.rules.rule import TABLES, ConnState, Drop, Reply, Return, Rule
 from dockerfw.rules.ruleset import LONGEST_TIMEOUT, IPSet, Ruleset
 
@@ -174,8 +182,8 @@ class _Planner:
                 draft.rules(family, writes, why)
             turns = [t for t in turns if t[0] >= order.ALL_ADDED]
         draft.sets(order.in_order(t for t in turns if t[0] < order.AFTER_CHAINS), "elements")
-        if standing and self.facts.nf_tables and self.live.seal is None:
-            draft.notes.append("the seal (nft table inet dockerfw) was missing")
+        if standing and self.facts.nf_tables:
+            draft.notes += self._lost_tables()
         for family, skeleton in skeletons.items():
             self._final(family, skeleton)
         draft.sets(order.in_order(t for t in turns if t[0] >= order.AFTER_CHAINS), "elements")
@@ -189,6 +197,11 @@ class _Planner:
             return SealUpdate()
         seal = self.wanted.seal
         return update_seal(self.live.seal, self.identity.seal(seal), seal)
+
+    def _lost_tables(self) -> Iterator[str]:
+        stand = self.live.seal.tables if self.live.seal else frozenset[SealFamily]()
+        for family in sorted(self.identity.seal(self.wanted.seal).tables - stand, reverse=True):
+            yield f"the seal (nft table {family} dockerfw) was missing"
 
     # sets
 

@@ -35,7 +35,7 @@ def removal(live: KernelState, created: Collection[Created]) -> tuple[Step, ...]
     """
     steps: list[Step] = []
     if live.seal is not None:
-        steps.append(WriteSeal("remove the seal", RemoveSeal()))
+        steps.append(WriteSeal("remove the seal", RemoveSeal(live.seal.tables)))
     for family, tables in live.tables.items():
         writes = _rule_writes(tables, {c.what for c in created if c.family == family})
         if writes:

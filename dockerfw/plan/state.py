@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from dockerfw.model.net import Address, Family, Port
-from dockerfw.rules.names import GUARDING_SETS, SealSet, end_of
+from dockerfw.rules.names import GUARDING_SETS, SealFamily, SealSet, end_of
 from dockerfw.rules.rule import Rule, Table
 from dockerfw.rules.ruleset import DEFAULT_MAXELEM, Element, IPSet, Seal
 
@@ -139,11 +139,12 @@ class SealElement:
 class SealState:
     """The seal: ``frame`` is all but the elements, as lines that are equal if they mean the same.
 
-    Only a driver makes and reads these lines.
+    Only a driver makes and reads these lines. ``tables`` are the families of those that stand.
     """
 
     frame: tuple[str, ...]
     elements: frozenset[SealElement]
+    tables: frozenset[SealFamily] = frozenset({"inet"})
 
     @property
     def left_alone(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from dockerfw.model.net import Family
 from dockerfw.plan.state import LiveElement, LiveRule, SealElement
+from dockerfw.rules.names import SealFamily
 from dockerfw.rules.rule import Rule, Table
 from dockerfw.rules.ruleset import Seal
 
@@ -167,7 +168,9 @@ class ChangeSeal:
 
 @dataclass(frozen=True, slots=True)
 class RemoveSeal:
-    """No error where there is none."""
+    """No error where there is none of these tables."""
+
+    tables: frozenset[SealFamily] = frozenset({"inet"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,19 @@ def lost_without_seal(facts: HostFacts) -> tuple[str, ...]:
     return (loss,)
 
 
+def lost_without_frames(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
+    """Return what a kernel without nft's bridge family cannot give to this policy."""
+    why = _restricts_same_bridge(policy, inventory)
+    if facts.frames or not why or not inventory.bridges():
+        return ()
+    loss = (
+        f"{listed(why)}, but there is no bridge family of nf_tables here: a container with NET_RAW "
+        "can hide its packets from all rules by a VLAN tag, and reach every port of its neighbours "
+        "on the same bridge; take NET_RAW from it (--cap-drop NET_RAW), or use another kernel"
+    )
+    return (printable(loss),)
+
+
 # Not "ip": "0.0.0.0" in daemon.json: that is Docker's default, and means [::] as well.
 _WITHOUT = 'set "userland-proxy": false in daemon.json, or publish at 0.0.0.0 (-p 0.0.0.0:80:80)'
 _FIRST_PACKET: Mapping[FirstPacket, str] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from dockerfw.model.docker_names import VETH_PREFIX
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory, is_interface_name
 from dockerfw.model.net import Address, Family, IPNetwork, Port
@@ -25,7 +26,7 @@ from dockerfw.rules.buckets import BucketSets, Spot
 from dockerfw.rules.chains import Skeleton
 from dockerfw.rules.names import Verdict
 from dockerfw.rules.rule import Chain
-from dockerfw.rules.ruleset import Element, GuardedPort, IPSet, Ruleset, Seal
+from dockerfw.rules.ruleset import Element, Frames, GuardedPort, IPSet, Ruleset, Seal
 from dockerfw.rules.sources import SourceTerms
 from dockerfw.rules.targets import TargetFinder
 from dockerfw.rules.topology import guarded_ports, taken_ports, topology
@@ -167,7 +168,13 @@ class Compiler:
             proxies=self.facts.proxy.cgroup,
             dockerd_ports=self.facts.proxy.dockerd_ports,
             labels=self.facts.labels,
+            frames=self._frames() if self.facts.frames else None,
         )
+
+    def _frames(self) -> Frames:
+        ports = (port for bridge in self.facts.bridges for port in bridge.foreign_ports)
+        alike = (port for port in ports if port.startswith(VETH_PREFIX) and is_interface_name(port))
+        return Frames(others=frozenset(alike))
 
     def _skeleton(self) -> Skeleton:
         return Skeleton(

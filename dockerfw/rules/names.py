@@ -45,12 +45,16 @@ def is_our_chain(name: str) -> bool:
 # --- the seal ------------------------------------------------------------------------------------
 
 SEAL_TABLE = ("inet", "dockerfw")
-"""The family and the name of the nft table."""
+"""The family and the name of the nft table that judges packets ..."""
+FRAMES_TABLE = ("bridge", "dockerfw")
+"""... and of the one that judges frames between ports of bridges."""
+SealFamily: TypeAlias = Literal["inet", "bridge"]
 SealSet: TypeAlias = Literal[
-    "foreign", "mixed", "ours", "port4", "port6", "addr4", "addr6", "dockerd"
+    "foreign", "mixed", "ours", "port4", "port6", "addr4", "addr6", "dockerd", "others"
 ]
 """Sets of the seal: bridges of others, bridges with foreign ports, bridges of Docker whose names do
-not show it, guarded host ports on every address and on one, what dockerd itself listens on."""
+not show it, guarded host ports on every address and on one, what dockerd itself listens on; in the
+bridge family: ports of bridges that are called as Docker's and are not."""
 SPOOFED_LABEL = 113
 """The bit of a connection's label: its first packet came in elsewhere than its source lives. (Of
 128; ``connlabel.conf`` gives names to the low ones.)"""

@@ -48,6 +48,17 @@ class IPSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Frames:
+    """The half of the seal in the bridge family: drops frames that reach a container over its
+    bridge and that no rule gets to see, where there are rules for them.
+
+    ``others`` are ports of bridges that are not Docker's, and whose names begin as theirs do.
+    """
+
+    others: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Seal:
     """The nft table ``inet dockerfw``: drops what reaches a container without our second bit.
 
@@ -58,6 +69,8 @@ class Seal:
     ``proxies`` is where docker-proxy's
     sockets live, so that a port which nobody knows of yet is closed, too; ``dockerd_ports`` are
     those that dockerd itself listens on there (a container's is closed by ``guarded`` before).
+    ``frames`` is the table ``bridge dockerfw``, written with it; None: the kernel has no such
+    family.
     """
 
     bit: int
@@ -70,6 +83,7 @@ class Seal:
     proxies: Cgroup | None = None
     dockerd_ports: frozenset[Port] = frozenset()
     labels: bool = True
+    frames: Frames | None = None
 
 
 @dataclass(frozen=True, slots=True)

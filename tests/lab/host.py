@@ -85,9 +85,16 @@ class Outside(Place):
             neighbour = _NEIGHBOUR_V6 if ":" in address else _NEIGHBOUR_V4
             self._host.ip(f"route replace {ip_interface(address).ip} via {neighbour}")
 
-    def forge(self, *packets: Packet, mac: bytes | None = None, via: str = "eth0") -> None:
+    def forge(
+        self,
+        *packets: Packet,
+        mac: bytes | None = None,
+        via: str = "eth0",
+        tags: bytes = b"",
+    ) -> None:
         """As `Place.forge`; the next hop is the host unless another one is given."""
-        super().forge(*packets, mac=mac or bytes.fromhex(_HOST_MAC.replace(":", "")), via=via)
+        to = mac or bytes.fromhex(_HOST_MAC.replace(":", ""))
+        super().forge(*packets, mac=to, via=via, tags=tags)
 
     def syn(
         self,

@@ -105,10 +105,10 @@ def build(packet: Packet) -> bytes:
     return head[:10] + struct.pack("!H", _checksum(head)) + head[12:] + segment
 
 
-def frame(packet: Packet, source_mac: bytes, destination_mac: bytes) -> bytes:
-    return (
-        destination_mac + source_mac + struct.pack("!H", _ETHERTYPES[packet.family]) + build(packet)
-    )
+def frame(packet: Packet, source_mac: bytes, destination_mac: bytes, tags: bytes = b"") -> bytes:
+    """An Ethernet frame; ``tags`` are what stands before the type of the packet in it."""
+    ethertype = struct.pack("!H", _ETHERTYPES[packet.family])
+    return destination_mac + source_mac + tags + ethertype + build(packet)
 
 
 def parse(data: bytes) -> Packet | None:

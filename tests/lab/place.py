@@ -350,10 +350,19 @@ class Place:
     def mac(self, interface: str) -> bytes:
         return bytes.fromhex(self.agent.ask("mac", at=self.space, interface=interface))
 
-    def forge(self, *packets: Packet, mac: bytes, via: str = "eth0") -> None:
-        """Put packets on the wire as they are; ``mac`` is the next hop's."""
+    def forge(
+        self,
+        *packets: Packet,
+        mac: bytes,
+        via: str = "eth0",
+        tags: bytes = b"",
+    ) -> None:
+        """Put packets on the wire as they are; ``mac`` is the next hop's.
+
+        ``tags`` stand before the type of the packet.
+        """
         ours = self.mac(via)
-        frames = [b64encode(frame(packet, ours, mac)).decode() for packet in packets]
+        frames = [b64encode(frame(packet, ours, mac, tags)).decode() for packet in packets]
         self.agent.ask("forge", at=self.space, interface=via, frames=frames)
 
     def sniff(self, interface: str = "eth0") -> Sniffer:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from dockerfw.kernel.nft.render import document
-from dockerfw.rules.ruleset import Seal
+from dockerfw.rules.ruleset import Frames, Seal
 from tests.golden_text import case_ruleset, cases
 from tests.lab import process
 from tests.lab.host import Host
@@ -26,6 +26,7 @@ SEALS = [
         foreign_bridges=bridges,
         mixed_bridges=bridges,
         labels=labels,
+        frames=Frames(frozenset({"veth0a1b2c3d", "vethA.b+c"}) if bridges else frozenset()),
     )
     for observe, inside, labels in (
         (False, True, True),
@@ -65,6 +66,7 @@ def test_a_seal_is_listed_as_text_and_json_and_loads_back(inside: Namespaces) ->
         nft("-f", "-", stdin=document(seal))
         listing = nft("--stateless", "list", "ruleset")
         assert "table inet dockerfw" in listing
+        assert "table bridge dockerfw" in listing
         assert listing.isascii(), seal
         assert json.loads(nft("-j", "list", "ruleset"))["nftables"]
         nft("-f", "-", stdin=f"flush ruleset\n{listing}")

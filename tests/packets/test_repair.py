@@ -63,8 +63,12 @@ def ours(scene: Scene) -> dict[str, list[str]]:
     rules = [line for line in lines(scene) if re.match(r"\d -A DOCKERFW", line)]
     saved = scene.host.run(["ipset", "save"]).stdout
     entries = re.sub(r" packets \d+ bytes \d+", "", saved).splitlines()
-    table = ["nft", "--stateless", "list", "table", "inet", "dockerfw"]
-    seal = scene.host.run(table, check=False).stdout
+    seal = "".join(
+        scene.host.run(
+            ["nft", "--stateless", "list", "table", family, "dockerfw"], check=False
+        ).stdout
+        for family in ("inet", "bridge")
+    )
     return {
         "rules": rules,
         # A set that had to be replaced may have another size.
@@ -224,6 +228,12 @@ DAMAGES = (
         _seal("delete table inet dockerfw"),
         "the seal (nft table inet dockerfw) was",
     ),
+    Damage(
+        "seal's table of frames deleted",
+        _seal("delete table bridge dockerfw"),
+        "the seal (nft table bridge dockerfw) was",
+    ),
+    Damage("seal's table of frames flushed", _seal("flush table bridge dockerfw")),
     Damage("seal flushed", _seal("flush table inet dockerfw")),
     Damage("seal's input chain flushed", _seal("flush chain inet dockerfw input")),
     Damage("seal let everything pass", _seal("insert rule inet dockerfw forward counter accept")),

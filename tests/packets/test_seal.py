@@ -14,7 +14,8 @@ from dockerfw.model.host import Flavour
 from dockerfw.model.net import FAMILIES, Port
 from dockerfw.plan.seal import WHY, SealUpdate, update_seal
 from dockerfw.plan.steps import RemoveSeal, ReplaceSeal, WriteSeal
-from dockerfw.rules.ruleset import Seal
+from dockerfw.rules.names import SealFamily
+from dockerfw.rules.ruleset import Frames, Seal
 from tests.lab.host import Host
 from tests.lab.place import Place
 from tests.packets.runner import FLAVOURS, HostRunner, program
@@ -47,11 +48,16 @@ ONE_OF_EACH = [
         dockerd_ports=frozenset({Port("tcp", 2375), Port("udp", 7946)}),
     ),
     Seal(bit=OK_BIT, observe=False, inside=True),
+    replace(SEAL, frames=Frames()),
+    replace(SEAL, inside=False, frames=Frames(frozenset({"veth0a1b2c3d", "vethA.b+c"}))),
 ]
 
 
+BOTH: frozenset[SealFamily] = frozenset({"inet", "bridge"})
+
+
 def install_seal(runner: HostRunner, wanted: Seal) -> None:
-    found = update_seal(nft.read(runner), expected(wanted), wanted)
+    found = update_seal(nft.read(runner, frames=True), expected(wanted), wanted)
     assert found.rest is not None
     for step in (found.release, found.rest):
         if step is not None:
@@ -61,15 +67,15 @@ def install_seal(runner: HostRunner, wanted: Seal) -> None:
 def test_a_seal_reads_as_it_was_written_and_a_second_look_writes_nothing(
     host: Host, runner: HostRunner
 ) -> None:
-    assert nft.read(runner) is None
+    assert nft.read(runner, frames=True) is None
     for wanted in ONE_OF_EACH:
         install_seal(runner, wanted)
-        live = nft.read(runner)
+        live = nft.read(runner, frames=True)
         assert live == expected(wanted)
         assert update_seal(live, expected(wanted), wanted) == SealUpdate()
     for _ in range(2):
-        nft.commit(runner, WriteSeal("remove the seal", RemoveSeal()))
-        assert nft.read(runner) is None
+        nft.commit(runner, WriteSeal("remove the seal", RemoveSeal(BOTH)))
+        assert nft.read(runner, frames=True) is None
     assert host.run(["nft", "list", "ruleset"]).stdout == ""
 
 
@@ -111,7 +117,7 @@ def test_a_hand_in_the_seal_is_seen_and_undone(shared: Host, edit: str) -> None:
         edit = edit.replace("LAST", last_rule(shared, edit.split()[4]))
     shared.run(["nft", "-f", "-"], stdin=f"{edit}\n")
     install_seal(runner, SEAL)
-    assert nft.read(runner) == expected(SEAL)
+    assert nft.read(runner, frames=True) == expected(SEAL)
 
 
 def test_another_element_leaves_the_counters_of_the_rules(host: Host, runner: HostRunner) -> None:

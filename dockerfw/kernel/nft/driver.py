@@ -1,5 +1,5 @@
 """Reads and writes the seal: nft table ``inet dockerfw``, which drops what reaches a container
-without our bit.
+without our bit, and ``bridge dockerfw``, which drops frames that no rule gets to see.
 
 Touches no other table, and lists no other one: an old ``nft`` crashes on tables that a newer one
 wrote. To print a rule with a cgroup nft looks for the inode in the whole tree of cgroups: a tenth
@@ -10,24 +10,34 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dockerfw.kernel.nft.frames import TRY as TRY_FRAMES
 from dockerfw.kernel.nft.parse import parse
 from dockerfw.kernel.nft.render import TRY_LABELS, render, try_cgroup
 from dockerfw.kernel.runner import Runner, fail, require
 from dockerfw.model.host import Cgroup
 from dockerfw.plan.state import SealState
 from dockerfw.plan.steps import WriteSeal
-from dockerfw.rules.names import SEAL_TABLE
+from dockerfw.rules.names import FRAMES_TABLE, SEAL_TABLE
 
 
-def read(runner: Runner) -> SealState | None:
-    """Return the live seal; None when there is none. Raises `Failed`."""
-    argv = ["nft", "--stateless", "--numeric", "list", "table", *SEAL_TABLE]
+def read(runner: Runner, *, frames: bool) -> SealState | None:
+    """Return the live seal; None when nothing of it stands. Raises `Failed`.
+
+    ``frames``: this kernel has the bridge family.
+    """
+    tables = (SEAL_TABLE, FRAMES_TABLE) if frames else (SEAL_TABLE,)
+    listings = [text for table in tables if (text := _listing(runner, table)) is not None]
+    return parse(listings) if listings else None
+
+
+def _listing(runner: Runner, table: tuple[str, str]) -> str | None:
+    argv = ["nft", "--stateless", "--numeric", "list", "table", *table]
     done = runner.run(argv)
     if done.status > 0 and "No such file or directory" in done.stderr:
         return None
     if done.status != 0:
         fail(argv, done)
-    return parse(done.stdout)
+    return done.stdout
 
 
 def commit(runner: Runner, step: WriteSeal) -> None:
@@ -38,6 +48,11 @@ def commit(runner: Runner, step: WriteSeal) -> None:
 def knows_labels(runner: Runner) -> bool:
     """Return True if this kernel and this nft can label connections. Writes nothing."""
     return runner.run(["nft", "--check", "-f", "-"], TRY_LABELS).status == 0
+
+
+def knows_frames(runner: Runner) -> bool:
+    """Return True if this kernel and this nft can filter frames between ports of bridges."""
+    return runner.run(["nft", "--check", "-f", "-"], TRY_FRAMES).status == 0
 
 
 def knows_cgroups(runner: Runner, cgroup: Cgroup) -> Literal["closed", "unsupported", "crashed"]:

@@ -9,25 +9,38 @@ with the very same comment is not.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
+from typing import get_args
 
-from dockerfw.kernel.nft.render import PROTOCOLS, SAFE_INTERFACE, SET_TYPES, TABLE
+from dockerfw.kernel.nft.frames import SET_TYPES as FRAMES_SET_TYPES
+from dockerfw.kernel.nft.render import PROTOCOLS, SAFE_INTERFACE, SET_TYPES
 from dockerfw.model.net import Address, Port
 from dockerfw.plan.state import OddElement, SealElement, SealState
-from dockerfw.rules.names import SealSet
+from dockerfw.rules.names import SealFamily, SealSet
 
 _COMMENT = re.compile(r' comment "([^"]*)"$')
 _HOOKED = re.compile(r"type (\w+) hook (\w+) priority (-?\w+); policy (\w+);")
 _PROTOCOL_NAMES = {str(number): name for name, number in PROTOCOLS.items()}
 
 
-def parse(listing: str) -> SealState:
-    """Return the state of the listed table."""
+def parse(listings: Sequence[str]) -> SealState:
+    """Return the state of the listed tables, one listing each, the half for packets first."""
+    frame: list[str] = []
+    elements: set[SealElement] = set()
+    tables: set[SealFamily] = set()
+    for listing in listings:
+        family = next(f for f in get_args(SealFamily) if listing.startswith(f"table {f} "))
+        tables.add(family)
+        frame += _table(listing, elements)
+    return SealState(tuple(frame), frozenset(elements), frozenset(tables))
+
+
+def _table(listing: str, elements: set[SealElement]) -> list[str]:
+    """The frame of one table; its elements are added to ``elements``."""
     flags: list[str] = []
     blocks: dict[str, list[str]] = {}
-    elements: set[SealElement] = set()
-    sets: dict[str, SealSet] = {name: name for name in SET_TYPES}
+    sets: dict[str, SealSet] = {name: name for name in (*SET_TYPES, *FRAMES_SET_TYPES)}
     for header, body in _blocks(listing, flags):
         kind, name = header.split(" ", 1)
         if kind == "chain":
@@ -39,7 +52,8 @@ def parse(listing: str) -> SealState:
             if name in sets:
                 elements |= {_element(sets[name], item) for item in _split_elements(rest)}
     ordered = [line for header in sorted(blocks, key=_set_first) for line in blocks[header]]
-    return SealState((" ".join([f"table {TABLE}", *flags]), *ordered), frozenset(elements))
+    head = listing.partition(" {")[0]
+    return [" ".join([head, *flags]), *ordered]
 
 
 def _set_first(header: str) -> tuple[bool, str]:
@@ -90,7 +104,7 @@ def _element(name: SealSet, item: str) -> SealElement:
 
 def _value(name: SealSet, item: str) -> str | Port | tuple[Address, Port] | None:
     """None: nothing that dockerfw writes."""
-    if name in ("foreign", "mixed", "ours"):
+    if name in ("foreign", "mixed", "ours", "others"):
         interface = item.removeprefix('"').removesuffix('"')
         plain = item == f'"{interface}"' and SAFE_INTERFACE.fullmatch(interface)
         return interface if plain else None

@@ -14,14 +14,16 @@ import re
 from collections.abc import Iterable, Mapping
 
 from dockerfw.errors import Failed
+from dockerfw.kernel.nft import frames
+from dockerfw.kernel.nft.half import Half, document_lines, frame_lines
 from dockerfw.kernel.words import address_text
 from dockerfw.model.docker_names import BRIDGE_PREFIXES, is_docker_bridge
 from dockerfw.model.host import Cgroup
 from dockerfw.model.net import Port
 from dockerfw.plan.state import OddElement, SealElement, SealState
 from dockerfw.plan.steps import ChangeSeal, RemoveSeal, ReplaceSeal, WriteSeal
-from dockerfw.rules.names import SEAL_TABLE, SPOOFED_LABEL, SealSet
-from dockerfw.rules.ruleset import GuardedPort, Seal
+from dockerfw.rules.names import FRAMES_TABLE, SEAL_TABLE, SPOOFED_LABEL, SealFamily, SealSet
+from dockerfw.rules.ruleset import Frames, GuardedPort, Seal
 
 TABLE = " ".join(SEAL_TABLE)
 
@@ -81,32 +83,24 @@ def render(step: WriteSeal) -> str:
         case ChangeSeal(added=added, deleted=deleted):
             lines = [*_element_lines("add", added), *_element_lines("delete", deleted)]
             return "".join(f"{line}\n" for line in lines)
-        case RemoveSeal():
+        case RemoveSeal(tables=families):
             # Added first: it is no error where there is none.
-            return f"add table {TABLE}\ndelete table {TABLE}\n"
+            tables = [" ".join(t) for t in (SEAL_TABLE, FRAMES_TABLE) if t[0] in families]
+            return "".join(f"add table {table}\ndelete table {table}\n" for table in tables)
 
 
 def document(seal: Seal) -> str:
-    """Return the whole table as a document that replaces it in one transaction.
+    """Return the seal as a document that replaces it in one transaction.
 
     Raises `Failed` for a bridge whose name cannot be written in nft's language.
     """
-    elements = seal_elements(seal)
-    lines = [f"add table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
-    for name, kind in SET_TYPES.items():
-        lines += [f"  set {name} {{", f"    type {kind}"]
-        own = sorted(_text(element) for element in elements if element.set == name)
-        if own:
-            lines.append(f"    elements = {{ {', '.join(own)} }}")
-        lines.append("  }")
-    for chain, rules in _rules(seal).items():
-        lines.append(f"  chain {chain} {{")
-        if chain in _HOOKS:
-            hook, priority = _HOOKS[chain]
-            lines.append(f"    type filter hook {hook} priority {priority}; policy accept;")
-        lines += [f'    {rule} comment "{_digest(rule, seal)}"' for rule in rules]
-        lines.append("  }")
-    return "\n".join([*lines, "}", ""])
+    elements: dict[SealSet, list[str]] = {}
+    for name, text in sorted((element.set, _text(element)) for element in seal_elements(seal)):
+        elements.setdefault(name, []).append(text)
+    lines: list[str] = []
+    for half in _halves(seal):
+        lines += document_lines(half, elements, lambda rule: _digest(rule, seal))
+    return "\n".join([*lines, ""])
 
 
 def _element_lines(verb: str, elements: Iterable[SealElement]) -> list[str]:
@@ -114,7 +108,9 @@ def _element_lines(verb: str, elements: Iterable[SealElement]) -> list[str]:
     for name, text in sorted((element.set, _text(element)) for element in elements):
         by_set.setdefault(name, []).append(text)
     return [
-        f"{verb} element {TABLE} {name} {{ {', '.join(found)} }}" for name, found in by_set.items()
+        f"{verb} element {frames.TABLE if name in frames.SET_TYPES else TABLE} {name} "
+        f"{{ {', '.join(found)} }}"
+        for name, found in by_set.items()
     ]
 
 
@@ -123,17 +119,16 @@ def _element_lines(verb: str, elements: Iterable[SealElement]) -> list[str]:
 
 def expected(seal: Seal) -> SealState:
     """Return what ``parse.py`` reads while ``seal`` stands in the kernel."""
-    frame = [f"table {TABLE}"]
-    frame += [f"set {name} {kind}" for name, kind in sorted(SET_TYPES.items())]
-    rules = _rules(seal)
-    for chain in sorted(rules):
-        if chain in _HOOKS:
-            hook, priority = _HOOKS[chain]
-            frame.append(f"chain {chain} filter {hook} {priority} accept")
-        else:
-            frame.append(f"chain {chain} not hooked")
-        frame += [f"rule {_digest(rule, seal)}" for rule in rules[chain]]
-    return SealState(tuple(frame), seal_elements(seal))
+    frame: list[str] = []
+    for half in _halves(seal):
+        frame += frame_lines(half, lambda rule: _digest(rule, seal))
+    tables = frozenset[SealFamily](("inet", "bridge") if seal.frames else ("inet",))
+    return SealState(tuple(frame), seal_elements(seal), tables)
+
+
+def _halves(seal: Seal) -> list[Half]:
+    packets = Half(TABLE, SET_TYPES, _HOOKS, _rules(seal))
+    return [packets, frames.half(seal, _verdict(seal))] if seal.frames else [packets]
 
 
 def closes_proxies(live: SealState | None, seal: Seal) -> bool:
@@ -307,6 +302,7 @@ def seal_elements(seal: Seal) -> frozenset[SealElement]:
             *(SealElement("mixed", name) for name in seal.mixed_bridges),
             *(SealElement("ours", name) for name in seal.bridges if not is_docker_bridge(name)),
             *(SealElement("dockerd", port) for port in seal.dockerd_ports),
+            *(SealElement("others", port) for port in (seal.frames or Frames()).others),
             *(_guarded(port) for port in seal.guarded if port[2].protocol in PROTOCOLS),
         }
     )

@@ -202,7 +202,7 @@ def test_a_kernel_or_nft_that_cannot_match_cgroups_gets_a_seal_without(
     found = facts.read(runner, user=lambda: 0, inode=lambda _: 4711)
     assert (found.proxy.cgroup, found.proxy.first_packet) == (cgroup, first_packet)
     assert found.nf_tables
-    assert found.labels == (tried == "")
+    assert found.labels == found.frames == (tried == "")
 
 
 def test_without_nf_tables_there_is_nothing_to_put_the_cgroup_in() -> None:

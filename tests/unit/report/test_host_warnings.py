@@ -13,6 +13,7 @@ from dockerfw.model.policy import Policy
 from dockerfw.report.host_warnings import (
     docker_rules_gone,
     hints,
+    lost_without_frames,
     lost_without_seal,
     needs_br_netfilter,
     proxy_next_step,
@@ -70,6 +71,14 @@ def test_a_kernel_without_nf_tables_is_warned_of_but_not_refused() -> None:
     assert lost_without_seal(FACTS) == ()
     assert "only by the next apply" in only(policy(), HERE, bare)
     assert unenforced(policy(), HERE, bare) == ()
+
+
+def test_a_kernel_without_the_bridge_family_is_warned_of_where_rules_part_neighbours() -> None:
+    bare = replace(FACTS, frames=False)
+    assert lost_without_frames(policy(), HERE, bare) == ()
+    assert lost_without_frames(NO_BRIDGE, HERE, FACTS) == ()
+    assert lost_without_frames(NO_BRIDGE, Inventory(), bare) == ()
+    assert "a container with NET_RAW" in only(NO_BRIDGE, HERE, bare)
 
 
 @pytest.mark.parametrize(

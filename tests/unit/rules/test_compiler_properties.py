@@ -22,8 +22,10 @@ from dockerfw.model.policy import (
 from dockerfw.rules.names import end_of
 from dockerfw.rules.ruleset import Ruleset
 from tests.build import ORIGIN
-from tests.oracle import TODAY, Question, allowed_sources
+from tests.intervals import IntervalSet
+from tests.oracle import TODAY, Question, allowed_sources, inside_sources
 from tests.questions import as_address, facts_for
+from tests.replay import hidden_frame_passes
 from tests.situations import Situation, network_edges, passes, ways
 from tests.strategies import ENDS, fitting, profile
 
@@ -58,6 +60,27 @@ def test_the_rules_let_pass_exactly_what_the_policy_means(
     ruleset = situation.ruleset()
     for question in situation.questions(Random(seed), 12):
         assert_agrees(situation, ruleset, question)
+
+
+@profile(0.5)
+@given(fitting(), st.integers(0, 2**32))
+def test_a_frame_that_no_rule_sees_passes_only_where_every_packet_would(
+    pair: tuple[Policy, Inventory], seed: int
+) -> None:
+    policy, inventory = pair
+    situation = Situation(policy, inventory, facts_for(inventory))
+    seal = situation.ruleset().seal
+    assert not hidden_frame_passes(seal, from_container=False) or seal.observe
+    if seal.observe or not hidden_frame_passes(seal, from_container=True):
+        return
+    for question in situation.questions(Random(seed), 12):
+        family = question.family
+        containers = inside_sources(inventory, question.interface, family)
+        containers -= IntervalSet.of_addresses(situation.facts.addresses, family)
+        if question.path == "direct":
+            wanted = allowed_sources(policy, inventory, situation.facts, question)
+            hidden = containers - wanted
+            assert not hidden.intervals, f"{question} is open to {hidden.intervals}"
 
 
 def _ended_by_the_kernel(ruleset: Ruleset, now: float) -> Ruleset:

@@ -8,6 +8,7 @@ from dockerfw.model.net import Port
 from dockerfw.rules.ruleset import Seal
 
 LIST_SEAL = "nft --stateless --numeric list table inet dockerfw"
+LIST_FRAMES = "nft --stateless --numeric list table bridge dockerfw"
 SEAL = Seal(
     bit=0x20000000,
     observe=False,
@@ -21,6 +22,12 @@ SEAL = Seal(
         }
     ),
 )
+
+
+def tables(document: str) -> tuple[str, str]:
+    """What nft would list of each table of a document of ours."""
+    packets, add, frames = document.partition("add table bridge")
+    return listed(packets), listed(add + frames)
 
 
 def listed(document: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dockerfw.errors import Failed
@@ -11,31 +13,50 @@ from dockerfw.kernel.runner import Completed
 from dockerfw.model.host import Cgroup
 from dockerfw.plan.seal import SealUpdate, update_seal
 from dockerfw.plan.steps import RemoveSeal, ReplaceSeal, WriteSeal
+from dockerfw.rules.ruleset import Frames
 from tests.unit.kernel.fake_runner import FakeRunner, broken
-from tests.unit.kernel.nft.listing import LIST_SEAL, SEAL, listed
+from tests.unit.kernel.nft.listing import LIST_FRAMES, LIST_SEAL, SEAL, listed, tables
 
 CGROUP = Cgroup("dockerd.slice", 1, 4711)
 
 
 def test_a_seal_that_stands_is_in_sync() -> None:
-    live = nft.read(FakeRunner({LIST_SEAL: listed(document(SEAL))}))
+    live = nft.read(FakeRunner({LIST_SEAL: listed(document(SEAL))}), frames=False)
     assert live == expected(SEAL)
     assert update_seal(live, expected(SEAL), SEAL) == SealUpdate()
 
 
+FRAMED = replace(SEAL, frames=Frames(frozenset({"veth0a1b2c3d"})))
+
+
+def test_both_halves_are_read_and_one_that_is_gone_is_seen() -> None:
+    packets, frames = tables(document(FRAMED))
+    gone = broken("Error: No such file or directory\nlist table\n")
+    both = nft.read(FakeRunner({LIST_SEAL: packets, LIST_FRAMES: frames}), frames=True)
+    assert both == expected(FRAMED)
+    half = nft.read(FakeRunner({LIST_SEAL: packets, LIST_FRAMES: gone}), frames=True)
+    assert half == expected(SEAL)
+    rest = update_seal(half, expected(FRAMED), FRAMED).rest
+    assert rest == WriteSeal("the seal", ReplaceSeal(FRAMED))
+    other = nft.read(FakeRunner({LIST_SEAL: gone, LIST_FRAMES: frames}), frames=True)
+    assert other is not None
+    assert other.tables == {"bridge"}
+    assert nft.read(FakeRunner({LIST_SEAL: gone, LIST_FRAMES: gone}), frames=True) is None
+
+
 def test_a_table_that_is_not_there_is_none() -> None:
     gone = broken("Error: No such file or directory\nlist table inet dockerfw\n")
-    assert nft.read(FakeRunner({LIST_SEAL: gone})) is None
+    assert nft.read(FakeRunner({LIST_SEAL: gone}), frames=False) is None
 
 
 def test_a_table_that_cannot_be_listed_is_an_error() -> None:
     with pytest.raises(Failed, match="nft failed"):
-        nft.read(FakeRunner({LIST_SEAL: broken("Error: syntax error")}))
+        nft.read(FakeRunner({LIST_SEAL: broken("Error: syntax error")}), frames=False)
 
 
 def test_a_crash_is_reported_by_its_signal() -> None:
     with pytest.raises(Failed, match=r"nft crashed \(SIGSEGV\)"):
-        nft.read(FakeRunner({LIST_SEAL: broken("", -11)}))
+        nft.read(FakeRunner({LIST_SEAL: broken("", -11)}), frames=False)
 
 
 def test_a_step_is_one_document() -> None:

@@ -31,7 +31,7 @@ FULL = replace(
 
 
 def test_elements_are_values() -> None:
-    assert parse(listed(document(FULL))).elements == {
+    assert parse([listed(document(FULL))]).elements == {
         SealElement("foreign", "virbr0"),
         SealElement("mixed", "br-mixed"),
         SealElement("ours", "shop"),
@@ -66,7 +66,7 @@ def test_an_element_that_we_never_write_is_kept_as_text(name: SealSet, item: str
         f"table inet dockerfw {{\n\tset {name} {{\n\t\ttype {kind}\n"
         f"\t\telements = {{ {item} }}\n\t}}\n}}"
     )
-    assert parse(listing).elements == {SealElement(name, OddElement(item))}
+    assert parse([listing]).elements == {SealElement(name, OddElement(item))}
 
 
 LISTING = listed(document(SEAL))
@@ -95,7 +95,7 @@ HAND_EDITS = {
 @pytest.mark.parametrize("listing", HAND_EDITS.values(), ids=HAND_EDITS.keys())
 def test_a_hand_in_the_frame_is_seen(listing: str) -> None:
     assert listing != LISTING
-    live = parse(listing)
+    live = parse([listing])
     assert live.frame != expected(SEAL).frame
     assert live.elements == expected(SEAL).elements
 
@@ -105,7 +105,7 @@ def test_a_hand_in_the_frame_is_seen(listing: str) -> None:
 )
 def test_a_hand_in_the_elements_is_seen_and_the_frame_is_the_same(old: str, new: str) -> None:
     assert old in LISTING
-    live = parse(LISTING.replace(old, new))
+    live = parse([LISTING.replace(old, new)])
     assert live.frame == expected(SEAL).frame
     assert live.elements != expected(SEAL).elements
     assert len(live.elements) == len(expected(SEAL).elements)

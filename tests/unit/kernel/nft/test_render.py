@@ -13,6 +13,7 @@ from dockerfw.model.host import Cgroup
 from dockerfw.model.net import Port
 from dockerfw.plan.state import OddElement, SealElement
 from dockerfw.plan.steps import ChangeSeal, RemoveSeal, ReplaceSeal, WriteSeal
+from dockerfw.rules.names import SealFamily
 from tests.unit.kernel.nft.listing import SEAL
 
 SLICED = replace(
@@ -31,6 +32,11 @@ def test_taking_out_a_table_that_is_not_there_is_no_error() -> None:
         render(WriteSeal("remove the seal", RemoveSeal()))
         == "add table inet dockerfw\ndelete table inet dockerfw\n"
     )
+    both = frozenset[SealFamily](("bridge", "inet"))
+    assert render(WriteSeal("remove the seal", RemoveSeal(both))) == (
+        "add table inet dockerfw\ndelete table inet dockerfw\n"
+        "add table bridge dockerfw\ndelete table bridge dockerfw\n"
+    )
 
 
 def test_elements_alone_are_added_and_deleted_set_by_set() -> None:
@@ -47,6 +53,7 @@ def test_elements_alone_are_added_and_deleted_set_by_set() -> None:
                 SealElement("foreign", "virbr0"),
                 SealElement("dockerd", Port("tcp", 2375)),
                 SealElement("port6", OddElement("1 . 0")),
+                SealElement("others", "veth0"),
             }
         ),
     )
@@ -55,6 +62,7 @@ def test_elements_alone_are_added_and_deleted_set_by_set() -> None:
         "add element inet dockerfw port4 { 17 . 53, 6 . 8080 }\n"
         "delete element inet dockerfw dockerd { 6 . 2375 }\n"
         'delete element inet dockerfw foreign { "virbr0" }\n'
+        'delete element bridge dockerfw others { "veth0" }\n'
         "delete element inet dockerfw port6 { 1 . 0 }\n"
     )
     assert render(WriteSeal("the seal", ChangeSeal())) == ""

@@ -1,0 +1,56 @@
+"""One table of the seal as nft's language has it: sets and chains -> document, and what is read.
+
+Pure. Knows nothing of what the rules mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from dockerfw.rules.names import SealSet
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """``table`` is family and name; ``sets`` have their types, ``hooks`` hook and numeric priority
+    of those chains that are hooked; ``rules`` are those of each chain.
+    """
+
+    table: str
+    sets: Mapping[SealSet, str]
+    hooks: Mapping[str, tuple[str, int]]
+    rules: Mapping[str, list[str]]
+
+
+def document_lines(
+    half: Half, elements: Mapping[SealSet, list[str]], digest: Callable[[str], str]
+) -> Iterator[str]:
+    """Yield the lines that replace the table in one transaction; ``digest`` is a rule's comment."""
+    yield from (f"add table {half.table}", f"delete table {half.table}", f"table {half.table} {{")
+    for name, kind in half.sets.items():
+        yield from (f"  set {name} {{", f"    type {kind}")
+        if own := elements.get(name):
+            yield f"    elements = {{ {', '.join(own)} }}"
+        yield "  }"
+    for chain, rules in half.rules.items():
+        yield f"  chain {chain} {{"
+        if chain in half.hooks:
+            hook, priority = half.hooks[chain]
+            yield f"    type filter hook {hook} priority {priority}; policy accept;"
+        yield from (f'    {rule} comment "{digest(rule)}"' for rule in rules)
+        yield "  }"
+    yield "}"
+
+
+def frame_lines(half: Half, digest: Callable[[str], str]) -> Iterator[str]:
+    """Yield what `SealState.frame` has of this table while it stands."""
+    yield f"table {half.table}"
+    yield from (f"set {name} {kind}" for name, kind in sorted(half.sets.items()))
+    for chain in sorted(half.rules):
+        if chain in half.hooks:
+            hook, priority = half.hooks[chain]
+            yield f"chain {chain} filter {hook} {priority} accept"
+        else:
+            yield f"chain {chain} not hooked"
+        yield from (f"rule {digest(rule)}" for rule in half.rules[chain])
