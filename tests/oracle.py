@@ -29,6 +29,11 @@ The reading:
   but spoofed packets pass.
 * ``ports`` open the host ports that lead to them, ``published`` opens host ports alone; a binding
   to a loopback address is opened by nothing.
+* A host port that nobody guards may lead to a container all the same, by a NAT rule of others that
+  the facts know (``behind``): whoever may use that host port (``published``) passes, and whoever
+  may reach the container's own address and port, or by ``ports`` the published host port to which
+  it leads; a deny of either holds. Where the port is guarded
+  it alone decides, besides denies of what is behind it. NAT that is not known opens nothing.
 * A deny with ``to`` alone is ``ports = ["all"]``, and closes those ports of an exactly named
   host-network container that some rule writes down. A deny of nothing in particular closes every
   guarded host port and every address of Docker's subnets: a container may stand there next.
@@ -37,7 +42,7 @@ The reading:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
@@ -81,6 +86,7 @@ class Question:
                     DNAT or docker-proxy then carries it on; ``direct``: to any other address
     protocol        tcp, udp, sctp, ``icmp`` (an echo request, both families) or another one
     port            the port that it was sent to: host port or container port; 0 where none is
+    behind          path ``host``: where NAT that Docker did not make leads it, address and port
     """
 
     path: Literal["host", "direct"]
@@ -88,6 +94,7 @@ class Question:
     address: Address
     protocol: str
     port: int = 0
+    behind: tuple[Address, int] | None = None
 
     @property
     def family(self) -> Literal[4, 6]:
@@ -105,7 +112,29 @@ def allowed_sources(
 
     Of the facts only this host's own addresses matter: policy and inventory say the rest.
     """
-    return _Reading(policy, inventory, facts.addresses, question).allowed(now)
+    reading = _Reading(policy, inventory, facts.addresses, question)
+    if question.behind is None:
+        return reading.allowed(now)
+    address, port = question.behind
+    path: Literal["host", "direct"] = "host" if address in facts.addresses else "direct"
+    there = replace(question, path=path, address=address, port=port, behind=None)
+    inner = _Reading(policy, inventory, facts.addresses, there)
+    if not inner.ours():
+        return reading.everyone - inner.spoofed()
+    opened = reading.opened(now)
+    if _is_forwarded(facts, question) and not reading.ours():
+        opened |= inner.opened(now, by_container=True)
+    return opened - reading.denied() - inner.denied() - inner.spoofed()
+
+
+def _is_forwarded(facts: HostFacts, question: Question) -> bool:
+    return any(
+        forward.family == question.family
+        and forward.address in (None, question.address)
+        and forward.protocol in (None, question.protocol)
+        and (forward.protocol is None or forward.first <= question.port <= forward.last)
+        for forward in facts.forwards
+    )
 
 
 def inside_sources(inventory: Inventory, interface: str, family: int) -> IntervalSet:
@@ -142,20 +171,29 @@ class _Reading:
 
     def allowed(self, now: float) -> IntervalSet:
         if not self.ours():
-            return self.everyone - self._spoofed()
+            return self.everyone - self.spoofed()
+        return self.opened(now) - self.denied() - self.spoofed()
+
+    def opened(self, now: float, *, by_container: bool = False) -> IntervalSet:
+        """``by_container``: not by ``published``, which names this very host port."""
         opened = self._baseline()
         for allow in self.policy.allows:
             over = allow.until is not None and now + 1 > allow.until.timestamp()
-            if not over and self._about(allow):
+            by_host_port = by_container and allow.published
+            if not over and not by_host_port and self._about(allow):
                 opened |= self._sources(allow.sources)
+        return opened
+
+    def denied(self) -> IntervalSet:
+        denied = NOTHING
         for deny in self.policy.denies:
             if self._about(deny):
-                opened -= self._sources(deny.sources)
-        return opened - self._spoofed()
+                denied |= self._sources(deny.sources)
+        return denied
 
     # who sends
 
-    def _spoofed(self) -> IntervalSet:
+    def spoofed(self) -> IntervalSet:
         question = self.question
         elsewhere = (
             subnet

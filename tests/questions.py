@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from random import Random
 from typing import Literal, TypeAlias
 
-from dockerfw.model.host import HostFacts
+from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, IPNetwork
 from dockerfw.model.policy import (
@@ -50,7 +50,26 @@ def facts_for(*inventories: Inventory) -> HostFacts:
         if network.bridge
         for subnet in network.subnets
     }
-    return HostFacts(addresses=frozenset({*OWN_ADDRESSES, *gateways}))
+    addresses = frozenset({*OWN_ADDRESSES, *gateways})
+    return HostFacts(addresses=addresses, forwards=tuple(_forwards(inventories)))
+
+
+def _forwards(inventories: Iterable[Inventory]) -> Iterator[PortForward]:
+    """NAT of others. Where in a network of Docker it leads is no matter: rules go by the packet."""
+    by_family = {
+        s.version: s.network_address + 2
+        for inventory in inventories
+        for network in inventory.bridges()
+        for s in network.subnets
+    }
+    yield PortForward(4, None, "tcp", 9997, 9997, None, 8080)
+    yield PortForward(6, None, "tcp", 9997, 9997, None, 8080)
+    if to := by_family.get(4):
+        yield PortForward(4, None, "tcp", 9999, 9999, to)
+        yield PortForward(4, OWN_ADDRESSES[0], "udp", 50, 70, to)
+        yield PortForward(4, OWN_ADDRESSES[1], None, 0, 0, to)
+    if to := by_family.get(6):
+        yield PortForward(6, OWN_ADDRESSES[2], "tcp", 9990, 9999, to)
 
 
 def questions(
@@ -69,6 +88,40 @@ def questions(
         path: Literal["host", "direct"] = "host" if host else "direct"
         found.append(Question(path, random.choice(interfaces), address, protocol, port))
     return found
+
+
+def led_on(
+    policy: Policy, inventory: Inventory, facts: HostFacts, random: Random, count: int
+) -> list[Question]:
+    """That many questions about ports of this host that NAT of others leads to a container."""
+    targets = [t for t in _direct_targets(policy, inventory) if t[3]]
+    ours = [t for t in targets if _of_interest(inventory, set(), t)]
+    led = [("tcp", 9999), ("tcp", 9999), ("tcp", 9998), ("udp", 53)]
+    published = [(b.protocol, b.host_port) for c in inventory.containers for b in c.ports]
+    # Docker's bridges pass a named port of a host-network container by their baseline.
+    on_host = any(c.host_network for c in inventory.containers)
+    ports = [p for p in (*led, *published) if not (on_host and p in _named_ports(policy))]
+    interfaces = (*OUTSIDE_INTERFACES, *(n.bridge for n in inventory.networks if n.bridge))
+    found = []
+    if not on_host and _plain(policy, inventory):
+        own = sorted((a for a in facts.addresses if a.version == 4), key=_key)
+        here, interface = random.choice(own), random.choice(interfaces)
+        found.append(Question("host", interface, here, "tcp", 9997, (here, 8080)))
+    for _ in range(count if ports else 0):
+        _, to, _, to_port = random.choice(ours or targets)
+        addresses = [a for a in facts.addresses if a.version == to.version]
+        address = random.choice(sorted(addresses, key=_key))
+        protocol, port = random.choice(ports)
+        interface = random.choice(interfaces)
+        found.append(Question("host", interface, address, protocol, port, (to, to_port)))
+    return found
+
+
+def _plain(policy: Policy, inventory: Inventory) -> bool:
+    """Whether it is one and the same at which address of the host a packet arrives."""
+    bindings = [b for c in inventory.containers for b in c.ports if b.host_port == 8080]
+    specs = [spec for deny in policy.denies for spec in deny.published]
+    return all(b.wildcard for b in bindings) and all(s.address is None for s in specs)
 
 
 def _of_interest(inventory: Inventory, named: set[tuple[str, int]], target: _Target) -> bool:

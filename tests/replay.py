@@ -56,7 +56,7 @@ Tables = dict[Table, dict[str, list[LiveRule]]]
 _BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _NAME_LENGTH = 31
 """IPSET_MAXNAMELEN without the closing NUL."""
-NO_SEAL = Seal(bit=0, observe=True, inside=True)
+NO_SEAL = Seal(mark=0, observe=True, inside=True)
 IDENTITY = Digests()
 
 

@@ -22,7 +22,7 @@ from dockerfw.rules.rule import Rule
 from dockerfw.rules.ruleset import Ruleset
 from dockerfw.rules.walk import Hook, Packet, walk
 from tests.oracle import Question, inside_sources, is_ours
-from tests.questions import as_address, cut_points, questions
+from tests.questions import as_address, cut_points, led_on, questions
 from tests.replay import IDENTITY, Replay, Tables, foreign, seal_passes
 
 _SOMEONE = {4: as_address(0, 4), 6: as_address(0, 6)}
@@ -56,6 +56,11 @@ def ways(question: Question, facts: HostFacts, *inventories: Inventory) -> Itera
         yield Way("forward", packet)
         return
     packet = replace(packet, host_port=(question.address, question.port))
+    if question.behind is not None:
+        address, port = question.behind
+        hook: Hook = "input" if address in facts.addresses else "forward"
+        yield Way(hook, replace(packet, destination=address, port=port, dnat=True))
+        return
     yield Way("input", packet)
     if question.address not in facts.addresses:
         return
@@ -115,6 +120,9 @@ class Situation:
 
     def questions(self, random: Random, count: int) -> list[Question]:
         return questions(self.policy, self.inventory, self.facts, random, count)
+
+    def led_on(self, random: Random, count: int) -> list[Question]:
+        return led_on(self.policy, self.inventory, self.facts, random, count)
 
 
 def passes(

@@ -25,7 +25,7 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs, Policy
 from dockerfw.operations.boot import without_addresses
 from dockerfw.operations.bridge_owners import by_record
-from dockerfw.operations.reconcile import Observation, Reconciler, with_backend, with_foreign_ports
+from dockerfw.operations.reconcile import Observation, Reconciler, fitted, with_foreign_ports
 from dockerfw.operations.standing import chains_stand
 from dockerfw.plan.order import element_writes
 from dockerfw.plan.planner import renewals
@@ -82,7 +82,7 @@ class Enforcer:
 
     def start(self, facts: HostFacts) -> None:
         """Take the host as it is at the start."""
-        known = with_backend(facts, self.inventory)
+        known = fitted(facts, self.inventory)
         self.facts = by_record(known, self._store.last_seen)
 
     # --- what should stand -----------------------------------------------------------------------
@@ -253,7 +253,7 @@ class Enforcer:
 
     def settle(self, snapshot: Snapshot) -> None:
         """Bring policy, Docker's answer and the kernel together; the inventory is that answer."""
-        facts = with_backend(snapshot.facts, self.inventory)
+        facts = fitted(snapshot.facts, self.inventory)
         if _ruleset_inputs(facts) != _ruleset_inputs(self.facts) or self._ledger is None:
             self._unsettled = True
         self.facts = facts

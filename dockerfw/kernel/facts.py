@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dockerfw.errors import Failed
-from dockerfw.kernel import dockerd
+from dockerfw.kernel import dockerd, port_forwards
 from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.iptables.parse import interfaces
 from dockerfw.kernel.nft import driver as seal
@@ -85,13 +85,15 @@ def read(
     states = _states(runner, prefer)
     flavour = _live_flavour(runner, states, {bridge.name for bridge in bridges}, prefer)
     others = [f for f in states if f != flavour and _present(states[f])]
-    nft_tables = _nft_tables(runner)
+    ipv6 = _has_ipv6(runner)
+    chains = _nft_chains(runner)
+    nft_tables = None if chains is None else set(_NFT_TABLE.findall(chains))
     docker = dockerd.read(runner, inode, listener())
     on_nftables = NFTABLES_TABLE in (nft_tables or ())
     jumped = _jumped_to(states[flavour])
     return HostFacts(
         flavour=flavour,
-        ipv6=_has_ipv6(runner),
+        ipv6=ipv6,
         nf_tables=nft_tables is not None,
         labels=nft_tables is not None and seal.knows_labels(runner),
         frames=nft_tables is not None and seal.knows_frames(runner),
@@ -104,6 +106,7 @@ def read(
         addresses=_addresses(links),
         proxy=_proxy(runner, docker.proxy, sealed=nft_tables is not None),
         docker_rules=on_nftables or not docker.iptables or _docker_rules(states[flavour]),
+        forwards=port_forwards.read(runner, states, chains or "", links, ipv6=ipv6),
     )
 
 
@@ -266,13 +269,13 @@ def _backend(state: TablesState, *, on_nftables: bool, jumped: bool) -> Backend 
     return "nftables" if on_nftables else None
 
 
-def _nft_tables(runner: Runner) -> set[str] | None:
-    """The nft tables of IPv4 by name; None when this host has no nf_tables or no nft.
+def _nft_chains(runner: Runner) -> str | None:
+    """The nft chains as they are listed; None when this host has no nf_tables or no nft.
 
     Not by ``nft list tables``: that reads every element of every set first (seconds, where
     somebody has a large blocklist), and chains without rules are enough.
     """
-    argv = ["nft", "list", "chains", "ip"]
+    argv = ["nft", "list", "chains"]
     try:
         done = runner.run(argv)
     except NotInstalled:
@@ -281,7 +284,7 @@ def _nft_tables(runner: Runner) -> set[str] | None:
         fail(argv, done)
     if done.status != 0:
         return None
-    return set(_NFT_TABLE.findall(done.stdout))
+    return done.stdout
 
 
 def _proxy(runner: Runner, proxy: Proxy, *, sealed: bool) -> Proxy:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from dockerfw.model.net import Address, Port
+from dockerfw.model.net import Address, Family, Port
 
 Flavour: TypeAlias = Literal["nft", "legacy"]
 Backend: TypeAlias = Literal["iptables", "nftables"]
@@ -72,6 +72,36 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class PortForward:
+    """A NAT rule that Docker did not make: what is sent to a port of this host goes on to ``to``.
+
+    ``address`` None: sent to any address of this host. ``protocol`` None: every packet to that
+    address. ``to`` None: to this host itself, as it is for an address of its own. ``to_port``
+    None: the port stays as it was.
+    """
+
+    family: Family
+    address: Address | None
+    protocol: str | None
+    first: int
+    last: int
+    to: Address | None
+    to_port: int | None = None
+
+    def takes(self, address: Address | None, protocol: str, port: int) -> bool:
+        """Return True if it may rewrite a packet to this port; ``address`` None: to any."""
+        if address is not None and self.address not in (None, address):
+            return False
+        if self.protocol is None:
+            return True
+        return self.protocol == protocol and self.first <= port <= self.last
+
+    def port_behind(self, port: int) -> int:
+        """Return where a packet to this port goes on to."""
+        return port if self.to_port is None else self.to_port
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """Netfilter and bridges of this host.
 
@@ -94,6 +124,8 @@ class HostFacts:
     proxy          docker-proxy, and how soon its ports can be closed
     docker_rules   Docker's own rules stand, or it was told to write none; False while it runs
                    containers: another tool has flushed them, and only Docker brings them back
+    forwards       NAT rules that Docker did not make and that lead to a bridge of this host, or
+                   to a port of this host
     """
 
     flavour: Flavour = "nft"
@@ -111,6 +143,7 @@ class HostFacts:
     addresses: frozenset[Address] = frozenset()
     proxy: Proxy = Proxy()
     docker_rules: bool = True
+    forwards: tuple[PortForward, ...] = ()
 
     @property
     def families(self) -> tuple[Literal[4, 6], ...]:

@@ -10,7 +10,7 @@ from dockerfw.model.policy import Policy
 from dockerfw.operations.check import RECORDED
 from dockerfw.operations.host_names import with_names
 from dockerfw.operations.policy_in_force import NOTHING_APPLIED, read_policy_in_force
-from dockerfw.operations.reconcile import with_foreign_ports
+from dockerfw.operations.reconcile import fitted, with_foreign_ports
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import collect
 from dockerfw.report import explain as report
@@ -33,6 +33,7 @@ def explain(
     policy = _policy(session, config)
     if inventory is None:
         inventory = session.inventory(policy)
+    facts = fitted(facts, inventory)
     inventory = with_foreign_ports(inventory, facts)
     policy = policy.without_ended(session.clock.time())
     return report.explain(policy, inventory, facts, source, target, facts.addresses)

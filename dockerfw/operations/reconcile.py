@@ -58,7 +58,7 @@ class Reconciler:
         self, policy: Policy, inventory: Inventory, facts: HostFacts | None = None
     ) -> Observation:
         """Compile for what runs now, read what stands now, plan. Writes nothing."""
-        facts = with_backend(facts or self.kernel.facts(), inventory)
+        facts = fitted(facts or self.kernel.facts(), inventory)
         inventory = with_foreign_ports(inventory, facts)
         ruleset = compile_ruleset(policy.without_ended(self._now()), inventory, facts)
         return self.compare(ruleset, facts, self.kernel.read(facts, ruleset.sets))
@@ -126,6 +126,36 @@ class Reconciler:
         self.kernel.commit(steps[: len(steps) - len(sets)], facts, "iptables-restore")
         self.kernel.remove_unused(facts, created)
         self.kernel.commit(sets, facts, "iptables-restore")
+
+
+def fitted(facts: HostFacts, inventory: Inventory) -> HostFacts:
+    """Return the facts of the host, with what the inventory alone can tell of them."""
+    return without_published(with_backend(facts, inventory), inventory)
+
+
+def without_published(facts: HostFacts, inventory: Inventory) -> HostFacts:
+    """Return the facts without NAT from one port of this host to another where a container
+    publishes the first one.
+
+    Such a rule may be for some packets alone, and the others meet that container.
+    """
+    published = {
+        (binding.host_address.version, binding.protocol, binding.host_port)
+        for container in inventory.containers
+        for binding in container.ports
+    }
+    return replace(
+        facts,
+        forwards=tuple(
+            forward
+            for forward in facts.forwards
+            if forward.to is not None
+            or not any(
+                version == forward.family and forward.takes(None, protocol, port)
+                for version, protocol, port in published
+            )
+        ),
+    )
 
 
 def with_backend(facts: HostFacts, inventory: Inventory) -> HostFacts:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from dockerfw.model.docker_names import GATEWAY_BRIDGE
+from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.policy import Allow, Deny, PortKeyword, PortRange, PublishedSpec
 from dockerfw.text import bracketed, short_port
@@ -99,18 +100,31 @@ def _named_anywhere(
 
 
 def host_ports(
-    statement: Allow | Deny, containers: Collection[Container], inventory: Inventory
+    statement: Allow | Deny,
+    containers: Collection[Container],
+    inventory: Inventory,
+    forwards: Iterable[PortForward],
 ) -> Iterator[str]:
-    """Yield what is wrong with ``published``, for these containers alone."""
+    """Yield what is wrong with ``published``, for these containers alone; a port that NAT of others
+    leads on (``forwards``) needs none.
+    """
     if any(n.name == GATEWAY_BRIDGE for n in inventory.networks):
         return  # a swarm's published ports are in no inventory
     for spec in statement.published:
         leading = [(c, b) for c in containers for b in inventory.published(c) if _leads(spec, b)]
         reached = [b for _, b in leading if not b.host_address.is_loopback]
-        if not leading:
+        if not leading and not any(_takes(forward, spec) for forward in forwards):
             yield _unpublished(statement, spec, containers, inventory)
-        elif not reached and isinstance(statement, Allow):
+        elif leading and not reached and isinstance(statement, Allow):
             yield _loopback_text(*leading[0])
+
+
+def _takes(forward: PortForward, spec: PublishedSpec) -> bool:
+    ports = spec.ports
+    same = spec.address is None or forward.address in (None, spec.address)
+    if not same or forward.protocol not in (None, ports.protocol):
+        return False
+    return forward.protocol is None or (forward.first <= ports.last and ports.first <= forward.last)
 
 
 def _helps_any(

@@ -40,7 +40,7 @@ _UNFILTERED = ("macvlan", "ipvlan", "overlay")
 
 def advise(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     """Return warnings in the order of the policy, then those on the host; none twice."""
-    checks = _StatementChecks(policy, inventory)
+    checks = _StatementChecks(policy, inventory, facts)
     found = [
         f"{statement.origin}: {printable(sentence)}"
         for statement in sorted(_statements(policy), key=lambda s: (s.origin.file, s.origin.line))
@@ -98,8 +98,9 @@ def _statements(policy: Policy) -> tuple[Statement, ...]:
 class _StatementChecks:
     """Checks statements one by one against what runs; ``policy`` is the whole of which they are."""
 
-    def __init__(self, policy: Policy, inventory: Inventory) -> None:
+    def __init__(self, policy: Policy, inventory: Inventory, facts: HostFacts) -> None:
         self.inventory = inventory
+        self.forwards = facts.forwards
         self.guarded = guarded_on_host_network(policy)
         self.covering = Covering(policy.denies, inventory)
         self.rules = _statements(policy)
@@ -120,7 +121,9 @@ class _StatementChecks:
             yield from port_warnings.other_protocol(statement, named, self.rules, self.inventory)
         if statement.published and (named or not statement.to):
             containers = named if statement.to else self.inventory.containers
-            yield from port_warnings.host_ports(statement, containers, self.inventory)
+            yield from port_warnings.host_ports(
+                statement, containers, self.inventory, self.forwards
+            )
         if isinstance(statement, Allow):
             yield from self.covering.warnings(statement)
 

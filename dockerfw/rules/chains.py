@@ -67,13 +67,13 @@ class Skeleton:
 
     def chains(self, family: Family, buckets: BucketRules) -> list[Chain]:
         """Return all our chains of one family, the buckets in their places."""
-        mark_host = SetMark(self.host_bit, self.host_bit)
+        mark_host = self._may_use_host_port()
         hosts = _rules(buckets["host", "outside"], Return(), mark_host)
         hosts_in = _rules(buckets["host", "inside"], Return(), mark_host)
         direct = _rules(buckets["container", "outside"], Goto(DENY), Goto(OK))
         direct_in = _rules(buckets["container", "inside"], Goto(DENY), Goto(OK))
         return [
-            _chain(family, PRE, self._pre_head(family), hosts, ()),
+            _chain(family, PRE, self._pre_head(family), hosts, self._by_nat_of_others(family)),
             _chain(family, PRE_INSIDE, (), hosts_in, self._pre_inside_tail(family)),
             _chain(
                 family,
@@ -93,7 +93,7 @@ class Skeleton:
             ),
             Chain(family, "filter", VERDICT, self._verdict(family)),
             Chain(family, "filter", INPUT, self._input(family)),
-            Chain(family, "filter", OK, (_set_ok(self.ok_bit), Rule((), Return(), "passed"))),
+            Chain(family, "filter", OK, (self._set_ok(), Rule((), Return(), "passed"))),
             Chain(family, "filter", DENY, self._deny(family)),
         ]
 
@@ -110,7 +110,6 @@ class Skeleton:
         )
 
     def _pre_head(self, family: Family) -> tuple[Rule, ...]:
-        both = self.host_bit | self.ok_bit
         not_ours: list[Rule]
         if family == 4:
             not_ours = [
@@ -130,14 +129,30 @@ class Skeleton:
             Goto(PRE_INSIDE),
             "from a Docker bridge",
         )
-        return (Rule((), SetMark(0, both), "no bit but ours counts"), *not_ours, inside)
+        return (Rule((), SetMark(0, self._both), "no bit but ours counts"), *not_ours, inside)
 
     def _pre_inside_tail(self, family: Family) -> tuple[Rule, ...]:
         if not self.bridge_baseline:
-            return ()
+            return self._by_nat_of_others(family)
         not_host_network = InSet(topology_set("hostnet", family), ("dst", "dst"), negated=True)
-        mark = SetMark(self.host_bit, self.host_bit)
+        mark = self._may_use_host_port()
         return (Rule((not_host_network,), mark, "baseline bridge", "baseline"),)
+
+    def _by_nat_of_others(self, family: Family) -> tuple[Rule, ...]:
+        """Return the rules for host ports that nobody publishes and that somebody's NAT leads on:
+        nothing has denied them here, and MAIN judges by where they lead.
+
+        Known ports alone, not all that nobody publishes: a new port of Docker's may lead to an
+        address that was another container's a moment ago.
+        """
+        undecided = Marked(0, self._both)
+        nobodys = InSet(topology_set("pub", family), ("dst", "dst"), negated=True)
+        mark = SetMark(self.ok_bit, self._both)
+        port = InSet(topology_set("nat", family), ("dst", "dst"))
+        address = InSet(topology_set("natnet", family), ("dst",))
+        return tuple(
+            Rule((undecided, known, nobodys), mark, "by NAT of others") for known in (port, address)
+        )
 
     def _main_head(self, family: Family) -> tuple[Rule, ...]:
         return (
@@ -159,13 +174,25 @@ class Skeleton:
         )
 
     def _by_host_port(self) -> tuple[Rule, ...]:
+        unmarked = Marked(0, self._both)
         return (
             Rule((self._marked(), ConnState("DNAT")), Goto(OK), "by host port"),
-            Rule((ConnState("DNAT"),), Goto(VERDICT), "not by this host port"),
+            # What NAT of others leads here is judged by the rules below.
+            Rule((unmarked, ConnState("DNAT")), Goto(VERDICT), "not by this host port"),
         )
 
+    @property
+    def _both(self) -> int:
+        return self.host_bit | self.ok_bit
+
     def _marked(self) -> Marked:
-        return Marked(self.host_bit, self.host_bit)
+        return Marked(self.host_bit, self._both)
+
+    def _may_use_host_port(self) -> SetMark:
+        return SetMark(self.host_bit, self._both)
+
+    def _set_ok(self) -> Rule:
+        return Rule((), SetMark(self._both, self._both), "for the seal")
 
     def _inside_by_host_port(self) -> tuple[Rule, ...]:
         """Return none where the baseline lets all of the inside pass: then the host port matters
@@ -235,10 +262,6 @@ class Skeleton:
             return (count, Rule((), Drop(), "denied"))
         reset = Rule((DestPorts("tcp", 0, 65535),), Reject(tcp_reset=True), "denied")
         return (count, reset, Rule((), Reject(), "denied"))
-
-
-def _set_ok(bit: int) -> Rule:
-    return Rule((), SetMark(bit, bit), "for the seal")
 
 
 def _icmp_that_always_passes(family: Family) -> tuple[Rule, ...]:

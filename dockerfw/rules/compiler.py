@@ -80,7 +80,7 @@ class Compiler:
         self.facts = facts
         self.statements = statements(policy)
         self._sources = sources
-        self._targets = TargetFinder(policy, inventory)
+        self._targets = TargetFinder(policy, inventory, facts.forwards)
         self._host_bit = policy.mark & -policy.mark
         self._ok_bit = policy.mark ^ self._host_bit
         self._observe = policy.mode == "observe"
@@ -136,7 +136,8 @@ class Compiler:
         return frozenset[Port]().union(*self._targets.named_host_ports.values())
 
     def topology(self, family: Family) -> list[IPSet]:
-        return topology(self.inventory, self._targets.named_host_ports, family)
+        named = self._targets.named_host_ports
+        return topology(self.inventory, named, self.facts.forwards, family)
 
     def guarded_ports(self) -> frozenset[GuardedPort]:
         """Return the host ports that are guarded, of the families that this host has."""
@@ -153,7 +154,7 @@ class Compiler:
     def seal(self) -> Seal:
         docker = {n.bridge for n in self.inventory.bridges() if n.bridge}
         return Seal(
-            bit=self._ok_bit,
+            mark=self.policy.mark,
             observe=self._observe,
             inside=self._bridge_baseline and not self._inside_denied,
             bridges=frozenset(docker),

@@ -68,8 +68,10 @@ container address (filter FORWARD)."""
 Class: TypeAlias = Literal["outside", "inside"]
 """Inside: came in on a Docker bridge with an address of its subnet."""
 Verdict: TypeAlias = Literal["allow", "deny"]
-Topic: TypeAlias = Literal["own", "claimed", "inside", "guarded", "target", "pub", "hostnet"]
-"""What a set of the topology (what the inventory alone decides) holds:
+Topic: TypeAlias = Literal[
+    "own", "claimed", "inside", "guarded", "target", "pub", "hostnet", "nat", "natnet"
+]
+"""What a set of the topology (what inventory and host alone decide) holds:
 
 own      each bridge's own subnet, with the bridge
 claimed  all subnets of Docker: a source in one of these that is not ``own`` is spoofed
@@ -78,6 +80,8 @@ guarded  all subnets of Docker, as destinations
 target   addresses of containers, for the counters of what was denied
 pub      host ports of docker-proxy and of named host-network containers
 hostnet  those of them that are a host-network container's
+nat      host ports that NAT rules of others lead on to a bridge
+natnet   addresses of this host that NAT rules of others lead on as a whole
 """
 Phase: TypeAlias = Literal[
     "deny", "own", "claimed", "inside allow", "inside", "allow", "guard", "frozen"
@@ -88,7 +92,7 @@ _PREFIX = "dockerfw-"
 _OUR_SET = compile_regex(rf"{_PREFIX}[A-Za-z0-9_.-]+")
 TOPIC_PHASES: dict[Topic, Phase] = {
     "own": "own", "claimed": "claimed", "inside": "inside", "guarded": "guard",
-    "target": "guard", "pub": "guard", "hostnet": "guard",
+    "target": "guard", "pub": "guard", "hostnet": "guard", "nat": "allow", "natnet": "allow",
 }  # fmt: skip
 _LAST_END = 0xFFFFFFFF
 _ENDS = "(?:-u([0-9a-f]{8}))?"

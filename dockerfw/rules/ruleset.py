@@ -60,8 +60,9 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """The nft table ``inet dockerfw``: drops what reaches a container without our second bit.
+    """The nft table ``inet dockerfw``: drops what reaches a container without our mark.
 
+    ``mark`` is both of our bits: what the chains let pass has both.
     ``guarded`` are host ports of docker-proxy and of named host-network containers. ``inside``
     tells whether a bridge's own subnet may pass without the bit (the policy restricts nothing
     there).
@@ -73,7 +74,7 @@ class Seal:
     family.
     """
 
-    bit: int
+    mark: int
     observe: bool
     inside: bool
     bridges: frozenset[str] = frozenset()

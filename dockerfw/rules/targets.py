@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
+from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import Address, Family, IPNetwork, Port
 from dockerfw.model.policy import Allow, Deny, Policy, PortKeyword, PortRange, PublishedSpec
@@ -47,8 +48,11 @@ class TargetFinder:
     container exactly (P8).
     """
 
-    def __init__(self, policy: Policy, inventory: Inventory) -> None:
+    def __init__(
+        self, policy: Policy, inventory: Inventory, forwards: tuple[PortForward, ...] = ()
+    ) -> None:
         self.inventory = inventory
+        self._redirects = redirects(forwards)
         self.named_host_ports = self._named_host_ports(policy)
 
     def find(self, family: Family, statement: Allow | Deny) -> dict[Place, Targets]:
@@ -72,13 +76,13 @@ class TargetFinder:
                     routed = self.inventory.network_owner(container).routed
                     exact |= {(address, Port(*port)) for port in routed}
                 spans |= {(address, span) for span in meant}
-        named = {
+        host |= {
             (None, port)
             for container in self._named_exactly(statement)
             for port in self._host_network_ports(container, statement)
         }
         return {
-            "host": Targets(frozenset(host | named)),
+            "host": Targets(frozenset(host | self._redirected(family, host))),
             "container": Targets(frozenset(exact), frozenset(spans), meant),
         }
 
@@ -113,7 +117,35 @@ class TargetFinder:
                 meant.add(span)
             else:
                 exact |= {(spec.address, port) for port in _expanded(spec.ports)}
+            if isinstance(statement, Deny):
+                exact |= self._denied_by_redirect(family, spec)
         return Targets(frozenset(exact), frozenset(spans), frozenset(meant))
+
+    def _redirected(
+        self, family: Family, leading: set[tuple[Address | None, Port]]
+    ) -> set[tuple[Address | None, Port]]:
+        """Return the host ports from which NAT of others leads to one of these host ports."""
+        return {
+            (redirect.address, Port(port.protocol, number))
+            for redirect in self._redirects
+            if redirect.family == family
+            for address, port in leading
+            if redirect.protocol == port.protocol
+            for number in range(redirect.first, redirect.last + 1)
+            if address is None and redirect.port_behind(number) == port.number
+        }
+
+    def _denied_by_redirect(
+        self, family: Family, spec: PublishedSpec
+    ) -> set[tuple[Address | None, Port]]:
+        """Return the host ports from which NAT of others leads to one of a deny."""
+        return {
+            (redirect.address, Port(redirect.protocol, number))
+            for redirect in self._redirects
+            if redirect.family == family and redirect.protocol == spec.ports.protocol
+            for number in range(redirect.first, redirect.last + 1)
+            if redirect.port_behind(number) in spec.ports
+        }
 
     def _narrowed(
         self, family: Family, statement: Allow | Deny, spec: PublishedSpec
@@ -156,6 +188,32 @@ class TargetFinder:
         if isinstance(statement, Deny) and not statement.ports:
             return self.named_host_ports.get(container.id, frozenset())
         return _named_ports(statement)
+
+
+def redirects(forwards: Iterable[PortForward]) -> tuple[PortForward, ...]:
+    """Return those that lead single ports of this host to others of its own.
+
+    One that shares a host port with another rule is left out: which of them a packet meets depends
+    on what else they ask, and a rule on the one may not open the other.
+    """
+    return tuple(
+        one
+        for one in forwards
+        if one.to is None
+        and one.protocol is not None
+        and one.last - one.first < SPAN_OVER
+        and not any(one is not other and _share_port(one, other) for other in forwards)
+    )
+
+
+def _share_port(one: PortForward, other: PortForward) -> bool:
+    """Return True if both may rewrite one and the same packet."""
+    anywhere = None in (one.address, other.address) or one.address == other.address
+    if one.family != other.family or not anywhere:
+        return False
+    if other.protocol is None:
+        return True
+    return one.protocol == other.protocol and one.first <= other.last and other.first <= one.last
 
 
 def is_reachable(binding: PublishedPort, family: Family) -> bool:

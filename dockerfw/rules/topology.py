@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family, IPNetwork, Port
 from dockerfw.rules.names import TOPIC_PHASES, Topic, topology_set
 from dockerfw.rules.ruleset import Element, GuardedPort, IPSet, SetType
 from dockerfw.rules.sources import halves, host_net
-from dockerfw.rules.targets import is_reachable
+from dockerfw.rules.targets import SPAN_OVER, is_reachable
 
 NamedHostPorts = Mapping[str, frozenset[Port]]
 """Container id -> the ports of all rules that name this host-network container."""
@@ -26,10 +27,17 @@ _TYPES: Mapping[Topic, SetType] = {
     "target": "hash:ip",
     "pub": "hash:net,port",
     "hostnet": "hash:net,port",
+    "nat": "hash:net,port",
+    "natnet": "hash:net",
 }
 
 
-def topology(inventory: Inventory, named: NamedHostPorts, family: Family) -> list[IPSet]:
+def topology(
+    inventory: Inventory,
+    named: NamedHostPorts,
+    forwards: Iterable[PortForward],
+    family: Family,
+) -> list[IPSet]:
     """Return the topology sets of one family."""
     subnets = frozenset((subnet,) for _, subnet in _subnets(inventory, family))
     elements: dict[Topic, frozenset[Element]] = {
@@ -46,6 +54,7 @@ def topology(inventory: Inventory, named: NamedHostPorts, family: Family) -> lis
         ),
         "pub": frozenset(_published(inventory, named, family)),
         "hostnet": frozenset(_host_network(inventory, named, family)),
+        **_led_on(inventory, forwards, family),
     }
     return [_set(topic, family, found) for topic, found in elements.items()]
 
@@ -139,6 +148,29 @@ def _host_network(inventory: Inventory, named: NamedHostPorts, family: Family) -
         taken.setdefault(port, []).append(network)
     for port in frozenset[Port]().union(*named.values()):
         yield from host_network_port(family, port, taken.get(port, ()))
+
+
+def _led_on(
+    inventory: Inventory, forwards: Iterable[PortForward], family: Family
+) -> dict[Topic, frozenset[Element]]:
+    """What NAT of others leads to a network of Docker.
+
+    A range too wide to be expanded is left out: that is closed but to whom a rule names its ports.
+    """
+    subnets = [subnet for _, subnet in _subnets(inventory, family)]
+    ports: set[Element] = set()
+    addresses: set[Element] = set()
+    for forward in forwards:
+        to = forward.to
+        if forward.family != family or to is None or not any(to in subnet for subnet in subnets):
+            continue
+        where = everywhere(forward.address, family)
+        if forward.protocol is None:
+            addresses |= {(network,) for network in where}
+        elif forward.last - forward.first < SPAN_OVER:
+            for number in range(forward.first, forward.last + 1):
+                ports |= {(network, Port(forward.protocol, number)) for network in where}
+    return {"nat": frozenset(ports), "natnet": frozenset(addresses)}
 
 
 def _without(networks: Iterable[IPNetwork], taken: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:

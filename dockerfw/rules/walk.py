@@ -39,7 +39,7 @@ class Packet:
     """What the walk needs to know of a packet that a filter hook sees.
 
     ``host_port`` is the address and port that it was sent to before NAT when that was this
-    host's own (None: sent to the container's address directly). ``dnat`` is True if Docker's NAT
+    host's own (None: sent to the container's address directly). ``dnat`` is True if somebody's NAT
     then rewrote it to ``destination``:``port``.
     """
 
@@ -62,7 +62,7 @@ Hook: TypeAlias = Literal["forward", "input"]
 class WalkResult:
     """How the walk ended.
 
-    ``passed``; ``has_bit``: the OK bit is set in its mark. ``path`` are the rules that matched the
+    ``passed``; ``has_bit``: its mark tells the seal so. ``path`` are the rules that matched the
     packet, the deciding one last.
     """
 
@@ -82,15 +82,16 @@ def walk(
     ``local_addresses`` are this host's own.
     """
     state = _Walk(ruleset, packet, local_addresses)
+    both = ruleset.mark_host | ruleset.mark_ok
     arrived = packet
     if packet.host_port is not None:
         address, port = packet.host_port
         arrived = replace(packet, destination=address, port=port, dnat=False)
     state.packet = arrived
     state.run(PRE)
-    state.packet = packet if hook == "forward" else arrived
+    state.packet = packet if hook == "forward" or packet.dnat else arrived
     passed = state.run(MAIN if hook == "forward" else INPUT)
-    return WalkResult(passed, bool(state.mark & ruleset.mark_ok), tuple(state.path))
+    return WalkResult(passed, state.mark & both == both, tuple(state.path))
 
 
 class _Walk:

@@ -22,7 +22,7 @@ from tests.packets.runner import FLAVOURS, HostRunner, program
 
 OK_BIT = 0x20000000
 SEAL = Seal(
-    bit=OK_BIT,
+    mark=OK_BIT,
     observe=False,
     inside=True,
     foreign_bridges=frozenset({"virbr0", "br-lan"}),
@@ -41,13 +41,13 @@ ONE_OF_EACH = [
     SEAL,
     replace(SEAL, observe=True),
     replace(SEAL, inside=False),
-    replace(SEAL, bit=0x8),
+    replace(SEAL, mark=0x8),
     replace(
         SEAL,
         bridges=frozenset({"br-0123456789ab", "shop"}),
         dockerd_ports=frozenset({Port("tcp", 2375), Port("udp", 7946)}),
     ),
-    Seal(bit=OK_BIT, observe=False, inside=True),
+    Seal(mark=OK_BIT, observe=False, inside=True),
     replace(SEAL, frames=Frames()),
     replace(SEAL, inside=False, frames=Frames(frozenset({"veth0a1b2c3d", "vethA.b+c"}))),
 ]

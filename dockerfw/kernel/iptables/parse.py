@@ -105,7 +105,7 @@ def _table_lines(text: str) -> Iterator[tuple[str, str]]:
 
 def parse_rule(text: str, *, ours: bool) -> LiveRule:
     """Return one rule, without ``-A CHAIN``; ``ours``: it stands in a chain of ours."""
-    words = _words(text)
+    words = split_words(text)
     option, target = next(((o, t) for o, t in pairwise(words) if o in ("-j", "-g")), ("-j", None))
     found = _DIGEST.search(text)
     return LiveRule(
@@ -119,7 +119,8 @@ def parse_rule(text: str, *, ours: bool) -> LiveRule:
     )
 
 
-def _words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
+    """Return the words of a rule, those in quotes without them."""
     if '"' not in text:
         return text.split()
     return [_ESCAPED.sub(r"\1", quoted) if quoted else word for quoted, word in _WORD.findall(text)]

@@ -164,7 +164,9 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
     if seal.inside:
         forward.append(_FROM_INSIDE)
     return {
-        "prerouting": [f"meta mark set meta mark & {~seal.bit & 0xFFFFFFFF:#010x}"],
+        "prerouting": [
+            f"{_marked(seal)} meta mark set meta mark & {~seal.mark & 0xFFFFFFFF:#010x}"
+        ],
         "spoofed": _spoofed(seal),
         **({"inside": _inside()} if seal.inside else {}),
         "forward": [*forward, verdict],
@@ -182,8 +184,16 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
 
 
 def _has_bit(seal: Seal) -> str:
-    bit = f"{seal.bit:#010x}"
-    return f"meta mark & {bit} == {bit} accept"
+    return f"{_marked(seal)} accept"
+
+
+def _unmark(seal: Seal) -> str:
+    return f"meta mark set meta mark & {~seal.mark & 0xFFFFFFFF:#010x}"
+
+
+def _marked(seal: Seal) -> str:
+    both = f"{seal.mark:#010x}"
+    return f"meta mark & {both} == {both}"
 
 
 def _verdict(seal: Seal) -> str:

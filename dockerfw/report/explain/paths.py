@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dockerfw.model.docker_names import GATEWAY_BRIDGE
-from dockerfw.model.host import HostFacts
+from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
 from dockerfw.model.net import Address, Family, Port
 from dockerfw.model.policy import Allow, Deny, Policy
@@ -107,6 +107,8 @@ class Paths:
             for endpoint in self.inventory.endpoints(container):
                 for address in endpoint.addresses:
                     yield from self._directly(sender, address, target)
+                    if address.version == sender.family:
+                        yield from self._leading_to(sender, address, target)
 
     def _directly(self, sender: Sender, address: Address, target: ParsedTarget) -> Iterator[Row]:
         """P2, P4, P5: to the container's own address."""
@@ -159,8 +161,40 @@ class Paths:
         ]
         for container, binding in bindings:
             yield from self._published(sender, binding, container, target)
-        if not bindings:
+        forwards = [
+            forward
+            for forward in self.facts.forwards
+            if forward.family == sender.family
+            and forward.takes(target.address, target.protocol, target.port)
+        ]
+        for forward in forwards:
+            yield from self._led_on(sender, forward, Port(target.protocol, target.port), target)
+        if not bindings and not forwards:
             yield from self._unpublished(sender, target)
+
+    def _led_on(
+        self, sender: Sender, forward: PortForward, port: Port, target: ParsedTarget
+    ) -> Iterator[Row]:
+        """By NAT that Docker did not make, from one port of this host."""
+        behind = forward.port_behind(port.number)
+        to = "this host" if forward.to is None else bracketed(forward.to)
+        label = f"NAT of others {short_port(port.number, port.protocol)} → {to}:{behind}"
+        where = forward.address or target.address if target.host_port else forward.address
+        redirected = forward.to is None
+        host_port = HostPort(port, forward.to, behind, by_proxy=False, redirected=redirected)
+        yield from self._at_host(label, sender, where, host_port)
+
+    def _leading_to(self, sender: Sender, address: Address, target: ParsedTarget) -> Iterator[Row]:
+        """By NAT that Docker did not make, to this port of a container."""
+        for forward in self.facts.forwards:
+            if forward.to != address:
+                continue
+            if forward.protocol is None or forward.to_port is None:
+                number = target.port if forward.to_port in (None, target.port) else None
+            else:
+                number = forward.first if forward.to_port == target.port else None
+            if number and forward.takes(None, target.protocol, number):
+                yield from self._led_on(sender, forward, Port(target.protocol, number), target)
 
     def _published(
         self, sender: Sender, binding: PublishedPort, container: Container, target: ParsedTarget

@@ -44,14 +44,16 @@ class Route:
 class HostPort:
     """A port of this host, and the container's address and port that Docker's NAT leads it to.
 
-    ``inner`` None: no NAT of this family, docker-proxy or the host itself answers. ``by_proxy``
-    False: docker-proxy never does, as for the ports that a swarm publishes.
+    ``inner`` None: no NAT of this family, docker-proxy or the host itself answers.
+    ``redirected``: at ``inner_port``, where NAT of others leads to. ``by_proxy`` False:
+    docker-proxy never does, as for the ports that a swarm publishes.
     """
 
     port: Port
     inner: Address | None = None
     inner_port: int = 0
     by_proxy: bool = True
+    redirected: bool = False
 
     def routes(self, sender: Sender, address: Address) -> tuple[Route, ...]:
         """Return the routes of a packet to this port at one address of this host.
@@ -69,6 +71,8 @@ class HostPort:
             host_port=(address, number),
         )
         proxied = Route(" (docker-proxy)", "input", to_host)
+        if self.redirected:
+            return (Route("", "input", replace(to_host, port=self.inner_port, dnat=True)),)
         if self.inner is None:
             return (proxied,)
         behind_nat = replace(to_host, destination=self.inner, port=self.inner_port, dnat=True)

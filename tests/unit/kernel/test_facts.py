@@ -69,7 +69,7 @@ def machine(
         "iptables-legacy-save": legacy,
     }
     if nft_tables is not None:
-        answers["nft list chains ip"] = nft_tables
+        answers["nft list chains"] = nft_tables
         answers[TRY] = ""
     names = "filter\nnat\n" if legacy else ""
     return FakeRunner(answers, {f"{PROC}/ip_tables_names": names, f"{PROC}/if_inet6": "", **files})

@@ -16,7 +16,7 @@ from dockerfw.plan.steps import ChangeSeal, ReplaceSeal, WriteSeal
 from dockerfw.rules.ruleset import Seal
 
 SEAL = Seal(
-    bit=0x20000000,
+    mark=0x20000000,
     observe=False,
     inside=True,
     foreign_bridges=frozenset({"virbr0"}),
@@ -59,7 +59,7 @@ def test_a_seal_that_is_missing_is_written_whole() -> None:
     [
         replace(SEAL, observe=True),
         replace(SEAL, inside=False),
-        replace(SEAL, bit=0x40000000),
+        replace(SEAL, mark=0x40000000),
     ],
 )
 def test_another_rule_is_another_table(change: Seal) -> None:

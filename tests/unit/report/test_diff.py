@@ -308,7 +308,7 @@ def test_the_summary_takes_its_numbers_from_the_plan() -> None:
         WriteSets("elements", (AddElements("a", one), DeleteElements("b", other))),
     )
     rules = WriteRules("the rules", 4, ())
-    seal = WriteSeal("the seal", ReplaceSeal(Seal(bit=1, observe=False, inside=True)))
+    seal = WriteSeal("the seal", ReplaceSeal(Seal(mark=1, observe=False, inside=True)))
     assert found.lines(plan=Plan(steps))[-1] == (
         "Plan: 1 to open, 0 to close, kernel: 2 set entries, rules unchanged"
     )

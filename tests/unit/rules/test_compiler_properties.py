@@ -11,6 +11,7 @@ from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, Pu
 from dockerfw.model.policy import (
     AddressSource,
     Allow,
+    AnySource,
     Deny,
     InterfaceSource,
     Policy,
@@ -58,7 +59,8 @@ def test_the_rules_let_pass_exactly_what_the_policy_means(
     policy, inventory = pair
     situation = Situation(policy, inventory, facts_for(inventory))
     ruleset = situation.ruleset()
-    for question in situation.questions(Random(seed), 12):
+    random = Random(seed)
+    for question in (*situation.questions(random, 12), *situation.led_on(random, 4)):
         assert_agrees(situation, ruleset, question)
 
 
@@ -119,6 +121,7 @@ def test_a_rule_ends_in_time_with_the_daemon_and_by_the_kernel_alone(
 _FRONT = Network("id-front", "front", "bridge", "br-front", (ip_network("172.18.0.0/24"),))
 _AGENT = Container("id-agent", "agent", host_network=True)
 _PORT_80 = (PortRange("tcp", 80, 80),)
+_PORT_5432 = (PortRange("tcp", 5432, 5432),)
 _WG0 = InterfaceSource("wg0")
 _ELSEWHERE = AddressSource(ip_network("203.0.113.0/24"))
 _DB = Container(
@@ -162,3 +165,23 @@ def test_rare_cases_mean_what_the_policy_means(policy: Policy) -> None:
     ruleset = situation.ruleset()
     for question in situation.questions(Random(1), 400):
         assert_agrees(situation, ruleset, question)
+
+
+@pytest.mark.parametrize("denied", [(), (PublishedSpec(PortRange("tcp", 9999, 9999)),)])
+def test_nat_of_others_is_judged_by_where_it_leads_unless_the_host_port_is_denied(
+    denied: tuple[PublishedSpec, ...],
+) -> None:
+    policy = Policy(
+        baseline=(),
+        allows=(Allow(ORIGIN, (_ELSEWHERE,), (Selector("container", "db"),), _PORT_5432),),
+        denies=(Deny(ORIGIN, (AnySource(),), (), (), denied),) if denied else (),
+    )
+    inventory = Inventory((_DB,), (_FRONT,))
+    situation = Situation(policy, inventory, facts_for(inventory))
+    ruleset = situation.ruleset()
+    for port in (9999, 9998, 5432):
+        for address in situation.facts.addresses:
+            if address.version == 4:
+                behind = (IPv4Address("172.18.0.3"), 5432)
+                question = Question("host", "eth0", address, "tcp", port, behind)
+                assert_agrees(situation, ruleset, question)

@@ -10,7 +10,7 @@ from dockerfw.rules.ruleset import Seal
 LIST_SEAL = "nft --stateless --numeric list table inet dockerfw"
 LIST_FRAMES = "nft --stateless --numeric list table bridge dockerfw"
 SEAL = Seal(
-    bit=0x20000000,
+    mark=0x20000000,
     observe=False,
     inside=True,
     foreign_bridges=frozenset({"virbr0"}),

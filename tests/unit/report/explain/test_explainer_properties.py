@@ -12,7 +12,7 @@ from dockerfw.model.policy import Allow, AnySource, BridgeSource, Deny, Origin, 
 from dockerfw.report.explain import explain
 from dockerfw.text import bracketed
 from tests.oracle import Question, allowed_sources
-from tests.questions import facts_for
+from tests.questions import OWN_ADDRESSES, facts_for
 from tests.strategies import inventories, policies, profile
 from tests.unit.report.explain.scene import reasons
 
@@ -85,7 +85,7 @@ def test_host_port_rows_agree_with_the_meaning_of_the_policy(
 ) -> None:
     assume(small(policy, inventory))
     policy = numbered(policy)
-    facts = replace(facts_for(inventory), br_netfilter=(True, True))
+    facts = replace(facts_for(inventory), br_netfilter=(True, True), forwards=())
     hosts = sorted((a for a in facts.addresses if a.version == 4), key=int)
     for _ in range(4):
         address = data.draw(st.sampled_from(hosts))
@@ -99,3 +99,22 @@ def test_host_port_rows_agree_with_the_meaning_of_the_policy(
         meant = ip_address(source) in allowed_sources(policy, inventory, facts, question)
         assert {row.allowed for row in found.rows} == {meant}, found.rows
         assert "allowed" not in reasons(found)
+
+
+@profile()
+@given(policies, inventories(), st.data())
+def test_rows_of_nat_that_docker_did_not_make_agree_with_the_meaning_of_the_policy(
+    policy: Policy, inventory: Inventory, data: st.DataObject
+) -> None:
+    assume(small(policy, inventory))
+    facts = replace(facts_for(inventory), br_netfilter=(True, True))
+    led = [f for f in facts.forwards if f.to is not None and f.family == 4 and f.address is None]
+    for forward in led:
+        source = data.draw(st.sampled_from(SOURCES[4]))
+        interface = data.draw(st.sampled_from(INTERFACES))
+        found = explain(policy, inventory, facts, f"{source}@{interface}", "192.0.2.10:9999")
+        assert forward.to is not None
+        behind = (forward.to, 9999)
+        question = Question("host", interface, OWN_ADDRESSES[0], "tcp", 9999, behind)
+        meant = ip_address(source) in allowed_sources(policy, inventory, facts, question)
+        assert {row.allowed for row in found.rows} == {meant}, found.rows

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dockerfw.model.host import HostFacts
+from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.report.explain import explain
 from tests.build import allow, deny, facts, network, policy
 from tests.unit.report.explain.scene import BRIDGED, OFFICE, OPEN_WEB, SHOP, paths, reasons, rows
@@ -206,3 +206,39 @@ def test_a_gateway_of_a_docker_network_is_an_address_of_this_host() -> None:
     host = facts("172.18.0.1", br_netfilter=True)
     found = explain(policy(), SHOP, host, "203.0.113.7", "172.18.0.1:8080")
     assert paths(found) == {"P1 published 8080 → web:80 (DNAT)": False}
+
+
+# --- NAT that Docker did not make ----------------------------------------------------------------
+
+WEB_4 = ip_address("172.18.0.2")
+LED_ON = replace(
+    BRIDGED,
+    forwards=(
+        PortForward(4, None, "tcp", 9999, 9999, WEB_4, 80),
+        PortForward(4, None, "tcp", 81, 81, None, 8080),
+        PortForward(4, None, "tcp", 82, 82, None, 22),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (":9999", "NAT of others 9999 → 172.18.0.2:80"),
+        ("web:80", "NAT of others 9999 → 172.18.0.2:80"),
+        (":81", "NAT of others 81 → this host:8080"),
+    ],
+)
+def test_nat_of_others_is_judged_by_where_it_leads(target: str, path: str) -> None:
+    verdicts = [
+        paths(explain(policy(OPEN_WEB), SHOP, LED_ON, source, target))[path]
+        for source in ("198.51.100.7", "203.0.113.7")
+    ]
+    assert verdicts == [True, False]
+
+
+def test_nat_of_others_to_the_hosts_own_port_is_left_alone() -> None:
+    found = explain(policy(OPEN_WEB), SHOP, LED_ON, "203.0.113.7", ":82")
+    assert reasons(found) == {
+        "allowed: no rule guards this port of the host, dockerfw leaves it alone"
+    }

@@ -1,0 +1,74 @@
+"""The chains of iptables' table ``nat`` -> `NatRule`s, but for Docker's own chains. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+from dockerfw.kernel.iptables.parse import split_words
+from dockerfw.kernel.nat import NatRule, PortRange
+from dockerfw.model.docker_names import is_docker_chain
+from dockerfw.model.net import Address
+from dockerfw.plan.state import ChainState, LiveRule
+
+START = "PREROUTING"
+_TO = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)|([0-9a-fA-F:]+))(?::(\d+)(?:-\d+.*)?)?")
+
+
+def nat_rules(chains: Mapping[str, ChainState]) -> dict[str, tuple[NatRule, ...]]:
+    """Return the rules of each chain that jump or rewrite; one that cannot be read is left out."""
+    return {
+        name: tuple(found for rule in chain.rules if (found := _rule(rule)) is not None)
+        for name, chain in chains.items()
+        if not is_docker_chain(name)
+    }
+
+
+def _rule(rule: LiveRule) -> NatRule | None:
+    if rule.target is None or is_docker_chain(rule.target):
+        return None
+    options = _options(split_words(rule.text))
+    try:
+        found = _conditions(options)
+        if rule.target == "DNAT":
+            return replace(found, to=_destination(options["--to-destination"]))
+        if rule.target == "REDIRECT":
+            first = options.get("--to-ports", "").partition("-")[0]
+            return replace(found, to=(None, int(first) if first else None))
+    except (KeyError, ValueError):
+        return None
+    return replace(found, jump=rule.target)
+
+
+def _options(found: list[str]) -> dict[str, str]:
+    """Return options with their values; one that is negated excludes little, and is left out."""
+    return {
+        word: value
+        for before, word, value in zip(["", *found], found, [*found[1:], ""], strict=False)
+        if word.startswith("-") and before != "!"
+    }
+
+
+def _conditions(options: Mapping[str, str]) -> NatRule:
+    ports = options.get("--dport") or options.get("--dports")
+    network = options.get("-d")
+    return NatRule(
+        protocol=options.get("-p"),
+        ports=tuple(map(_range, ports.split(","))) if ports else None,
+        networks=(ip_network(network),) if network else None,
+    )
+
+
+def _range(text: str) -> PortRange:
+    first, _, last = text.partition(":")
+    return int(first), int(last or first)
+
+
+def _destination(text: str) -> tuple[Address, int | None]:
+    found = _TO.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    address = found[1] or found[2] or found[3]
+    return ip_address(address), int(found[4]) if found[4] else None

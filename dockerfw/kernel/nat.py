@@ -1,0 +1,111 @@
+"""NAT rules of others, however they were written -> which ports of this host lead to where.
+
+Pure. Takes chains of `NatRule`, which ``iptables/nat.py`` and ``nft/nat.py`` read; gives
+`PortForward`s. Of a rule's conditions those count that name protocol, port and address: whoever
+else a rule is for, its host port is one that somebody leads on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from dockerfw.model.host import PortForward
+from dockerfw.model.net import Address, Family, IPNetwork
+
+PortRange: TypeAlias = tuple[int, int]
+
+_DEPTH = 8
+_MOST = 4096
+"""So many forwards of one family are enough for people; a kube-proxy has more."""
+
+
+@dataclass(frozen=True, slots=True)
+class NatRule:
+    """What one rule asks of a packet, and where it sends it.
+
+    A condition that is None is one that it does not have. ``jump`` is a chain; ``to`` an address
+    (None: this host's own) and a port (None: the port stays).
+    """
+
+    family: Family | None = None
+    protocol: str | None = None
+    ports: tuple[PortRange, ...] | None = None
+    networks: tuple[IPNetwork, ...] | None = None
+    jump: str | None = None
+    to: tuple[Address | None, int | None] | None = None
+
+    def narrowed(self, by: NatRule) -> NatRule:
+        """Return what both ask together, sent where the other rule sends it."""
+        return replace(
+            by,
+            family=by.family or self.family,
+            protocol=by.protocol or self.protocol,
+            ports=by.ports if by.ports is not None else self.ports,
+            networks=by.networks if by.networks is not None else self.networks,
+        )
+
+
+def forwards(
+    family: Family,
+    chains: Mapping[str, Sequence[NatRule]],
+    starts: Iterable[str],
+    local: frozenset[Address],
+    bridged: Sequence[IPNetwork],
+) -> tuple[PortForward, ...]:
+    """Return those that begin in one of the chains ``starts`` and lead into one of ``bridged``, or
+    to this host.
+
+    ``local`` are this host's own addresses: what is sent elsewhere is no port of this host.
+    """
+    found: dict[PortForward, None] = {}
+    for start in starts:
+        for rule in _ends(chains, start, NatRule(), _DEPTH):
+            if rule.family not in (None, family):
+                continue
+            for forward in _forwards(family, rule, local, bridged):
+                found[forward] = None
+                if len(found) == _MOST:
+                    return tuple(found)
+    return tuple(found)
+
+
+def _ends(
+    chains: Mapping[str, Sequence[NatRule]], chain: str, so_far: NatRule, depth: int
+) -> Iterator[NatRule]:
+    for rule in chains.get(chain, ()) if depth else ():
+        narrowed = so_far.narrowed(rule)
+        if rule.jump is not None:
+            yield from _ends(chains, rule.jump, narrowed, depth - 1)
+        elif rule.to is not None:
+            yield narrowed
+
+
+def _forwards(
+    family: Family, rule: NatRule, local: frozenset[Address], bridged: Sequence[IPNetwork]
+) -> Iterator[PortForward]:
+    if rule.to is None:
+        return
+    to, to_port = rule.to
+    if to is not None and (to.version != family or not (to in local or _in(to, bridged))):
+        return
+    if to in local:
+        to = None
+    addresses: tuple[Address | None, ...] = (None,)
+    if rule.networks is not None:
+        own = sorted(a for a in local if a.version == family)
+        addresses = tuple(a for a in own if _in(a, rule.networks))
+    for address in addresses:
+        if rule.ports is not None and rule.protocol is not None:
+            for first, last in rule.ports:
+                yield PortForward(family, address, rule.protocol, first, last, to, to_port)
+        elif rule.ports is None and address is not None:
+            if rule.protocol is None:
+                yield PortForward(family, address, None, 0, 0, to, to_port)
+            else:
+                yield PortForward(family, address, rule.protocol, 0, 65535, to, to_port)
+
+
+def _in(address: Address, networks: Iterable[IPNetwork]) -> bool:
+    return any(n.version == address.version and address in n for n in networks)

@@ -1,0 +1,144 @@
+"""Tables that others wrote with nft, as ``nft --json`` prints them -> `NatRule`s. Pure.
+
+What is written in a form that is not known here is left out: such NAT opens nothing by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from dockerfw.kernel.nat import NatRule, PortRange
+from dockerfw.model.net import Family, IPNetwork
+
+_FAMILIES: Mapping[str, Family] = {"ip": 4, "ip6": 6, "ipv4": 4, "ipv6": 6}
+
+
+@dataclass(slots=True)
+class NatTable:
+    """Chains by name, and those at which packets from outside begin."""
+
+    chains: dict[str, tuple[NatRule, ...]] = field(default_factory=dict)
+    starts: list[str] = field(default_factory=list)
+
+
+def nat_table(text: str) -> NatTable:
+    """Return one table; an empty one where the text is not what nft prints."""
+    try:
+        items: list[dict[str, Any]] = json.loads(text)["nftables"]
+        return _table(items)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return NatTable()
+
+
+def _table(items: list[dict[str, Any]]) -> NatTable:
+    table = NatTable()
+    named = {
+        f"@{item[kind]['name']}": item[kind].get("elem", [])
+        for item in items
+        for kind in ("set", "map")
+        if kind in item
+    }
+    for item in items:
+        if "chain" in item:
+            chain = item["chain"]
+            table.chains[chain["name"]] = ()
+            if chain.get("type") == "nat" and chain.get("hook") == "prerouting":
+                table.starts.append(chain["name"])
+    for item in items:
+        if "rule" in item:
+            rule = item["rule"]
+            family = _FAMILIES.get(rule["family"])
+            table.chains[rule["chain"]] += tuple(_Reader(named, family).rules(rule["expr"]))
+    return table
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads the expressions of one rule, in their order."""
+
+    named: Mapping[str, list[Any]]
+    family: Family | None
+
+    def rules(self, expressions: list[dict[str, Any]]) -> Iterator[NatRule]:
+        asked = NatRule(family=self.family)
+        for expression in expressions:
+            if "match" in expression:
+                asked = self._narrowed(asked, expression["match"])
+            elif "dnat" in expression:
+                yield from self._rewritten(asked, expression["dnat"])
+            elif "redirect" in expression:
+                port = (expression["redirect"] or {}).get("port")
+                if port is None or isinstance(port, int):
+                    yield replace(asked, to=(None, port))
+            elif "vmap" in expression:
+                yield from self._by_map(asked, expression["vmap"])
+            else:
+                target = expression.get("jump") or expression.get("goto")
+                if target:
+                    yield replace(asked, jump=target["target"])
+
+    def _narrowed(self, asked: NatRule, match: Mapping[str, Any]) -> NatRule:
+        if match["op"] not in ("==", "in"):
+            return asked
+        return self._where(asked, match["left"], self._values(match["right"]))
+
+    def _where(self, asked: NatRule, left: Any, values: list[Any]) -> NatRule:
+        """Return the rule with one more condition; one of another kind changes nothing."""
+        payload = left.get("payload", {}) if isinstance(left, dict) else {}
+        meta = left.get("meta", {}).get("key") if isinstance(left, dict) else None
+        protocol, name = str(payload.get("protocol")), payload.get("field")
+        if name == "dport":
+            known = asked.protocol if protocol == "th" else protocol
+            return replace(asked, protocol=known, ports=tuple(map(_range, values)))
+        if name == "daddr" and protocol in _FAMILIES:
+            networks = tuple(map(_network, values))
+            return replace(asked, family=_FAMILIES[protocol], networks=networks)
+        if len(values) == 1 and (meta == "l4proto" or name in ("protocol", "nexthdr")):
+            return replace(asked, protocol=str(values[0]))
+        if len(values) == 1 and meta == "nfproto":
+            return replace(asked, family=_FAMILIES.get(values[0]))
+        return asked
+
+    def _values(self, right: Any) -> list[Any]:
+        if isinstance(right, str) and right.startswith("@"):
+            return self.named[right]
+        if isinstance(right, dict) and "set" in right:
+            return list(right["set"])
+        return [right]
+
+    def _rewritten(self, asked: NatRule, dnat: Mapping[str, Any]) -> Iterator[NatRule]:
+        address, port = dnat.get("addr"), dnat.get("port")
+        if isinstance(address, dict) and "map" in address:
+            for narrowed, value in self._entries(asked, address["map"]):
+                parts = value["concat"] if isinstance(value, dict) else [value, port]
+                yield replace(narrowed, to=(ip_address(parts[0]), parts[1]))
+        elif isinstance(address, str) and (port is None or isinstance(port, int)):
+            yield replace(asked, to=(ip_address(address), port))
+
+    def _by_map(self, asked: NatRule, vmap: Mapping[str, Any]) -> Iterator[NatRule]:
+        for narrowed, verdict in self._entries(asked, vmap):
+            target = verdict.get("jump") or verdict.get("goto")
+            if target:
+                yield replace(narrowed, jump=target["target"])
+
+    def _entries(self, asked: NatRule, chosen: Mapping[str, Any]) -> Iterable[tuple[NatRule, Any]]:
+        for key, value in self._values(chosen["data"]):
+            yield self._where(asked, chosen["key"], [key]), value
+
+
+def _range(value: Any) -> PortRange:
+    if isinstance(value, dict):
+        first, last = value["range"]
+        return int(first), int(last)
+    return int(value), int(value)
+
+
+def _network(value: Any) -> IPNetwork:
+    if isinstance(value, dict):
+        prefix = value["prefix"]
+        return ip_network(f"{prefix['addr']}/{prefix['len']}")
+    return ip_network(value)

@@ -1,0 +1,103 @@
+"""NAT of others as nft 1.0.6 prints it in JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from dockerfw.kernel.nat import forwards
+from dockerfw.kernel.nft.nat import nat_table
+from dockerfw.model.host import PortForward
+
+HOST, WEB = ip_address("203.0.113.1"), ip_address("172.18.0.2")
+BRIDGED = (ip_network("172.18.0.0/16"), ip_network("fd00:18::/64"))
+TO_WEB = {"dnat": {"addr": "172.18.0.2", "port": 80}}
+DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
+
+
+def match(left: dict[str, Any], right: object) -> dict[str, Any]:
+    return {"match": {"op": "==", "left": left, "right": right}}
+
+
+def table(*rules: list[dict[str, Any]], family: str = "ip", more: tuple[Any, ...] = ()) -> str:
+    where = {"family": family, "table": "mine"}
+    items: list[dict[str, Any]] = [
+        {"chain": {**where, "name": "in", "type": "nat", "hook": "prerouting"}},
+        {"chain": {**where, "name": "side"}},
+        *more,
+        *({"rule": {**where, "chain": "in", "expr": rule}} for rule in rules),
+        {
+            "rule": {
+                **where,
+                "chain": "side",
+                "expr": [TO_WEB],
+            }
+        },
+    ]
+    return json.dumps({"nftables": [{"metainfo": {}}, *items]})
+
+
+def led(first: int, last: int | None = None, to_port: int | None = 80) -> PortForward:
+    return PortForward(4, None, "tcp", first, last or first, WEB, to_port)
+
+
+JUMP = {"jump": {"target": "side"}}
+NAMED = {
+    "map": {
+        "family": "ip", "table": "mine", "name": "m",
+        "elem": [[90, {"concat": ["172.18.0.2", 80]}]],
+    }
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ([match({"meta": {"key": "iifname"}}, "eth0"), match(DPORT, 9999), TO_WEB], (led(9999),)),
+        (
+            [match(DPORT, {"set": [81, {"range": [90, 95]}]}), {"dnat": {"addr": "172.18.0.2"}}],
+            (led(81, to_port=None), led(90, 95, None)),
+        ),
+        (
+            [match({"payload": {"protocol": "ip", "field": "daddr"}}, "203.0.113.1"), TO_WEB],
+            (PortForward(4, HOST, None, 0, 0, WEB, 80),),
+        ),
+        (
+            [match({"meta": {"key": "l4proto"}}, "tcp"),
+             match({"payload": {"protocol": "th", "field": "dport"}}, 77), JUMP],
+            (led(77),),
+        ),
+        ([{"vmap": {"key": DPORT, "data": {"set": [[5, JUMP]]}}}], (led(5),)),
+        (
+            [{"dnat": {"addr": {"map": {"key": DPORT, "data": {"set": [[8001, "172.18.0.2"]]}}}}}],
+            (led(8001, to_port=None),),
+        ),
+        ([{"dnat": {"addr": {"map": {"key": DPORT, "data": "@m"}}}}], (led(90),)),
+        ([match(DPORT, 9), {"redirect": {"port": 80}}], (replace(led(9), to=None),)),
+        ([match(DPORT, 9), {"dnat": {"addr": {"numgen": {}}}}], ()),
+    ],
+)  # fmt: skip
+def test_a_rule_is_read_as_the_host_ports_that_it_leads_on(
+    rule: list[dict[str, Any]], found: tuple[PortForward, ...]
+) -> None:
+    read = nat_table(table(rule, more=(NAMED,)))
+    assert forwards(4, read.chains, read.starts, frozenset({HOST}), BRIDGED) == found
+
+
+def test_a_table_of_both_families_is_read_for_each() -> None:
+    dnat = {"dnat": {"family": "ip6", "addr": "fd00:18::2"}}
+    read = nat_table(table([match(DPORT, 9), dnat], family="inet"))
+    web6 = ip_address("fd00:18::2")
+    assert forwards(6, read.chains, read.starts, frozenset({HOST}), BRIDGED) == (
+        PortForward(6, None, "tcp", 9, 9, web6),
+    )
+    assert forwards(4, read.chains, read.starts, frozenset({HOST}), BRIDGED) == ()
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "{}", '{"nftables": [{"rule": {}}]}', "[]"])
+def test_what_is_not_nfts_text_has_no_nat(text: str) -> None:
+    assert nat_table(text).starts == []
