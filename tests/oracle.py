@@ -13,6 +13,7 @@ The reading:
   with foreign ports only from its containers' own addresses. All else is *outside*. Addresses,
   files and ``any`` match outside packets only; ``bridge`` and containers match inside packets
   only; ``iface:`` matches both.
+* Exceptions take addresses out of the outside ones of their own list, and out of nothing else.
 * A ``host:`` source is the addresses that its name has, each of them an outside one.
 * An allow with ``until`` opens nothing from its last second on. What it names is guarded as before.
 * *Spoofed* never passes: an address of a Docker bridge network that did not come in on that
@@ -55,6 +56,7 @@ from dockerfw.model.policy import (
     AnySource,
     BridgeSource,
     Deny,
+    ExceptingSource,
     FileSource,
     HostSource,
     InterfaceSource,
@@ -223,6 +225,8 @@ class _Reading:
                 return IntervalSet.of_networks([network], family) & outside
             case FileSource(networks=networks) | HostSource(networks=networks):
                 return IntervalSet.of_networks(networks, family) & outside
+            case ExceptingSource(sources=sources, exceptions=exceptions):
+                return self._sources(sources) - self._sources(exceptions)
             case InterfaceSource(name=name):
                 return self.everyone if glob(name, self.question.interface) else NOTHING
             case BridgeSource():

@@ -23,6 +23,7 @@ from dockerfw.model.policy import (
     HostSource,
     Policy,
     PortRange,
+    parts,
 )
 from tests.oracle import Question
 
@@ -186,7 +187,7 @@ def cut_points(family: int, policy: Policy, inventory: Inventory, facts: HostFac
     """Where a source may begin to mean something else: the ends of all networks named anywhere."""
     networks: list[IPNetwork] = [s for n in inventory.networks for s in n.subnets]
     every_source = [s for rule in _rules(policy) for s in rule.sources]
-    for source in (*policy.baseline, *every_source):
+    for source in parts((*policy.baseline, *every_source)):
         if isinstance(source, AddressSource):
             networks.append(source.network)
         elif isinstance(source, FileSource | HostSource):

@@ -34,6 +34,7 @@ from dockerfw.model.policy import (
     Selector,
     SelectorSource,
     Source,
+    excepting,
 )
 from tests.build import (
     ORIGIN,
@@ -258,8 +259,24 @@ addresses_of_outside: st.SearchStrategy[Source] = st.one_of(
     _files(),
     st.sampled_from(_HOSTS),
 )
-sources: st.SearchStrategy[Source] = st.one_of(
+
+
+@st.composite
+def _excepting(draw: st.DrawFn, inner: st.SearchStrategy[Source]) -> Source:
+    """Addresses of the outside less others; either may have exceptions of its own."""
+    wanted = draw(st.lists(inner, min_size=1, max_size=3))
+    unwanted = draw(st.lists(inner.filter(lambda s: s != AnySource()), min_size=1, max_size=2))
+    return excepting(tuple(wanted), tuple(unwanted))
+
+
+lists_of_outside: st.SearchStrategy[Source] = st.one_of(
     addresses_of_outside,
+    addresses_of_outside,
+    _excepting(addresses_of_outside),
+    _excepting(st.one_of(addresses_of_outside, _excepting(addresses_of_outside))),
+)
+sources: st.SearchStrategy[Source] = st.one_of(
+    lists_of_outside,
     st.sampled_from(("wg0", "wg*", "eth0", "br-*", "docker0")).map(InterfaceSource),
     st.just(BridgeSource()),
     positive_selectors.map(SelectorSource),
@@ -332,7 +349,7 @@ denies: st.SearchStrategy[Deny] = st.one_of(
 baselines: st.SearchStrategy[tuple[Source, ...]] = st.one_of(
     st.just((BridgeSource(),)),
     st.just(()),
-    addresses_of_outside.map(lambda source: (BridgeSource(), source)),
+    lists_of_outside.map(lambda source: (BridgeSource(), source)),
     sources.map(lambda source: (source,)),
 )
 policies: st.SearchStrategy[Policy] = st.builds(

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from itertools import islice
 from typing import TypeAlias
 
-from dockerfw.model.net import Family, IPNetwork
+from dockerfw.model.net import FAMILIES, Family, IPNetwork
 
 Interval: TypeAlias = tuple[int, int]
 """First and last address, as numbers."""
@@ -40,6 +40,10 @@ class Intervals:
         """Return True if the first address of one of our intervals is in this one."""
         at = bisect_left(self._firsts, interval[0])
         return at < len(self._firsts) and self._firsts[at] <= interval[1]
+
+    def meets(self, interval: Interval) -> bool:
+        """Return True if any address of this interval is in here."""
+        return any(True for _ in self._overlapping(*interval))
 
     def without(self, other: Intervals) -> Intervals:
         """Return the addresses that are in here and not in ``other``."""
@@ -75,6 +79,26 @@ class Intervals:
 def interval_of(network: IPNetwork) -> Interval:
     first = int(network.network_address)
     return first, first | ((1 << (network.max_prefixlen - network.prefixlen)) - 1)
+
+
+def less(networks: Iterable[IPNetwork], taken_out: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+    """Return the networks without the addresses of others: those that hold none stay as they are,
+    the rest become as few as can be.
+    """
+    out = {family: _of_family(taken_out, family) for family in FAMILIES}
+    left: list[IPNetwork] = []
+    for network in networks:
+        family: Family = 4 if network.version == 4 else 6
+        interval = interval_of(network)
+        if out[family].meets(interval):
+            left += Intervals([interval]).without(out[family]).networks(family)
+        else:
+            left.append(network)
+    return tuple(left)
+
+
+def _of_family(networks: Iterable[IPNetwork], family: Family) -> Intervals:
+    return Intervals(interval_of(n) for n in networks if n.version == family)
 
 
 def shortest(

@@ -6,13 +6,14 @@ Takes and gives nothing but frozen values; never reads a file, the clock or Dock
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
+from dockerfw.model.intervals import less
 from dockerfw.model.net import Address, IPNetwork
 
 Protocol: TypeAlias = Literal["tcp", "udp", "sctp"]
@@ -192,6 +193,21 @@ class SelectorSource:
         return f"{prefix}{self.selector}"
 
 
+@dataclass(frozen=True, slots=True)
+class ExceptingSource:
+    """``sources`` less ``exceptions``, all of them addresses of the outside: see `excepting`.
+
+    ``networks`` are the addresses that are left.
+    """
+
+    sources: tuple[Source, ...]
+    exceptions: tuple[Source, ...]
+    networks: tuple[IPNetwork, ...]
+
+    def __str__(self) -> str:
+        return ", ".join([*map(str, self.sources), *(f"!{e}" for e in self.exceptions)])
+
+
 Source: TypeAlias = (
     AnySource
     | AddressSource
@@ -200,6 +216,7 @@ Source: TypeAlias = (
     | InterfaceSource
     | BridgeSource
     | SelectorSource
+    | ExceptingSource
 )
 
 _WHOLE: tuple[IPNetwork, IPNetwork] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
@@ -210,7 +227,7 @@ def may_be_inside(source: Source) -> bool:
     match source:
         case InterfaceSource() | BridgeSource() | SelectorSource():
             return True
-        case AnySource() | AddressSource() | FileSource() | HostSource():
+        case AnySource() | AddressSource() | FileSource() | HostSource() | ExceptingSource():
             return False
 
 
@@ -224,10 +241,30 @@ def outside_networks(source: Source) -> tuple[IPNetwork, ...]:
             return _WHOLE
         case AddressSource(network=network):
             return (network,)
-        case FileSource(networks=networks) | HostSource(networks=networks):
+        case (
+            FileSource(networks=networks)
+            | HostSource(networks=networks)
+            | ExceptingSource(networks=networks)
+        ):
             return networks
         case InterfaceSource() | BridgeSource() | SelectorSource():
             return ()
+
+
+def excepting(sources: tuple[Source, ...], exceptions: tuple[Source, ...]) -> ExceptingSource:
+    """Return addresses of the outside without others."""
+    networks = (n for source in sources for n in outside_networks(source))
+    taken_out = (n for source in exceptions for n in outside_networks(source))
+    return ExceptingSource(sources, exceptions, less(networks, taken_out))
+
+
+def parts(sources: Iterable[Source]) -> Iterator[Source]:
+    """Yield these sources and, where one has exceptions, all that it is made of in its place."""
+    for source in sources:
+        if isinstance(source, ExceptingSource):
+            yield from parts((*source.sources, *source.exceptions))
+        else:
+            yield source
 
 
 HostAddresses: TypeAlias = Mapping[str, tuple[Address, ...]]
@@ -365,8 +402,9 @@ class Policy:
         None: only the baseline has it.
         """
         found: dict[str, Origin | None] = {}
-        for allow in self.allows:
-            found |= {n: allow.origin for n in _host_names(allow.sources) if n not in found}
+        rules: tuple[Allow | Deny, ...] = (*self.allows, *self.denies)
+        for rule in rules:
+            found |= {n: rule.origin for n in _host_names(rule.sources) if n not in found}
         return {**dict.fromkeys(_host_names(self.baseline)), **found}
 
     def with_names(self, names: HostAddresses) -> Policy:
@@ -377,17 +415,21 @@ class Policy:
             self,
             baseline=_looked_up(self.baseline, names),
             allows=tuple(replace(a, sources=_looked_up(a.sources, names)) for a in self.allows),
+            denies=tuple(replace(d, sources=_looked_up(d.sources, names)) for d in self.denies),
         )
 
 
 def _host_names(sources: tuple[Source, ...]) -> tuple[str, ...]:
-    return tuple(s.name for s in sources if isinstance(s, HostSource))
+    return tuple(s.name for s in parts(sources) if isinstance(s, HostSource))
 
 
 def _looked_up(sources: tuple[Source, ...], names: HostAddresses) -> tuple[Source, ...]:
-    return tuple(
-        HostSource(s.name, tuple(ip_network(a) for a in names.get(s.name, ())))
-        if isinstance(s, HostSource)
-        else s
-        for s in sources
-    )
+    return tuple(_with_addresses(source, names) for source in sources)
+
+
+def _with_addresses(source: Source, names: HostAddresses) -> Source:
+    if isinstance(source, HostSource):
+        return HostSource(source.name, tuple(ip_network(a) for a in names.get(source.name, ())))
+    if isinstance(source, ExceptingSource) and _host_names((source,)):
+        return excepting(_looked_up(source.sources, names), _looked_up(source.exceptions, names))
+    return source

@@ -206,8 +206,12 @@ def _selector() -> Schema:
 def _source() -> Schema:
     return {
         "description": "any, bridge, an IP address or CIDR, iface:NAME, file:PATH, host:NAME, "
-        "container:NAME, compose:..., label:..., network:..., or a name from [sources].",
+        "container:NAME, compose:..., label:..., network:..., or a name from [sources]. `!` in "
+        "front takes addresses out of the others.",
         "type": "string",
-        # `service:` and `image:` are the words with a colon that are no source.
-        "pattern": r"^(?!!)(?!(service|image):)\S(.*\S)?$",
+        # `service:` and `image:` are the words with a colon that are no source, and what goes by
+        # anything but addresses is no exception.
+        "pattern": r"^(?!(service|image):)"
+        r"(?!!(!|any$|bridge$|(iface|container|compose|label|network|service|image):))"
+        r"!?[^\s!](.*\S)?$",
     }

@@ -10,12 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Literal
 
-from dockerfw.model.policy import FileSource, HostSource, Source
+from dockerfw.model.policy import Source
 from dockerfw.policy.addresses import looks_like_address
 from dockerfw.policy.document import Findings, Node
-from dockerfw.policy.sources import SOURCE_WORDS, Entry, ReadFile, Reference, SourceReader
+from dockerfw.policy.source_lists import Found, Verdict, refuse_empty, refuse_unfit, together
+from dockerfw.policy.sources import (
+    SOURCE_WORDS,
+    Entry,
+    Excepted,
+    ReadFile,
+    Reference,
+    SourceReader,
+)
 from dockerfw.policy.words import shown
 
 _SOURCE_NAME = re.compile(r"\w[\w.-]*")
@@ -33,14 +40,14 @@ class NamedSources:
         self._entries = {name: self._named(name, node) for name, node in nodes.items()}
         self._resolved = self._resolve()
 
-    def read(self, node: Node, verdict: Literal["allow", "deny"]) -> tuple[Source, ...]:
+    def read(self, node: Node, verdict: Verdict) -> tuple[Source, ...]:
         """Return the sources of a ``from`` or of the baseline, each once."""
-        found: dict[object, Source] = {}
-        for element, entry in self._reader.read(node):
-            sources = _sources(entry, self._resolved)
-            _refuse_unfit(element, sources, verdict)
-            found.update((_identity(source), source) for source in sources)
-        return tuple(found.values())
+        entries = _found(self._reader.read(node), self._resolved)
+        for entry in entries:
+            refuse_unfit(entry, verdict)
+        sources = together(entries)
+        refuse_empty(node, sources, verdict)
+        return sources
 
     def _named(self, name: str, node: Node) -> list[Entry]:
         if problem := _wrong_name(name):
@@ -51,15 +58,12 @@ class NamedSources:
 
     def _resolve(self) -> dict[str, tuple[Source, ...]]:
         graph = {
-            name: {e.name: node for node, e in entries if isinstance(e, Reference)}
+            name: {e.name: node for node, e in map(_plain, entries) if isinstance(e, Reference)}
             for name, entries in self._entries.items()
         }
         resolved: dict[str, tuple[Source, ...]] = {}
         for name in self._order(graph):
-            found: dict[object, Source] = {}
-            for _, entry in self._entries.get(name, ()):
-                found.update((_identity(s), s) for s in _sources(entry, resolved))
-            resolved[name] = tuple(found.values())
+            resolved[name] = together(_found(self._entries.get(name, ()), resolved))
         return resolved
 
     def _order(self, graph: dict[str, dict[str, Node]]) -> list[str]:
@@ -87,27 +91,22 @@ def _collect(tables: Sequence[Node]) -> dict[str, Node]:
     return nodes
 
 
-def _sources(
-    entry: Source | Reference, resolved: Mapping[str, tuple[Source, ...]]
-) -> tuple[Source, ...]:
-    """Return what an entry of a list stands for."""
-    return resolved.get(entry.name, ()) if isinstance(entry, Reference) else (entry,)
+def _found(entries: Iterable[Entry], resolved: Mapping[str, tuple[Source, ...]]) -> list[Found]:
+    """Return what each entry of a list stands for."""
+    return [
+        Found(
+            node,
+            resolved.get(plain.name, ()) if isinstance(plain, Reference) else (plain,),
+            taken_out=isinstance(entry, Excepted),
+        )
+        for node, entry in entries
+        for _, plain in (_plain((node, entry)),)
+    ]
 
 
-def _refuse_unfit(node: Node, sources: Iterable[Source], verdict: Literal["allow", "deny"]) -> None:
-    """Report the sources that would make a deny deny nobody, or an allow open nothing."""
-    for source in sources:
-        if isinstance(source, HostSource) and verdict == "deny":
-            node.error(
-                f"{shown(str(source))}: a name may fail or change, and this deny would deny "
-                "nobody: write addresses or `file:`"
-            )
-        if not isinstance(source, FileSource) or source.networks:
-            continue
-        if verdict == "deny":
-            node.error(f"{shown(str(source))} is empty, so this deny would deny nobody")
-        else:
-            node.warning(f"{shown(str(source))} is empty, so it opens nothing")
+def _plain(found: Entry) -> tuple[Node, Source | Reference]:
+    node, entry = found
+    return node, entry.of if isinstance(entry, Excepted) else entry
 
 
 def _circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
@@ -121,11 +120,6 @@ def _circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
         predecessors_first: list[str] = error.args[1]
         return predecessors_first[::-1]
     return []
-
-
-def _identity(source: Source) -> object:
-    # A list is read once, so it is one object; hashing its networks would take long.
-    return id(source) if isinstance(source, FileSource) else source
 
 
 def _wrong_name(name: str) -> str | None:

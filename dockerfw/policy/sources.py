@@ -23,6 +23,7 @@ from dockerfw.model.policy import (
     InterfaceSource,
     SelectorSource,
     Source,
+    may_be_inside,
 )
 from dockerfw.policy.address_list import parse_list
 from dockerfw.policy.addresses import (
@@ -65,7 +66,14 @@ class Reference:
     name: str
 
 
-Entry: TypeAlias = "tuple[Node, Source | Reference]"
+@dataclass(frozen=True, slots=True)
+class Excepted:
+    """``!`` in front of a source, or of a name: it is taken out of the others of its list."""
+
+    of: Source | Reference
+
+
+Entry: TypeAlias = "tuple[Node, Source | Reference | Excepted]"
 
 
 class SourceReader:
@@ -93,13 +101,26 @@ class SourceReader:
         ]
         return [(element, entry) for element, entry in entries if entry is not None]
 
-    def _entry(self, node: Node, word: str) -> Source | Reference | None:
+    def _entry(self, node: Node, word: str) -> Source | Reference | Excepted | None:
+        if not word.startswith("!"):
+            return self._source(node, word)
+        if word.startswith("!!"):
+            raise WordError(f"{shown(word)} is negated twice: write {shown(word.lstrip('!'))}")
+        of = self._source(node, word[1:])
+        if isinstance(of, AnySource):
+            raise WordError(f"{shown(word)} leaves nobody: take it out")
+        if of is not None and not isinstance(of, Reference) and may_be_inside(of):
+            raise WordError(
+                f"{shown(word)}: `!` takes addresses out of addresses: write a [[deny]] from "
+                f"{shown(word[1:])} in its place"
+            )
+        return None if of is None else Excepted(of)
+
+    def _source(self, node: Node, word: str) -> Source | Reference | None:
         """Return None where a finding was reported already."""
         check_text(word)
         if word in SOURCE_WORDS:
             return AnySource() if word == "any" else BridgeSource()
-        if word.startswith("!"):
-            raise WordError(f"{shown(word)}: `!` is for `to` only: write a [[deny]] in its place")
         prefix = split_prefix(word)
         if prefix and prefix[0] in (*SOURCE_PREFIXES, *SELECTOR_KINDS):
             return self._prefixed(node, *prefix)

@@ -25,6 +25,7 @@ from dockerfw.model.policy import (
     Selector,
     SelectorSource,
     Source,
+    parts,
 )
 from dockerfw.report import host_warnings, port_warnings
 from dockerfw.report.covered import Covering
@@ -78,11 +79,11 @@ def ended_early(policy: Policy, now: float) -> tuple[str, ...]:
 
 def nameless(policy: Policy) -> tuple[str, ...]:
     """Return a warning for each ``host:`` source without an address."""
-    sources = [s for allow in policy.allows for s in allow.sources]
+    sources = [source for rule in _statements(policy) for source in rule.sources]
     return tuple(
         dict.fromkeys(
             f"{source} has no address, so it opens nothing until it has one"
-            for source in (*policy.baseline, *sources)
+            for source in parts((*policy.baseline, *sources))
             if isinstance(source, HostSource) and not source.networks
         )
     )

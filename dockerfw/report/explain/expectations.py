@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from dockerfw.errors import UsageError
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.policy import AnySource, Expect, HostSource, Policy, Source
+from dockerfw.model.policy import (
+    AnySource,
+    ExceptingSource,
+    Expect,
+    HostSource,
+    Policy,
+    Source,
+    excepting,
+)
 from dockerfw.report.explain.explainer import Explainer
 from dockerfw.report.explain.explanation import Explanation, Row
 from dockerfw.report.explain.paths import HOST_ITSELF
@@ -63,14 +71,20 @@ def _with_every_name(policy: Policy) -> Policy | None:
     """Return the policy with every address for names that have none; None if all have one."""
 
     def widened(sources: tuple[Source, ...]) -> tuple[Source, ...]:
-        return tuple(
-            AnySource() if isinstance(s, HostSource) and not s.networks else s for s in sources
-        )
+        return tuple(map(widened_one, sources))
+
+    def widened_one(source: Source) -> Source:
+        if isinstance(source, HostSource) and not source.networks:
+            return AnySource()
+        if isinstance(source, ExceptingSource):
+            return excepting(widened(source.sources), widened(source.exceptions))
+        return source
 
     wide = replace(
         policy,
         baseline=widened(policy.baseline),
         allows=tuple(replace(a, sources=widened(a.sources)) for a in policy.allows),
+        denies=tuple(replace(d, sources=widened(d.sources)) for d in policy.denies),
     )
     return None if wide == policy else wide
 
