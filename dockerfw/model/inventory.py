@@ -7,7 +7,7 @@ file written by ``dockerfw inventory`` serves as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
@@ -22,7 +22,7 @@ from dockerfw.model.docker_names import (
 )
 from dockerfw.model.host import Backend
 from dockerfw.model.net import Address, IPNetwork
-from dockerfw.model.policy import Protocol, Selector
+from dockerfw.model.policy import Protocol, Selector, SelectorKind
 
 _INTERFACE_NAME = compile_regex(r"(?!\.{1,2}\Z)[A-Za-z0-9_.:@+-]{1,15}\Z")
 
@@ -110,6 +110,8 @@ def _wildcard(pattern: str) -> Pattern[str]:
 
 
 def _matches(pattern: str, text: str) -> bool:
+    if "*" not in pattern:
+        return pattern == text
     return _wildcard(pattern).match(text) is not None
 
 
@@ -120,10 +122,14 @@ Selected: TypeAlias = tuple[tuple[Container, tuple[Endpoint, ...]], ...]
 class _Index:
     """What is looked up often, found in one step."""
 
-    __slots__ = ("bridge_ids", "bridges", "containers", "networks", "selected", "sharers")
+    __slots__ = (
+        "bridge_ids", "bridges", "by_name", "containers", "networks", "positions", "selected",
+        "sharers",
+    )  # fmt: skip
 
     def __init__(self, containers: Iterable[Container], networks: Iterable[Network]) -> None:
         self.containers = {c.id: c for c in containers}
+        self.positions = {c.id: position for position, c in enumerate(containers)}
         self.networks = {n.id: n for n in networks}
         self.bridges = tuple(n for n in networks if n.driver == "bridge" and n.bridge)
         self.bridge_ids = frozenset(n.id for n in self.bridges)
@@ -133,6 +139,8 @@ class _Index:
                 self.sharers.setdefault(container.network_owner, []).append(container)
         # The compiler asks the same for each family and chain; an inventory never changes.
         self.selected: dict[tuple[Selector, ...], Selected] = {}
+        # Filled for the kinds of selectors that are asked for.
+        self.by_name: dict[SelectorKind, Mapping[str, Sequence[Container]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +245,7 @@ class Inventory:
         wanted = [s for s in selectors if not s.negated]
         unwanted = [s for s in selectors if s.negated]
         chosen = []
-        for container in self.containers:
+        for container in self._candidates(wanted) if wanted else self.containers:
             if any(self.matches(container, s) for s in unwanted):
                 continue
             matching = [s for s in wanted if self.matches(container, s)]
@@ -249,3 +257,46 @@ class Inventory:
                 endpoints = tuple(e for e in endpoints if e.network in networks)
             chosen.append((container, endpoints))
         return tuple(chosen)
+
+    def _candidates(self, wanted: Iterable[Selector]) -> Iterable[Container]:
+        """Return, in their order, all containers that one of these may name.
+
+        A rule for each container must not go through all containers.
+        """
+        groups = [group for selector in wanted for group in self._groups(selector)]
+        if len(groups) == 1:
+            return groups[0]
+        found = {container.id: container for group in groups for container in group}
+        return sorted(found.values(), key=lambda c: self._index.positions[c.id])
+
+    def _groups(self, selector: Selector) -> list[Sequence[Container]]:
+        """Return the groups of containers, by name, that a selector may name."""
+        by_name = self._index.by_name.get(selector.kind)
+        if by_name is None:
+            by_name = self._index.by_name[selector.kind] = self._by_name(selector.kind)
+        if "*" in selector.name and selector.kind in ("container", "compose", "image"):
+            return [group for name, group in by_name.items() if _matches(selector.name, name)]
+        return [by_name.get(selector.name, ())]
+
+    def _by_name(self, kind: SelectorKind) -> Mapping[str, Sequence[Container]]:
+        """Return the containers by what selectors of this kind go by."""
+        found: dict[str, list[Container]] = {}
+        for container in self.containers:
+            for name in self._names_of(container, kind):
+                found.setdefault(name, []).append(container)
+        return found
+
+    def _names_of(self, container: Container, kind: SelectorKind) -> Iterable[str]:
+        match kind:
+            case "container":
+                return (container.name,)
+            case "image":
+                return (container.image,)
+            case "label":
+                return {key for key, _ in container.labels}
+            case "network":
+                return {e.network for e in self.network_owner(container).endpoints}
+            case "compose" | "service":
+                label = COMPOSE_PROJECT_LABEL if kind == "compose" else SWARM_SERVICE_LABEL
+                value = container.label(label)
+                return () if value is None else (value,)

@@ -30,8 +30,16 @@ class Covering:
     """Which denies cover an allow; what each deny closes is found once."""
 
     def __init__(self, denies: Iterable[Deny], inventory: Inventory) -> None:
-        self._denies = [_Closed(deny, inventory) for deny in denies]
         self._inventory = inventory
+        # A deny for some containers can cover only what is for some of these.
+        self._for_all: list[_Closed] = []
+        self._for: dict[str, list[_Closed]] = {}
+        for position, deny in enumerate(denies):
+            closed = _Closed(deny, position, inventory)
+            if closed.to is None:
+                self._for_all.append(closed)
+            for container in closed.to or ():
+                self._for.setdefault(container, []).append(closed)
 
     def warnings(self, allow: Allow) -> Iterator[str]:
         """Yield what takes back all of this allow.
@@ -42,7 +50,8 @@ class Covering:
         named = _containers(self._inventory, allow) if allow.to else []
         if any(map(self._inventory.on_host_network, named)):
             return
-        for closed in self._denies:
+        one = self._for.get(named[0].id, []) if named else []
+        for closed in sorted((*self._for_all, *one), key=lambda closed: closed.position):
             if closed.covers(allow, self._inventory):
                 yield (
                     f"the deny at {closed.deny.origin} takes back all of this, so it opens "
@@ -52,18 +61,19 @@ class Covering:
 
 
 class _Closed:
-    def __init__(self, deny: Deny, inventory: Inventory) -> None:
+    def __init__(self, deny: Deny, position: int, inventory: Inventory) -> None:
         self.deny = deny
+        self.position = position
         self._outside = {family: _intervals(deny.sources, family) for family in FAMILIES}
-        self._to = _ids(inventory, deny) if deny.to else None
+        self.to = _ids(inventory, deny) if deny.to else None
 
     def covers(self, allow: Allow, inventory: Inventory) -> bool:
         """Return True if this deny closes all that the allow opens."""
         if not allow.sources or not self._covers_ports(allow):
             return False
-        if self._to is not None:
+        if self.to is not None:
             named = _ids(inventory, allow) if allow.to else frozenset()
-            if not named or not named <= self._to:
+            if not named or not named <= self.to:
                 return False
         return all(self._covers_source(source) for source in allow.sources)
 

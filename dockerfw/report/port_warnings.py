@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.policy import Allow, Deny, PortKeyword, PortRange, PublishedSpec
+from dockerfw.report.bindings import Bindings
 from dockerfw.text import bracketed, short_port
 
 
@@ -50,7 +50,7 @@ def container_ports(
 def other_protocol(
     allow: Allow,
     named: Collection[Container],
-    rules: Collection[Allow | Deny],
+    rules: RulesByContainer,
     inventory: Inventory,
 ) -> Iterator[str]:
     """Yield the ports of this allow that are published for another protocol as well.
@@ -63,12 +63,10 @@ def other_protocol(
         told: set[tuple[str, int]] = set()
         for binding in bindings:
             port = (binding.protocol, binding.container_port)
+            if port in told or _covers(ranges, *port):
+                continue
             mine = next((r for r in ranges if binding.container_port in r), None)
-            if (
-                mine is None
-                or port in told
-                or _named_anywhere(rules, container, binding, inventory)
-            ):
+            if mine is None or rules.name(container, binding):
                 continue
             if not _covers(_ranges(bindings), mine.protocol, binding.container_port):
                 continue  # the wrong protocol was written: that is told elsewhere
@@ -82,39 +80,53 @@ def other_protocol(
             )
 
 
-def _named_anywhere(
-    rules: Iterable[Allow | Deny],
-    container: Container,
-    binding: PublishedPort,
-    inventory: Inventory,
-) -> bool:
-    for rule in rules:
-        if rule.to and not any(c.id == container.id for c, _ in inventory.select(rule.to)):
-            continue
-        ranges = [spec for spec in rule.ports if isinstance(spec, PortRange)]
-        if len(ranges) < len(rule.ports) or any(_leads(spec, binding) for spec in rule.published):
-            return True
-        if _covers(ranges, binding.protocol, binding.container_port):
-            return True
-    return False
+class RulesByContainer:
+    """All rules of a policy, found by the containers that they are about."""
+
+    def __init__(self, rules: Iterable[Allow | Deny], inventory: Inventory) -> None:
+        self._for_all: list[Allow | Deny] = []
+        self._for: dict[str, list[Allow | Deny]] = {}
+        for rule in rules:
+            if not rule.to:
+                self._for_all.append(rule)
+            for container, _ in inventory.select(rule.to) if rule.to else ():
+                self._for.setdefault(container.id, []).append(rule)
+
+    def name(self, container: Container, binding: PublishedPort) -> bool:
+        """Return True if a rule for this container names this port of it."""
+        return any(
+            _names(rule, binding) for rule in (*self._for.get(container.id, ()), *self._for_all)
+        )
+
+
+def _names(rule: Allow | Deny, binding: PublishedPort) -> bool:
+    ranges = [spec for spec in rule.ports if isinstance(spec, PortRange)]
+    if len(ranges) < len(rule.ports) or any(_leads(spec, binding) for spec in rule.published):
+        return True
+    return _covers(ranges, binding.protocol, binding.container_port)
 
 
 def host_ports(
     statement: Allow | Deny,
-    containers: Collection[Container],
-    inventory: Inventory,
+    named: Collection[Container],
+    bindings: Bindings,
     forwards: Iterable[PortForward],
 ) -> Iterator[str]:
-    """Yield what is wrong with ``published``, for these containers alone; a port that NAT of others
-    leads on (``forwards``) needs none.
+    """Yield what is wrong with ``published``, for the containers that ``to`` names or, without it,
+    for all; a port that NAT of others leads on (``forwards``) needs none.
     """
-    if any(n.name == GATEWAY_BRIDGE for n in inventory.networks):
-        return  # a swarm's published ports are in no inventory
+    ids = {container.id for container in named}
     for spec in statement.published:
-        leading = [(c, b) for c in containers for b in inventory.published(c) if _leads(spec, b)]
+        leading = [
+            (container, binding)
+            for container, binding in bindings.of_host(spec.ports)
+            if (not statement.to or container.id in ids) and _leads(spec, binding)
+        ]
         reached = [b for _, b in leading if not b.host_address.is_loopback]
         if not leading and not any(_takes(forward, spec) for forward in forwards):
-            yield _unpublished(statement, spec, containers, inventory)
+            near = bindings.of_either(spec.ports)
+            near = [found for found in near if not statement.to or found[0].id in ids]
+            yield _unpublished(statement, spec, near)
         elif leading and not reached and isinstance(statement, Allow):
             yield _loopback_text(*leading[0])
 
@@ -177,28 +189,22 @@ def _on_loopback(container: Container, bindings: list[PublishedPort]) -> Iterato
 
 
 def _unpublished(
-    statement: Allow | Deny,
-    spec: PublishedSpec,
-    containers: Iterable[Container],
-    inventory: Inventory,
+    statement: Allow | Deny, spec: PublishedSpec, near: Iterable[tuple[Container, PublishedPort]]
 ) -> str:
+    """``near``: the bindings whose host port or container port is among these ports."""
     who = "no container of to" if statement.to else "no running container"
     start = f"{who} publishes host port {spec}, so it {effect(statement)} nothing"
-    for container in containers:
-        for binding in inventory.published(container):
-            written = _toml(binding.host_port, binding.protocol)
-            if binding.protocol != spec.ports.protocol:
-                continue
-            if binding.host_port in spec.ports:
-                return (
-                    f"{start}: {container.name} publishes it on {binding.host_address}; "
-                    f"write published = [{written}]"
-                )
-            if binding.container_port in spec.ports:
-                return (
-                    f"{start}: {container.name} publishes {binding.container_port} as "
-                    f"{binding.host_port}; write published = [{written}]"
-                )
+    for container, binding in near:
+        written = _toml(binding.host_port, binding.protocol)
+        if binding.host_port in spec.ports:
+            return (
+                f"{start}: {container.name} publishes it on {binding.host_address}; "
+                f"write published = [{written}]"
+            )
+        return (
+            f"{start}: {container.name} publishes {binding.container_port} as "
+            f"{binding.host_port}; write published = [{written}]"
+        )
     return f"{start}; start the container, or write a port that docker ps shows"
 
 

@@ -112,8 +112,8 @@ class Side:
             for to in found:
                 if to.is_subnet:
                     self._subnets[verdict].append(to)
-                elif to.where is None or to.first != to.last:
-                    self._spans[verdict].setdefault(to[:3], []).append(to)
+                elif to.first != to.last:
+                    self._spans[verdict].setdefault((to.place, to.family, to.where), []).append(to)
 
     def _host_network_ports(self, family: Family) -> frozenset[Port]:
         guarded = map(read_guarded, self.elements(topology_set("hostnet", family)))
@@ -142,6 +142,9 @@ class Side:
 
     def _around(self, verdict: Verdict, to: Destination) -> Iterator[Destination]:
         """Yield the destinations that this one lies in."""
+        anywhere = to._replace(where=None)
+        if to.where is not None and anywhere in self._destinations[verdict]:
+            yield anywhere
         spans = self._spans[verdict]
         for where in {to.where, None}:
             for other in spans.get((to.place, to.family, where), ()):

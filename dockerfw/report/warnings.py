@@ -9,9 +9,14 @@ next step, and with ``FILE:LINE`` where a statement is concerned. `advise` adds 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import TypeAlias
 
-from dockerfw.model.docker_names import COMPOSE_PROJECT_LABEL, SWARM_SERVICE_LABEL
+from dockerfw.model.docker_names import (
+    COMPOSE_PROJECT_LABEL,
+    GATEWAY_BRIDGE,
+    SWARM_SERVICE_LABEL,
+)
 from dockerfw.model.host import HostFacts
 from dockerfw.model.intervals import interval_of
 from dockerfw.model.inventory import Container, Inventory, Network
@@ -28,6 +33,7 @@ from dockerfw.model.policy import (
     parts,
 )
 from dockerfw.report import host_warnings, port_warnings
+from dockerfw.report.bindings import Bindings
 from dockerfw.report.covered import Covering
 from dockerfw.report.port_warnings import effect
 from dockerfw.report.unfiltered import guarded_on_host_network
@@ -89,6 +95,10 @@ def nameless(policy: Policy) -> tuple[str, ...]:
     )
 
 
+_MOST_SUGGESTIONS = 20
+"""Each is looked for among all names; where more names are unknown, a whole project is stopped."""
+
+
 def _statements(policy: Policy) -> tuple[Statement, ...]:
     return (*policy.allows, *policy.denies)
 
@@ -104,7 +114,11 @@ class _StatementChecks:
         self.forwards = facts.forwards
         self.guarded = guarded_on_host_network(policy)
         self.covering = Covering(policy.denies, inventory)
-        self.rules = _statements(policy)
+        self.bindings = Bindings(inventory)
+        self._suggestions = 0
+        # A swarm's published ports are in no inventory.
+        self.in_swarm = any(n.name == GATEWAY_BRIDGE for n in inventory.networks)
+        self.rules = port_warnings.RulesByContainer(_statements(policy), inventory)
 
     def warnings(self, statement: Statement) -> Iterator[str]:
         yield from self._sources(statement)
@@ -120,11 +134,8 @@ class _StatementChecks:
         if isinstance(statement, Allow) and statement.ports:
             yield from port_warnings.container_ports(statement, named, exact, self.inventory)
             yield from port_warnings.other_protocol(statement, named, self.rules, self.inventory)
-        if statement.published and (named or not statement.to):
-            containers = named if statement.to else self.inventory.containers
-            yield from port_warnings.host_ports(
-                statement, containers, self.inventory, self.forwards
-            )
+        if statement.published and not self.in_swarm and (named or not statement.to):
+            yield from port_warnings.host_ports(statement, named, self.bindings, self.forwards)
         if isinstance(statement, Allow):
             yield from self.covering.warnings(statement)
 
@@ -161,7 +172,7 @@ class _StatementChecks:
     def _selectors(self, statement: Statement, named: Collection[Container]) -> Iterator[str]:
         missing = False
         for selector in statement.to:
-            if any(self.inventory.matches(c, selector) for c in self.inventory.containers):
+            if self.inventory.select([replace(selector, negated=False)]):
                 continue
             missing = missing or not selector.negated
             if selector.negated:
@@ -176,7 +187,12 @@ class _StatementChecks:
 
     def _meant(self, selector: Selector) -> str:
         """Return the next step for a selector that matches nothing."""
-        near = similar_words(selector.name, self._words(selector))
+        self._suggestions += 1
+        near = (
+            similar_words(selector.name, self._words(selector))
+            if self._suggestions <= _MOST_SUGGESTIONS
+            else ()
+        )
         if near:
             return f"did you mean {listed([printable(word) for word in near])}?"
         return "start it, or correct it by docker ps"

@@ -7,8 +7,9 @@ in the rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import TypeAlias
 
@@ -33,13 +34,19 @@ PRODUCT_OVER = 4096
 """So does a list whose networks times ports are more than this."""
 
 
+_HALVES: Mapping[Family, tuple[IPNetwork, IPNetwork]] = {
+    4: (ip_network("0.0.0.0/1"), ip_network("128.0.0.0/1")),
+    6: (ip_network("::/1"), ip_network("8000::/1")),
+}
+
+
 def halves(family: Family) -> tuple[IPNetwork, IPNetwork]:
     """Return the whole address space, as ipset takes it: it refuses a /0."""
-    if family == 4:
-        return (ip_network("0.0.0.0/1"), ip_network("128.0.0.0/1"))
-    return (ip_network("::/1"), ip_network("8000::/1"))
+    return _HALVES[family]
 
 
+# An address stands in a dozen elements; to make a network of it is what compiling costs most.
+@lru_cache(maxsize=1 << 16)
 def host_net(address: Address) -> IPNetwork:
     """Return one address as a network."""
     return ip_network(address)

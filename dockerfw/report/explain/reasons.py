@@ -48,9 +48,13 @@ class Reasons:
         self.inventory = inventory
         self.facts = facts
         self.local = local
-        self.whole = self._compiled(self.policy)
         self.without_sources = self._without_sources()
         self._parts: dict[_Part, Ruleset] = {}
+
+    @cached_property
+    def whole(self) -> Ruleset:
+        """The ruleset of the whole policy; mostly nobody asks."""
+        return self._compiled(self.policy)
 
     @cached_property
     def closed(self) -> Ruleset:

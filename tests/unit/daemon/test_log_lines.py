@@ -452,7 +452,7 @@ def labels_asked(others: int) -> int:
         return Counting(**{**values, "id": name, "name": name})
 
     crowd = tuple(counting(WEB, f"c{n}") for n in range(others))
-    rules = policy(allow('"shop-*"', "80") + allow('["label:a=b", "!web"]', '"published"'))
+    rules = policy(allow('"shop-*"', "80") + allow('["compose:a", "!web"]', '"published"'))
     new = counting(DB, DB.name)
     list(changes(running(*crowd), running(*crowd, new), Exposures(rules)))
     return asked

@@ -1,0 +1,113 @@
+"""What grows with containers, rules, sources and networks grows no faster than they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, ip_network
+
+import pytest
+
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Container, Inventory, Network
+from dockerfw.operations.check import check
+from dockerfw.plan.planner import plan
+from dockerfw.plan.state import KernelState, TablesState
+from dockerfw.policy.document import Document
+from dockerfw.policy.files import PolicyText
+from dockerfw.report.diff import diff
+from dockerfw.rules.compiler import compile_ruleset
+from tests import build
+from tests.growth import operations
+from tests.replay import IDENTITY
+
+FACTS = HostFacts(br_netfilter=(True, True))
+FEW = 16
+SLACK = 1.05
+FIXED = 2_000
+"""Instructions that may come on top of twice the growth: long lines wrap, numbers get a digit."""
+
+
+def inventory(containers: int, networks: int) -> Inventory:
+    """Containers with a host port each, spread over networks."""
+    parts: list[Network | Container] = [
+        build.network(f"net{n}", f"10.{n}.0.0/16") for n in range(networks)
+    ]
+    for number in range(containers):
+        home = number % networks
+        address = IPv4Address(f"10.{home}.0.2") + number // networks
+        parts.append(
+            build.container(
+                f"app-{number}", f"net{home} {address}", published=f"{10_000 + number}:80"
+            )
+        )
+    return build.inventory(*parts)
+
+
+def text(rules: int, sources: int, *, containers: int) -> PolicyText:
+    """Rules of three kinds by turns: about a container, about a host port, a deny."""
+    blocks = []
+    for number in range(rules):
+        first = int(IPv4Address("198.18.0.0")) + number * sources
+        written = ", ".join(f'"{ip_network(first + n)}"' for n in range(sources))
+        one = number % containers
+        kind, target = (
+            ("allow", f'to = "app-{one}"\nports = [80]'),
+            ("allow", f"published = [{10_000 + one}]"),
+            ("deny", f'to = "app-{one}"\nports = [80]'),
+        )[number % 3]
+        blocks.append(f"[[{kind}]]\n{target}\nfrom = [{written}]\n")
+    return PolicyText((Document("/etc/dockerfw/config.toml", "\n".join(blocks).encode()),))
+
+
+def work(policy: PolicyText, running: Inventory) -> dict[str, Callable[[], object]]:
+    """The pure parts of an apply, by name."""
+    parsed = policy.parse()
+    ruleset = compile_ruleset(parsed, running, FACTS)
+    empty = KernelState({f: TablesState(f) for f in FACTS.families}, {}, None)
+    steps = plan(empty, ruleset, FACTS, IDENTITY)
+    changes = diff({}, ruleset, running, before_installed=False)
+    # Anew each time: an inventory keeps what it was asked.
+    fresh = Inventory(running.containers, running.networks)
+    return {
+        "parse": policy.parse,
+        "check": lambda: check(policy, fresh, FACTS, 0.0),
+        "compile": lambda: compile_ruleset(
+            parsed, Inventory(running.containers, running.networks), FACTS
+        ),
+        "plan": lambda: plan(empty, ruleset, FACTS, IDENTITY),
+        "compare": lambda: diff({}, ruleset, running, before_installed=False),
+        "lines": lambda: changes.lines(plan=steps),
+    }
+
+
+PHASES = ("parse", "check", "compile", "plan", "compare", "lines")
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "grows",
+    ["containers and rules", "containers", "rules", "sources", "stopped containers and rules"],
+)
+def test_twice_as_many_take_twice_as_long(phase: str, grows: str) -> None:
+    def count(times: int) -> int:
+        containers = FEW * (times if "containers" in grows else 1)
+        rules = FEW * (times if "rules" in grows else 1)
+        sources = 4 * (times if grows == "sources" else 1)
+        # Those of the second half of the names do not run.
+        named = 2 * containers if "stopped" in grows else containers
+        policy = text(rules, sources, containers=named)
+        return operations(work(policy, inventory(containers, 4))[phase])
+
+    assert_linear([count(times) for times in (1, 2, 4)])
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_networks_cost_what_they_are(phase: str) -> None:
+    policy = text(FEW, 2, containers=FEW)
+    assert_linear([operations(work(policy, inventory(FEW, n))[phase]) for n in (16, 32, 64)])
+
+
+def assert_linear(counts: list[int]) -> None:
+    """``counts`` are of one, two and four times as many: what is always the same cancels out."""
+    first, second = counts[1] - counts[0], counts[2] - counts[1]
+    assert second <= 2 * first * SLACK + FIXED, f"{counts}: {second / max(first, 1):.2f} times"
