@@ -8,7 +8,7 @@ from functools import partial
 import click
 
 from dockerfw.clock import SystemClock
-from dockerfw.docker.connection import listener_pid
+from dockerfw.docker.connection import listener_pids
 from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.operations.session import Session
@@ -32,7 +32,7 @@ def open_session(
     """
     clock = SystemClock()
     if asks_docker:
-        kernel = Netfilter(SystemRunner(), clock.time, partial(listener_pid, docker_host))
+        kernel = Netfilter(SystemRunner(), clock.time, partial(listener_pids, docker_host))
     else:
         kernel = Netfilter(SystemRunner(), clock.time)
     return Session(kernel, Store(), clock, docker_host, notify)

@@ -87,4 +87,5 @@ class Edges:
     notices: RuleNotices
     files: FileNotices
     docker_socket: FileNotices
+    dockerd: FileNotices
     names: NameNotices

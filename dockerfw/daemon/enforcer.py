@@ -20,7 +20,7 @@ from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.snapshots import Epoch, Snapshot
 from dockerfw.daemon.transitions import Event
 from dockerfw.kernel.interface import Kernel
-from dockerfw.model.host import HostFacts
+from dockerfw.model.host import HostFacts, Proxy
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs, Policy
 from dockerfw.operations.boot import without_addresses
@@ -31,7 +31,7 @@ from dockerfw.plan.order import element_writes
 from dockerfw.plan.planner import renewals
 from dockerfw.plan.seal import update_seal
 from dockerfw.plan.state import KernelState, SealState, SetState
-from dockerfw.plan.steps import Step, WriteSets
+from dockerfw.plan.steps import ReplaceSealRules, Step, WriteSeal, WriteSets
 from dockerfw.rules.ledger import Ledger, Update
 from dockerfw.rules.ruleset import IPSet, Ruleset, Seal
 from dockerfw.state.store import Store
@@ -209,6 +209,28 @@ class Enforcer:
                 self._reporter.wrote()
         self.sealed = wanted
 
+    def follow_dockerd(self, proxy: Proxy) -> bool:
+        """Close docker-proxy in another cgroup, and spare other ports of dockerd's own.
+
+        Elements stay as they stand: before the first answer of Docker whoever wrote them knew more
+        of what runs. Return True if there was anything to write.
+        """
+        self.facts = replace(self.facts, proxy=proxy)
+        if self._ledger is None or self.sealed is None:
+            return False
+        self._ledger.set_proxy(proxy)
+        # Where another policy was put in force, its rules stand already.
+        stands = self._ledger.seal() if self._unsettled else self.sealed
+        before, self.sealed = self.sealed, self.sealed.with_proxy(proxy)
+        if before == self.sealed or not self.facts.nf_tables:
+            return False
+        self._count_write()
+        self._repairs.record_write()
+        self._commit(WriteSeal("dockerd's cgroup", ReplaceSealRules(stands.with_proxy(proxy))))
+        self._repairs.record_write()
+        self._reporter.wrote()
+        return True
+
     def _write_everything(self, why: str) -> None:
         """Read, compare and write at once: where the few lines of a change do not suffice.
 
@@ -316,8 +338,7 @@ class Enforcer:
             # we wrote last.
             wanted = self.sealed if self.sealed and not self._unsettled else ruleset.seal
             if snapshot.live.seal is None:  # docker-proxy's cgroup may have gone with Docker
-                proxy = snapshot.facts.proxy
-                wanted = replace(wanted, proxies=proxy.cgroup, dockerd_ports=proxy.dockerd_ports)
+                wanted = wanted.with_proxy(snapshot.facts.proxy)
             self._check_rules(snapshot, wanted)
         elif self._install_closed(self.policy, snapshot.facts):
             text = "nothing of dockerfw stood: closed, by what was last seen of Docker"

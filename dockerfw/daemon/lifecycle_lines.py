@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from dockerfw.daemon.log_lines import Line, Value
+from dockerfw.model.host import Cgroup
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.text import counted, printable
@@ -90,3 +91,12 @@ def docker_back(seconds: float) -> Line:
     """Return the line for when Docker answers again, after so many seconds without it."""
     text = f"Docker answers again after {seconds:.1f} s: looking at everything"
     return Line("info", text, {"event": "docker_back", "seconds": round(seconds, 3)})
+
+
+def dockerd_moved(cgroup: Cgroup | None) -> Line:
+    """Return the line for when dockerd's cgroup is a new one; None: it has gone."""
+    if cgroup is None:
+        text = "dockerd's cgroup has gone: the seal goes by ports alone until there is a new one"
+        return Line("info", text, {"event": "dockerd_moved", "cgroup": None})
+    text = f"dockerd's cgroup {printable(cgroup.path)} is a new one: the seal goes by it"
+    return Line("info", text, {"event": "dockerd_moved", "cgroup": cgroup.path})

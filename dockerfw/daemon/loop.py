@@ -26,6 +26,7 @@ from functools import partial
 from dockerfw import __version__
 from dockerfw.daemon import lifecycle_lines
 from dockerfw.daemon.docker_follower import DockerFollower
+from dockerfw.daemon.dockerd_home import DockerdHome
 from dockerfw.daemon.edges import Edges
 from dockerfw.daemon.enforcer import Enforcer
 from dockerfw.daemon.full_check import FullCheck
@@ -77,6 +78,9 @@ class Daemon:
         )
         self.snapshots = Snapshots(kernel, worker, clock, self._failed)
         self.links = Links(kernel, worker, clock, self.schedule)
+        self.dockerd = DockerdHome(
+            kernel, edges.dockerd, self.schedule, self.enforcer, self.reporter
+        )
         self.full_check = FullCheck(
             kernel, clock, self.schedule, self.enforcer, self.reporter, self.links, edges.docker
         )
@@ -89,6 +93,7 @@ class Daemon:
         self._stopping = False
         self._tasks: Mapping[Task, Callable[[], None]] = {
             # First what can only close, then what the policy means, then what follows from both.
+            Task.FOLLOW_DOCKERD: self.dockerd.follow,
             Task.DROP_ADDRESSES: self.enforcer.drop_addresses,
             Task.ROLL_BACK: self.policy_follower.roll_back,
             Task.READ_LISTS: self.policy_follower.read_lists,
@@ -134,6 +139,7 @@ class Daemon:
             selector.register(
                 edges.docker_socket.fileno(), selectors.EVENT_READ, self.docker_socket_changed
             )
+            selector.register(edges.dockerd.fileno(), selectors.EVENT_READ, self.dockerd.noticed)
             selector.register(edges.names.fileno(), selectors.EVENT_READ, self.names_moved)
             for handle in edges.notices.filenos():
                 selector.register(handle, selectors.EVENT_READ, self.kernel_noticed)
@@ -144,6 +150,7 @@ class Daemon:
         facts = self._edges.kernel.facts()
         self.enforcer.start(facts)
         self.links.start(self.enforcer.facts)
+        self.dockerd.watch()
         self.policy_follower.read()
         self.reporter.line(lifecycle_lines.starting(__version__, self.policy.policy))
         self.schedule.happened(Event.STARTED)
@@ -156,6 +163,7 @@ class Daemon:
         self._edges.docker.stop()
         self._edges.files.close()
         self._edges.docker_socket.close()
+        self._edges.dockerd.close()
         self._edges.names.stop()
         self.reporter.close()
         if self.enforcer.followed and self.policy.policy is not None:
@@ -206,6 +214,7 @@ class Daemon:
                 self.schedule.retry(task, self._edges.clock.monotonic() + pause)
         while (snapshot := self.snapshots.next()) is not None:
             self._attempt(partial(self._compare, snapshot))
+        self.dockerd.watch()
 
     def _attempt(self, part: Callable[[], None]) -> float | None:
         """Do one thing; if it fails the others are done all the same.

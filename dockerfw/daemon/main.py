@@ -18,7 +18,7 @@ from dockerfw.daemon.systemd import Systemd
 from dockerfw.daemon.worker import Worker
 from dockerfw.dns.resolver import Resolver
 from dockerfw.docker.client import Docker
-from dockerfw.docker.connection import listener_pid, socket_path
+from dockerfw.docker.connection import listener_pids, socket_path
 from dockerfw.docker.watcher import Watcher
 from dockerfw.kernel.inotify import FileNotices
 from dockerfw.kernel.netfilter import Netfilter
@@ -39,7 +39,7 @@ def run(docker_host: str | None, form: Form) -> int:
     """
     clock = SystemClock()
     log = open_log(sys.stderr, clock, form)
-    kernel = Netfilter(SystemRunner(), clock.time, partial(listener_pid, docker_host))
+    kernel = Netfilter(SystemRunner(), clock.time, partial(listener_pids, docker_host))
     session = Session(kernel, Store(), clock, docker_host, log.info)
     session.require_root()
 
@@ -64,6 +64,7 @@ def run(docker_host: str | None, form: Form) -> int:
             notices=KernelNotices(),
             files=FileNotices(),
             docker_socket=docker_socket,
+            dockerd=FileNotices(),
             names=Resolver(clock),
         )
         return Daemon(edges).run()

@@ -18,6 +18,7 @@ class Task(Enum):
     FEED_WATCHDOG = "report to systemd that the loop turns"
     RETRY_LOCK = "try again to get the lock of the host"
     READ_POLICY = "read the policy in force, if it was replaced"
+    FOLLOW_DOCKERD = "close docker-proxy in the cgroup that dockerd is in now"
     DROP_ADDRESSES = "stop trusting that containers have the addresses that they had"
     ROLL_BACK = "go back to what stood before an apply that nobody has confirmed"
     READ_LISTS = "read the list files of the policy in force again"

@@ -27,6 +27,8 @@ REMEMBER_DELAY = 5.0
 SEAL_DELAY = 0.2
 """The seal's own list of ports follows behind the sets: ``nft`` may take longer than all the rest,
 and the sets guard the port meanwhile."""
+DOCKERD_PAUSE = 1.0
+"""dockerd's cgroup goes and comes when Docker is restarted; one that has gone matches nothing."""
 HALF_WAY_PAUSE = 0.05
 """Jumps alone are repaired when they are wrong twice: Docker takes its own out and puts it back."""
 AGAIN = (0.1, 1.0, 5.0)
@@ -67,6 +69,8 @@ class Event(Enum):
     # Docker.
     DOCKER_CONNECTED = "Docker answers, for the first time or again"
     DOCKER_LOST = "Docker does not answer"
+    DOCKERD_GONE = "dockerd's cgroup has gone, for the first time"
+    DOCKERD_MOVED = "dockerd's cgroup has come or gone, or it listens on other ports itself"
     INVENTORY_FOLLOWED = "containers or networks have changed, and the kernel has that"
     GUARDED_PORTS_CHANGED = "the seal does not guard the ports that the sets do"
     NEXT_EXPIRY_KNOWN = "it is known when the next port is no longer guarded"
@@ -137,6 +141,9 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     Event.DOCKER_CONNECTED: (Due(Task.CHECK_ALL),),
     # From here on ``status`` goes by what was recorded.
     Event.DOCKER_LOST: (Due(Task.CHECK_ALL), Due(Task.REMEMBER)),
+    Event.DOCKERD_GONE: (Due(Task.FOLLOW_DOCKERD, DOCKERD_PAUSE),),
+    # dockerd needs some 100 ms more until it starts the first docker-proxy.
+    Event.DOCKERD_MOVED: (Due(Task.FOLLOW_DOCKERD),),
     Event.INVENTORY_FOLLOWED: (Due(Task.REMEMBER, REMEMBER_DELAY),),
     Event.GUARDED_PORTS_CHANGED: (Due(Task.WRITE_SEAL, SEAL_DELAY),),
     # The moment: when the first port that lingers is let go; None where none does.

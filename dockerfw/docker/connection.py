@@ -31,6 +31,9 @@ from dockerfw.errors import Failed
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 _CREDENTIALS = Struct("iII")
 """Process, user and group, as in unix(7)."""
+_SCM_CREDENTIALS = 2
+_MOMENT = 0.5
+"""Seconds that are waited for who is at the socket."""
 TIMEOUT = 60
 """Seconds that one answer of Docker may take: a busy engine needs some for a list."""
 
@@ -131,24 +134,35 @@ def _open_stream(connection: _UnixConnection, path: str) -> OpenedStream:
     return OpenedStream(connection, opened, response)
 
 
-def listener_pid(host: str | None) -> int | None:
-    """Return the process that listens at Docker's socket, by the socket itself.
+def listener_pids(host: str | None) -> Iterator[int]:
+    """Yield the process that listens at Docker's socket, then the one that answers there.
 
-    That is dockerd, wherever it keeps its pidfile, or systemd, where that has made the socket for
-    it. None where nobody listens, on no socket of this host, or in another process namespace.
+    The first one is dockerd, wherever it keeps its pidfile, or systemd, where that has made the
+    socket for it; the second one is asked for a moment at the most, and only if it is wanted. None
+    where nobody listens, on no socket of this host, or in another process namespace.
     """
     path = socket_path(host)
     if path is None:
-        return None
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(1.0)
-            client.connect(str(path))
-            found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    except (OSError, ValueError):
-        return None
-    pid, _, _ = _CREDENTIALS.unpack(found)
-    return int(pid) or None
+        return
+    with suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(_MOMENT)
+        # From here on the kernel tells of everything received who has sent it.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        client.connect(str(path))
+        size = _CREDENTIALS.size
+        listens = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        yield from _pids(listens)
+        client.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+        for level, kind, answers in client.recvmsg(1, socket.CMSG_SPACE(size))[1]:
+            if (level, kind) == (socket.SOL_SOCKET, _SCM_CREDENTIALS):
+                yield from _pids(answers)
+
+
+def _pids(credentials: bytes) -> Iterator[int]:
+    """Yield the process; nothing for one of another process namespace."""
+    pid, _, _ = _CREDENTIALS.unpack(credentials)
+    if pid:
+        yield int(pid)
 
 
 # --- addresses -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What dockerd was told, and in which cgroup its sockets live.
+"""Which process is dockerd, and what it was told.
 
 Takes a `Runner` and a way to ask for a folder's inode; gives a `Dockerd`. Only reads files, and
 only those that a process without root's powers over others may read: not which sockets dockerd
@@ -6,32 +6,29 @@ holds (``/proc/PID/fd`` takes CAP_SYS_PTRACE), but what it was told to listen on
 better answer, too: engines from 28 on hold a container's port themselves for a moment, and with
 ``userland-proxy`` off for good.
 
-**Only a slice of its own counts.** ``docker.service`` is a new cgroup at each start of Docker,
-while the kernel's rule goes on to mean the old one: every restart would open docker-proxy until
-the next look, under a status that promised otherwise. And ``system.slice`` holds sshd.
+What is not known is not closed: of a dockerd that runs and is not seen (``/proc`` mounted with
+``hidepid``) nobody knows which ports are its own, so no cgroup is given for its proxies.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from dockerfw.errors import Failed
+from dockerfw.kernel import dockerd_cgroup
+from dockerfw.kernel.dockerd_cgroup import text
 from dockerfw.kernel.runner import Runner
 from dockerfw.model.host import Cgroup, FirstPacket, Proxy
 from dockerfw.model.net import Port
 
-SLICE = "dockerd.slice"
-"""The name that the drop-in gives it; nobody else's process is in there."""
-
-_CGROUPS = "/sys/fs/cgroup"
 _CONFIG = "/etc/docker/daemon.json"
 _DATA = "/var/lib/docker"
 _PID = "/run/docker.pid"
+_SYSTEMD = 1
 
 # An API without a port in its URL is at the one or the other, by whether TLS is on.
 _API_PORTS = (2375, 2376)
@@ -49,82 +46,98 @@ class Dockerd:
 
 @dataclass(frozen=True, slots=True)
 class _Process:
+    pid: str
     argv: tuple[str, ...]
     cgroup: str
 
 
 def read(
-    runner: Runner, inode: Callable[[str], int | None], listener: int | None = None
+    runner: Runner, inode: Callable[[str], int | None], listeners: Iterable[int] = ()
 ) -> Dockerd:
     """What is known of dockerd, running or not. ``inode`` gives None for what is not there.
 
-    ``listener`` is the process that listens at Docker's socket, where that is known.
+    ``listeners`` are the processes at Docker's socket, as far as they are known: the one that
+    listens, then the one that answers. The second one is asked for only where the first one is
+    not dockerd.
     """
-    process = _process(runner, listener)
+    process, hidden = _find(runner, listeners)
     told = _Told(runner, process.argv if process else ())
-    mount = _mount(runner)
-    cgroup = _cgroup(mount, process, inode) if mount is not None else None
-    proxy = Proxy(cgroup, frozenset(told.ports()), _first_packet(told, mount, process, cgroup))
+    mount = dockerd_cgroup.mount(runner)
+    cgroup: Cgroup | None = None
+    homes: tuple[str, ...] = ()
+    if mount is not None and process is not None:
+        cgroup = dockerd_cgroup.of_running(runner, inode, mount, process.pid, process.cgroup)
+        homes = (cgroup.path,) if cgroup is not None else ()
+    elif mount is not None and not hidden:
+        homes = dockerd_cgroup.usual(mount)
+        cgroup = dockerd_cgroup.first(inode, homes)
+    proxy = Proxy(
+        cgroup,
+        frozenset(told.ports()),
+        _first_packet(told, mount, process, cgroup),
+        homes,
+        told.swarm_file,
+    )
     return Dockerd(proxy, iptables=told.is_on("iptables"))
+
+
+def renewed(runner: Runner, inode: Callable[[str], int | None], known: Proxy) -> Proxy:
+    """Return what is known with the cgroup of now, which a dockerd that starts just now is in.
+
+    Quick: asks nobody. Who lives in that cgroup is looked at by `read`, once Docker answers; it
+    was dockerd's alone, or its name is that of Docker's unit. Ports are added, and none is taken
+    out: of a dockerd that has just been started it is not known yet what it was told.
+    """
+    process, _ = _find(runner, ())
+    told = _Told(runner, process.argv if process else ())
+    cgroup = dockerd_cgroup.first(inode, known.homes) if known.homes else known.cgroup
+    ports = known.dockerd_ports | frozenset(told.ports())
+    return replace(known, cgroup=cgroup, dockerd_ports=ports)
 
 
 def _first_packet(
     told: _Told, mount: str | None, process: _Process | None, cgroup: Cgroup | None
 ) -> FirstPacket:
-    if process is None:  # a slice that waits proves nothing: it may run elsewhere
+    if process is None:  # a cgroup that waits proves nothing: it may run elsewhere
         return "unseen"
     if not told.is_on("userland-proxy"):
         return "no proxy"
     if mount is None:
         return "no cgroup2"
-    return "closed" if cgroup is not None and _in_slice(process.cgroup) else "elsewhere"
+    return "closed" if cgroup is not None else "elsewhere"
 
 
-# --- where it is ---------------------------------------------------------------------------------
+# --- the process ---------------------------------------------------------------------------------
 
 
-def _process(runner: Runner, listener: int | None) -> _Process | None:
-    """The running dockerd; None when there is none, or none that can be seen.
+def _find(runner: Runner, listeners: Iterable[int]) -> tuple[_Process | None, bool]:
+    """Return the running dockerd, None where none is seen; and whether one runs unseen.
 
     The one at the socket is the one that dockerfw follows, whatever its pidfile (snap has another
-    one); where systemd made the socket, and listens there itself, only the pidfile is left.
+    one). Where systemd made the socket it listens there itself, and dockerd only answers.
     """
-    for pid in (str(listener), (_text(runner, _PID) or "").strip()):
-        if pid.isdecimal() and (_text(runner, f"/proc/{pid}/comm") or "").strip() == "dockerd":
-            return _read_process(runner, pid)
-    return None
+    if text(runner, f"/proc/{_SYSTEMD}/comm") is None:
+        return None, True  # no other process can be seen
+    others = False
+    for pid in listeners:
+        if _is_dockerd(runner, str(pid)):
+            return _read_process(runner, str(pid)), False
+        others |= pid != _SYSTEMD
+    pid_file = (text(runner, _PID) or "").strip()
+    if pid_file.isdecimal() and _is_dockerd(runner, pid_file):
+        return _read_process(runner, pid_file), False
+    return None, others
+
+
+def _is_dockerd(runner: Runner, pid: str) -> bool:
+    return (text(runner, f"/proc/{pid}/comm") or "").strip() == "dockerd"
 
 
 def _read_process(runner: Runner, pid: str) -> _Process:
-    argv = (_text(runner, f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0")
-    lines = (_text(runner, f"/proc/{pid}/cgroup") or "").splitlines()
+    argv = (text(runner, f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0")
+    lines = (text(runner, f"/proc/{pid}/cgroup") or "").splitlines()
     unified = next((line[3:] for line in lines if line.startswith("0::")), "/")
-    return _Process(tuple(argv), unified)
-
-
-def _mount(runner: Runner) -> str | None:
-    """Where the tree of version 2 is below /sys/fs/cgroup: ``""``, or ``unified/`` beside v1."""
-    for mount in ("", "unified/"):
-        if _text(runner, f"{_CGROUPS}/{mount}cgroup.controllers") is not None:
-            return mount
-    return None
-
-
-def _in_slice(cgroup: str) -> bool:
-    return SLICE in cgroup.split("/")
-
-
-def _cgroup(
-    mount: str, process: _Process | None, inode: Callable[[str], int | None]
-) -> Cgroup | None:
-    """The slice that dockerd is in; else the one that waits for it at the top of the tree."""
-    names = [SLICE]
-    if process is not None and _in_slice(process.cgroup):
-        parts = process.cgroup.strip("/").split("/")
-        names = parts[: parts.index(SLICE) + 1]
-    path = mount + "/".join(names)
-    number = inode(f"{_CGROUPS}/{path}")
-    return Cgroup(path, len(names), number) if number is not None else None
+    return _Process(pid, tuple(argv), unified)
 
 
 # --- what it was told ----------------------------------------------------------------------------
@@ -136,7 +149,7 @@ class _Told:
     def __init__(self, runner: Runner, argv: Sequence[str]) -> None:
         self._runner = runner
         self._argv = argv
-        self._config = _object(_text(runner, self._flag("config-file") or _CONFIG))
+        self._config = _object(text(runner, self._flag("config-file") or _CONFIG))
 
     def _flags(self, *names: str) -> Iterator[str]:
         """Every value of an option: ``--name=value``, ``--name value``, ``-Hvalue``."""
@@ -160,6 +173,12 @@ class _Told:
         off = {f"--{name}={word}" for word in ("false", "False", "FALSE", "f", "F", "0")}
         return self._config.get(name) is not False and off.isdisjoint(self._argv)
 
+    @property
+    def swarm_file(self) -> str:
+        """Where a node of a swarm keeps what it listens on."""
+        data = self.value("data-root") or self._flag("g") or _DATA
+        return f"{data}/swarm/docker-state.json"
+
     def ports(self) -> Iterator[Port]:
         """What dockerd listens on for others than this host."""
         hosts = self._config.get("hosts")
@@ -173,8 +192,7 @@ class _Told:
 
     def _swarm(self) -> Iterator[Port]:
         """A node's: for managers, for gossip, and the kernel's VXLAN socket, made by dockerd."""
-        data = self.value("data-root") or self._flag("g") or _DATA
-        swarm = _object(_text(self._runner, f"{data}/swarm/docker-state.json"))
+        swarm = _object(text(self._runner, self.swarm_file))
         listen = swarm.get("ListenAddr")
         if not isinstance(listen, str):
             return
@@ -202,18 +220,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _text(runner: Runner, path: str) -> str | None:
-    """None as well for what may not be read: then it is not known."""
-    try:
-        return runner.read_file(path)
-    except Failed:
-        return None
-
-
-def _object(text: str | None) -> Mapping[str, Any]:
+def _object(json_text: str | None) -> Mapping[str, Any]:
     try:
         # A byte that is no ASCII is read as \xNN, which JSON does not know.
-        found = json.loads((text or "{}").replace("\\x", "_"))
+        found = json.loads((json_text or "{}").replace("\\x", "_"))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -70,13 +70,13 @@ def read(
     prefer: Flavour | None = None,
     user: Callable[[], int] = os.geteuid,
     inode: Callable[[str], int | None] = _inode,
-    listener: Callable[[], int | None] = lambda: None,
+    listeners: Callable[[], Iterable[int]] = tuple,
 ) -> HostFacts:
     """The facts of the current network namespace. Raises `Failed` when not root.
 
     ``prefer`` is the flavour to take where no rule tells (before Docker's first start); without
-    it that is the one of the plain ``iptables``. ``listener`` gives the process that listens at
-    Docker's socket, None where that is not known.
+    it that is the one of the plain ``iptables``. ``listeners`` gives the processes at Docker's
+    socket, see `dockerd.read`.
     """
     if user() != 0:
         raise Failed("dockerfw must be root to look at the firewall: run it with sudo")
@@ -88,7 +88,7 @@ def read(
     ipv6 = _has_ipv6(runner)
     chains = _nft_chains(runner)
     nft_tables = None if chains is None else set(_NFT_TABLE.findall(chains))
-    docker = dockerd.read(runner, inode, listener())
+    docker = dockerd.read(runner, inode, listeners())
     on_nftables = NFTABLES_TABLE in (nft_tables or ())
     jumped = _jumped_to(states[flavour])
     return HostFacts(
@@ -287,15 +287,22 @@ def _nft_chains(runner: Runner) -> str | None:
     return done.stdout
 
 
-def _proxy(runner: Runner, proxy: Proxy, *, sealed: bool) -> Proxy:
+def proxy(runner: Runner, known: Proxy, inode: Callable[[str], int | None] = _inode) -> Proxy:
+    """What `read` gave of it, with dockerd's cgroup of now; see `dockerd.renewed`."""
+    now = dockerd.renewed(runner, inode, known)
+    # One cgroup is matched as the other is, and dockerd has begun to start.
+    return now if known.cgroup is not None else _proxy(runner, now, sealed=True)
+
+
+def _proxy(runner: Runner, found: Proxy, *, sealed: bool) -> Proxy:
     """What dockerd's cgroup is good for here: nothing where its sockets cannot be matched."""
-    if proxy.cgroup is None:
-        return proxy
-    known: FirstPacket = seal.knows_cgroups(runner, proxy.cgroup) if sealed else "unsupported"
+    if found.cgroup is None:
+        return found
+    known: FirstPacket = seal.knows_cgroups(runner, found.cgroup) if sealed else "unsupported"
     if known == "closed":
-        return proxy
-    usable = known if proxy.first_packet == "closed" else proxy.first_packet
-    return replace(proxy, cgroup=None, first_packet=usable)
+        return found
+    usable = known if found.first_packet == "closed" else found.first_packet
+    return replace(found, cgroup=None, first_packet=usable)
 
 
 def _has_ipv6(runner: Runner) -> bool:

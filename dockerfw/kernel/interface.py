@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol, TypeAlias
 
-from dockerfw.model.host import Bridge, Flavour, HostFacts
+from dockerfw.model.host import Bridge, Flavour, HostFacts, Proxy
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer
 from dockerfw.plan.state import Identity, KernelState, LiveElement, SealState, SetState
@@ -33,6 +33,10 @@ class Kernel(Protocol):
 
     def facts(self, prefer: Flavour | None = None) -> HostFacts:
         """Return what must be known of the host; ``prefer`` is taken where no rule tells."""
+        ...
+
+    def proxy(self, known: Proxy) -> Proxy:
+        """Return what `facts` gave of docker-proxy, with dockerd's cgroup of now; quick."""
         ...
 
     def bridges(self) -> tuple[Bridge, ...]:

@@ -15,7 +15,7 @@ from dockerfw.kernel.ipset import driver as ipset, render as ipset_render
 from dockerfw.kernel.iptables import base_chains, driver as iptables, render as iptables_render
 from dockerfw.kernel.nft import driver as nft, render as nft_render
 from dockerfw.kernel.runner import Runner
-from dockerfw.model.host import Bridge, Flavour, HostFacts
+from dockerfw.model.host import Bridge, Flavour, HostFacts, Proxy
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer
 from dockerfw.plan.state import Identity, KernelState, SealState, SetState
@@ -37,24 +37,27 @@ class Digests:
 class Netfilter:
     """The `Kernel` of this host; ``now`` gives Unix time, for elements that end.
 
-    ``listener`` gives the process that listens at Docker's socket, None where that is not known.
+    ``listeners`` gives the processes at Docker's socket, as far as they are known.
     """
 
     def __init__(
         self,
         runner: Runner,
         now: Callable[[], float],
-        listener: Callable[[], int | None] = lambda: None,
+        listeners: Callable[[], Iterable[int]] = tuple,
     ) -> None:
         self._runner = runner
         self._now = now
-        self._listener = listener
+        self._listeners = listeners
         self.identity: Identity = Digests()
 
     # the host
 
     def facts(self, prefer: Flavour | None = None) -> HostFacts:
-        return host_facts.read(self._runner, prefer, listener=self._listener)
+        return host_facts.read(self._runner, prefer, listeners=self._listeners)
+
+    def proxy(self, known: Proxy) -> Proxy:
+        return host_facts.proxy(self._runner, known)
 
     def bridges(self) -> tuple[Bridge, ...]:
         return host_facts.bridges(self._runner)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from dockerfw.model.net import Address, Family, Port
@@ -21,7 +21,7 @@ FirstPacket: TypeAlias = Literal[
 
 closed       the kernel can tell its sockets by their cgroup: dockerd was seen in it
 no proxy     Docker was told to run none (``userland-proxy``)
-elsewhere    dockerd is in no slice of its own, or its proxies are not in it yet
+elsewhere    dockerd shares its cgroup with others: to close that would close them, too
 unseen       no dockerd is seen: none runs, or none that can be found
 unsupported  the kernel or nft has no ``socket cgroupv2``, or no ``reject``
 crashed      nft crashed when it was asked: whether the kernel has it is not known
@@ -50,25 +50,33 @@ class Cgroup:
 
     ``path`` is below /sys/fs/cgroup and ``level`` counts from the root of the cgroup namespace.
     The kernel matches by ``inode``: one that was removed and made again is another cgroup.
+    ``unit``: it is dockerd's own unit, which is made anew at each start of Docker, and what is
+    below it is not meant; else it is a slice, which stays, and all below it is meant.
     """
 
     path: str
     level: int
     inode: int
+    unit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
     """docker-proxy on this host.
 
-    cgroup         the slice that its sockets live in or, before Docker starts, will live in
+    cgroup         that its sockets live in or, before Docker starts, will live in
     dockerd_ports  what dockerd itself was told to listen on: its API, metrics, swarm
     first_packet   see `FirstPacket`
+    homes          cgroups that dockerd starts in, below /sys/fs/cgroup: the first that is there is
+                   the one; none where it shares its cgroup with others
+    told_in        the file that changes when dockerd begins to listen on more, a swarm's
     """
 
     cgroup: Cgroup | None = None
     dockerd_ports: frozenset[Port] = frozenset()
     first_packet: FirstPacket = "elsewhere"
+    homes: tuple[str, ...] = field(default=(), compare=False)
+    told_in: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,10 @@ class Reconciler:
             steps += len(seen.plan.steps)
             attempts += 1
             seen = self.observe(policy, inventory, facts)
+            if facts.proxy.homes and not seen.plan.in_sync:
+                # dockerd may have been started, or stopped, meanwhile.
+                facts = replace(facts, proxy=self.kernel.proxy(facts.proxy))
+                seen = self.observe(policy, inventory, facts)
         self.keep_seal(seen.ruleset.seal, facts)
         return Result(first, seen, steps, tuple(notes))
 

@@ -115,6 +115,7 @@ def _health(
     facts = seen.facts
     store = session.store
     applied = store.policy.applied()
+    first_packet, step = _first_packet(session.kernel, seen, daemon_alive=daemon_alive)
     return status.Health(
         enforcing=chains_stand(seen.live) and policy.mode == "enforce",
         observing=policy.mode == "observe",
@@ -145,8 +146,8 @@ def _health(
             *advice.nameless(policy),
         ),
         unenforced=host_warnings.unenforced(policy, inventory, facts),
-        first_packet=_first_packet(session.kernel, seen),
-        first_packet_step=host_warnings.proxy_next_step(facts),
+        first_packet=first_packet,
+        first_packet_step=step,
         lockdown=store.policy.locked_down(),
     )
 
@@ -195,14 +196,22 @@ def _differs(applied: Applied | None, text: PolicyText | None) -> bool:
     return now != text
 
 
-def _first_packet(kernel: Kernel, seen: Observation) -> status.FirstPacketState:
-    """By what stands, not by what could: a seal that is missing closes nothing."""
-    can = seen.facts.proxy.first_packet
-    if can == "closed":
-        if not kernel.closes_proxies(seen.live.seal, seen.ruleset.seal):
-            return "open"
-        return "observed" if seen.ruleset.seal.observe else "closed"
-    return "no proxy" if can == "no proxy" else "open"
+def _first_packet(
+    kernel: Kernel, seen: Observation, *, daemon_alive: bool
+) -> tuple[status.FirstPacketState, str | None]:
+    """By what stands, not by what could: a seal that is missing closes nothing. And what to do."""
+    proxy, wanted = seen.facts.proxy, seen.ruleset.seal
+    step = host_warnings.proxy_next_step(seen.facts)
+    if proxy.first_packet != "closed":
+        return ("no proxy" if proxy.first_packet == "no proxy" else "open"), step
+    stands = kernel.closes_proxies(seen.live.seal, wanted)
+    if proxy.cgroup is not None and proxy.cgroup.unit and not daemon_alive:
+        step = host_warnings.proxy_lasting_step(stands=stands)
+    if not stands:
+        return "open", step
+    if wanted.observe:
+        return "observed", step
+    return ("closed" if step is None else "until restart"), step
 
 
 def _seal_state(kernel: Kernel, seen: Observation) -> status.SealCondition:

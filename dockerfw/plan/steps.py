@@ -167,6 +167,15 @@ class ChangeSeal:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplaceSealRules:
+    """The rules of ``inet dockerfw``, and what dockerd itself listens on: all else stays as it
+    stands.
+    """
+
+    seal: Seal
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveSeal:
     """No error where there is none of these tables."""
 
@@ -178,7 +187,7 @@ class WriteSeal:
     """One transaction."""
 
     why: str
-    write: ReplaceSeal | ChangeSeal | RemoveSeal
+    write: ReplaceSeal | ChangeSeal | ReplaceSealRules | RemoveSeal
     tool: ClassVar[Literal["nft"]] = "nft"
     family: ClassVar[None] = None
 

@@ -92,12 +92,12 @@ def lost_without_frames(policy: Policy, inventory: Inventory, facts: HostFacts) 
 _WITHOUT = 'set "userland-proxy": false in daemon.json, or publish at 0.0.0.0 (-p 0.0.0.0:80:80)'
 _FIRST_PACKET: Mapping[FirstPacket, str] = {
     "elsewhere": (
-        "run Docker in dockerd.slice (the drop-in docker.service.d/dockerfw.conf, then restart "
-        f"Docker); or {_WITHOUT}"
+        "dockerd shares its cgroup with other programs, which would be closed with it: start it as "
+        f"a service of its own (docker.service); or {_WITHOUT}"
     ),
     "unseen": (
-        "no dockerd is seen: none runs, or systemd listens for one that has a pidfile of its own "
-        '(then take "pidfile" out of its settings), or /proc hides it (hidepid)'
+        "no dockerd is seen: none runs, or /proc hides it (hidepid), or another program answers at "
+        "its socket"
     ),
     "unsupported": f"nft or the kernel has no socket cgroupv2 or reject: {_WITHOUT}",
     "crashed": (
@@ -111,6 +111,15 @@ _FIRST_PACKET: Mapping[FirstPacket, str] = {
 def proxy_next_step(facts: HostFacts) -> str | None:
     """Return what closes docker-proxy from its first packet; None if nothing has to be done."""
     return _FIRST_PACKET.get(facts.proxy.first_packet)
+
+
+def proxy_lasting_step(*, stands: bool) -> str:
+    """Return what keeps docker-proxy closed where nobody follows dockerd into its next cgroup.
+
+    ``stands``: the seal goes by the one that it is in now.
+    """
+    step = "run the daemon (systemctl enable --now dockerfw), or Docker in dockerd.slice"
+    return step if stands else f"Docker was started after the last apply: dockerfw apply, or {step}"
 
 
 def hints(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:

@@ -19,9 +19,10 @@ from dockerfw.rules.ruleset import Ruleset
 from dockerfw.text import counted, human_bytes, iso_moment, moment, paragraph, printable, table
 
 SealCondition: TypeAlias = Literal["stands", "missing", "differs", "unavailable"]
-FirstPacketState: TypeAlias = Literal["closed", "observed", "no proxy", "open"]
+FirstPacketState: TypeAlias = Literal["closed", "until restart", "observed", "no proxy", "open"]
 _FIRST_PACKET_WORDS: Mapping[FirstPacketState, str] = {
     "closed": "closed from its first packet",
+    "until restart": "closed from its first packet until Docker is restarted, and not from then on",
     "observed": "its first packets are counted, not dropped",
     "no proxy": "not in use",
     "open": "NOT closed from its first packet, but once dockerfw knows of a port",
@@ -57,7 +58,8 @@ class Health:
                     ``backend_reported`` has it: by what it reports, or last did
     unenforced      what this host cannot hold of the policy, and the next step
     first_packet    what becomes of the first packets to a port of docker-proxy that nobody knows
-                    of yet; ``first_packet_step`` is what would close them
+                    of yet, "until restart" where no daemon follows dockerd into its next cgroup;
+                    ``first_packet_step`` is what would close them for good
     """
 
     enforcing: bool

@@ -21,8 +21,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
-from dockerfw.model.docker_names import is_docker_bridge
-from dockerfw.model.host import HostFacts
+from dockerfw.model.host import HostFacts, Proxy
 from dockerfw.model.inventory import Container, Inventory, Network
 from dockerfw.model.net import Address, IPNetwork, Port
 from dockerfw.model.policy import Policy, Selector, SelectorSource
@@ -184,6 +183,11 @@ class Ledger:
         guarded = self._guarded.counts.keys() | self._lingering_guarded.until.keys()
         return replace(self._seal, guarded=frozenset(guarded))
 
+    def set_proxy(self, proxy: Proxy) -> None:
+        """Go by another cgroup of dockerd, or by other ports of its own."""
+        self.facts = replace(self.facts, proxy=proxy)
+        self._seal = self._seal.with_proxy(proxy)
+
     def set_room(self, maxelem: Mapping[str, int]) -> None:
         """Record how many elements each live set was made for; the default for one not named."""
         self._room = dict(maxelem)
@@ -261,7 +265,7 @@ class Ledger:
         self._follow_host_ports()
         if other_networks:
             seal = self._find_seal(inventory)
-            whole |= _seal_rules(seal) != _seal_rules(self._seal)
+            whole |= seal.rules_alone() != self._seal.rules_alone()
             self._seal = seal
         return whole
 
@@ -490,11 +494,3 @@ def _by_set(items: Iterable[_Item]) -> dict[str, frozenset[Element]]:
     for name, element in items:
         found.setdefault(name, set()).add(element)
     return {name: frozenset(elements) for name, elements in found.items()}
-
-
-def _seal_rules(seal: Seal) -> Seal:
-    """Return what the seal's rules and small sets are made of; of the bridges only those that
-    Docker did not name.
-    """
-    named = frozenset(b for b in seal.bridges if not is_docker_bridge(b))
-    return replace(seal, bridges=named, guarded=frozenset())

@@ -8,10 +8,11 @@ only.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from dockerfw.model.host import Cgroup
+from dockerfw.model.docker_names import is_docker_bridge
+from dockerfw.model.host import Cgroup, Proxy
 from dockerfw.model.net import Address, Family, IPNetwork, Port
 from dockerfw.rules.names import Phase
 from dockerfw.rules.rule import Chain
@@ -85,6 +86,17 @@ class Seal:
     dockerd_ports: frozenset[Port] = frozenset()
     labels: bool = True
     frames: Frames | None = None
+
+    def with_proxy(self, proxy: Proxy) -> Seal:
+        """Return it for another cgroup of dockerd and other ports of its own."""
+        return replace(self, proxies=proxy.cgroup, dockerd_ports=proxy.dockerd_ports)
+
+    def rules_alone(self) -> Seal:
+        """Return what its rules and small sets are made of; of the bridges only those that Docker
+        did not name.
+        """
+        named = frozenset(b for b in self.bridges if not is_docker_bridge(b))
+        return replace(self, bridges=named, guarded=frozenset())
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 An outside host that the policy does not name connects as fast as it can to every host port and
 to every address that a container could get, from before the first of them exists. With dockerd
-in a slice of its own docker-proxy is closed from its first packet too; elsewhere IPv6 connections
-that came before the daemon knew of the port are counted and printed.
+in its unit, or in a slice of its own, docker-proxy is closed from its first packet too; elsewhere
+IPv6 connections that came before the daemon knew of the port are counted and printed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.engine.scene import OFFICE, STRANGER, allow, apply
-from tests.lab.cgroups import SlicedEngine
+from tests.lab.cgroups import SlicedEngine, UnitEngine
 from tests.lab.daemon import Daemon
 from tests.lab.engine import IMAGE, Engine, Version
 from tests.lab.host import HOST_V4, HOST_V6, Host
@@ -37,7 +37,7 @@ SOON = 1.0
 class Scene(NamedTuple):
     host: Host
     engine: Engine
-    sliced: bool
+    at_home: bool
 
     @property
     def direct(self) -> bool:
@@ -54,22 +54,27 @@ class Scene(NamedTuple):
         self.engine.docker("rm", "-f", *names)
 
 
+HOMES = {"unit": UnitEngine, "slice": SlicedEngine, "shared": Engine}
+
+
 @pytest.fixture(
     params=[
-        ("20.10", True),
-        ("28.5", True),
-        pytest.param(("26.1", True), marks=pytest.mark.slow),
-        ("20.10", False),
-        pytest.param(("28.5", False), marks=pytest.mark.slow),
+        ("20.10", "slice"),
+        ("28.5", "unit"),
+        ("20.10", "shared"),
+        pytest.param(("20.10", "unit"), marks=pytest.mark.slow),
+        pytest.param(("26.1", "unit"), marks=pytest.mark.slow),
+        pytest.param(("26.1", "slice"), marks=pytest.mark.slow),
+        pytest.param(("28.5", "slice"), marks=pytest.mark.slow),
+        pytest.param(("28.5", "shared"), marks=pytest.mark.slow),
     ],
-    ids=lambda param: f"{param[0]}-{'slice' if param[1] else 'no-slice'}",
+    ids="-".join,
 )
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     version: Version
-    version, sliced = request.param
-    kind = SlicedEngine if sliced else Engine
-    with Host() as host, kind(host, version) as engine:
-        yield Scene(host, engine, sliced)
+    version, home = request.param
+    with Host() as host, HOMES[home](host, version) as engine:
+        yield Scene(host, engine, home != "shared")
 
 
 class Onlooker:
@@ -195,10 +200,10 @@ def test_nobody_gets_in_who_may_not_and_everybody_who_may_while_thirty_container
         assert accepted_at(blows, HOST_V4) == 0, blows
         assert accepted_at(blows, "172.17.") == 0, blows
         through_proxy = accepted_at(blows, HOST_V6)
-        if scene.sliced:
+        if scene.at_home:
             assert through_proxy == 0, blows
         else:
-            print(f"docker-proxy without a slice: {through_proxy} of {blows.tries} accepted")  # noqa: T201
+            print(f"docker-proxy in a shared cgroup: {through_proxy} of {blows.tries} accepted")  # noqa: T201
         assert blows.tries > 5000, "the hammer was at work"
         assert onlooker.late(returned) == [], daemon.log()
         assert scene.host.dockerfw("status", check=False).returncode == 0

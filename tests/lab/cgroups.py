@@ -1,4 +1,4 @@
-"""dockerd in a slice of its own, as the drop-in of the units has it, and where cgroups are."""
+"""dockerd in a cgroup of its own, as systemd has it, and where cgroups are."""
 
 from __future__ import annotations
 
@@ -63,3 +63,20 @@ class SlicedEngine(Engine):
     def start(self) -> None:
         with at_home_in(self.tree.service):
             super().start()
+
+
+class UnitEngine(Engine):
+    """dockerd alone in docker.service, which is a new cgroup at each start, as systemd has it."""
+
+    def __init__(self, host: Host, version: Version, *options: str) -> None:
+        self.service = Tree(host).top / "docker.service"
+        self.prelude = f"echo 0 >{self.service}/cgroup.procs; "
+        super().__init__(host, version, *options)
+
+    def start(self) -> None:
+        if self.service.exists():
+            procs = self.service / "cgroup.procs"
+            until(lambda: not procs.read_text(), "docker.service to be empty")
+            self.service.rmdir()
+        self.service.mkdir()
+        super().start()

@@ -89,6 +89,9 @@ class Engine(Closable):
     ``options`` are dockerd's own (``--live-restore``, ``--userland-proxy=false``).
     """
 
+    prelude = ""
+    """What the shell does that becomes dockerd."""
+
     def __init__(self, host: Host, version: Version = "20.10", *options: str) -> None:
         self.host = host
         self.version = version
@@ -138,7 +141,7 @@ class Engine(Closable):
 
     def start(self) -> None:
         """Start dockerd and wait until its API answers."""
-        script = 'exec dockerd "$@" >>/run/lab/dockerd.log 2>&1'
+        script = f'{self.prelude}exec dockerd "$@" >>/run/lab/dockerd.log 2>&1'
         argv = ["sh", "-c", script, "sh", *self.options]
         self._daemon = process.start(self._namespaces.enter(argv))
         self.host.agent.started.append(self._daemon)

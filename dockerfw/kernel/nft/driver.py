@@ -8,15 +8,17 @@ of a millisecond each, when the table is read.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
+from dockerfw.errors import Failed
 from dockerfw.kernel.nft.frames import TRY as TRY_FRAMES
 from dockerfw.kernel.nft.parse import parse
-from dockerfw.kernel.nft.render import TRY_LABELS, render, try_cgroup
+from dockerfw.kernel.nft.render import TRY_LABELS, closes, labels, render, try_cgroup
 from dockerfw.kernel.runner import Runner, fail, require
 from dockerfw.model.host import Cgroup
 from dockerfw.plan.state import SealState
-from dockerfw.plan.steps import WriteSeal
+from dockerfw.plan.steps import ReplaceSeal, ReplaceSealRules, WriteSeal
 from dockerfw.rules.names import FRAMES_TABLE, SEAL_TABLE
 
 
@@ -41,29 +43,56 @@ def _listing(runner: Runner, table: tuple[str, str]) -> str | None:
 
 
 def commit(runner: Runner, step: WriteSeal) -> None:
-    """Write a step in one transaction. Raises `Failed`."""
-    require(runner, ["nft", "-f", "-"], render(step))
+    """Write a step in one transaction. Raises `Failed`.
+
+    A cgroup may have gone since it was seen, and nft refuses a rule on one that is not there: then
+    all but that is written. What reads the seal next sees that it is not as it should be.
+    """
+    argv = ["nft", "-f", "-"]
+    try:
+        require(runner, argv, render(step))
+    except Failed:
+        bare = _without_cgroup(step)
+        if bare is None:
+            raise
+        require(runner, argv, render(bare))
+
+
+def _without_cgroup(step: WriteSeal) -> WriteSeal | None:
+    """None: it is without one."""
+    write = step.write
+    if not isinstance(write, ReplaceSeal | ReplaceSealRules) or write.seal.proxies is None:
+        return None
+    return replace(step, write=replace(write, seal=replace(write.seal, proxies=None)))
 
 
 def knows_labels(runner: Runner) -> bool:
-    """Return True if this kernel and this nft can label connections. Writes nothing."""
-    return runner.run(["nft", "--check", "-f", "-"], TRY_LABELS).status == 0
+    """Return True if this kernel and this nft can label connections. Writes nothing.
+
+    Where nft crashes when it is asked, they can if they have done it.
+    """
+    status = runner.run(["nft", "--check", "-f", "-"], TRY_LABELS).status
+    return status == 0 or (status < 0 and labels(read(runner, frames=False)))
 
 
 def knows_frames(runner: Runner) -> bool:
-    """Return True if this kernel and this nft can filter frames between ports of bridges."""
-    return runner.run(["nft", "--check", "-f", "-"], TRY_FRAMES).status == 0
+    """Return True if this kernel and this nft can filter frames between ports of bridges.
+
+    Where nft crashes when it is asked, they can if they do.
+    """
+    status = runner.run(["nft", "--check", "-f", "-"], TRY_FRAMES).status
+    return status == 0 or (status < 0 and _listing(runner, FRAMES_TABLE) is not None)
 
 
 def knows_cgroups(runner: Runner, cgroup: Cgroup) -> Literal["closed", "unsupported", "crashed"]:
     """Return "closed" if this kernel and this nft can match sockets by that cgroup, else why not.
 
-    Writes nothing.
+    Writes nothing. Where nft crashes when it is asked, a rule on that cgroup that stands is kept.
     """
     document = try_cgroup(cgroup)
     if document is None:
         return "unsupported"
     status = runner.run(["nft", "--check", "-f", "-"], document).status
     if status < 0:
-        return "crashed"
+        return "closed" if closes(read(runner, frames=False), cgroup) else "crashed"
     return "closed" if status == 0 else "unsupported"

@@ -5,7 +5,7 @@ Pure. Knows nothing of what the rules mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dockerfw.rules.names import SealSet
@@ -41,6 +41,34 @@ def document_lines(
         yield from (f'    {rule} comment "{digest(rule)}"' for rule in rules)
         yield "  }"
     yield "}"
+
+
+def rules_lines(half: Half, optional: Iterable[str], digest: Callable[[str], str]) -> Iterator[str]:
+    """Yield the lines that replace the rules alone: elements of sets stay.
+
+    ``optional`` are chains that may stand and not be wanted. All are emptied before any is taken
+    out: they jump to each other.
+    """
+    yield f"add table {half.table}"
+    yield from (
+        f"add set {half.table} {name} {{ type {kind}; }}" for name, kind in half.sets.items()
+    )
+    chains = dict.fromkeys((*half.rules, *optional))
+    for chain in chains:
+        yield f"add chain {half.table} {chain}{_hooked(half, chain)}"
+        yield f"flush chain {half.table} {chain}"
+    unwanted = (chain for chain in chains if chain not in half.rules)
+    yield from (f"delete chain {half.table} {chain}" for chain in unwanted)
+    for chain, rules in half.rules.items():
+        for rule in rules:
+            yield f'add rule {half.table} {chain} {rule} comment "{digest(rule)}"'
+
+
+def _hooked(half: Half, chain: str) -> str:
+    if chain not in half.hooks:
+        return ""
+    hook, priority = half.hooks[chain]
+    return f" {{ type filter hook {hook} priority {priority}; policy accept; }}"
 
 
 def frame_lines(half: Half, digest: Callable[[str], str]) -> Iterator[str]:

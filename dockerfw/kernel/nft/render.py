@@ -11,17 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.nft import frames
-from dockerfw.kernel.nft.half import Half, document_lines, frame_lines
+from dockerfw.kernel.nft.half import Half, document_lines, frame_lines, rules_lines
 from dockerfw.kernel.words import address_text
 from dockerfw.model.docker_names import BRIDGE_PREFIXES, is_docker_bridge
 from dockerfw.model.host import Cgroup
 from dockerfw.model.net import Port
 from dockerfw.plan.state import OddElement, SealElement, SealState
-from dockerfw.plan.steps import ChangeSeal, RemoveSeal, ReplaceSeal, WriteSeal
+from dockerfw.plan.steps import (
+    ChangeSeal,
+    RemoveSeal,
+    ReplaceSeal,
+    ReplaceSealRules,
+    WriteSeal,
+)
 from dockerfw.rules.names import FRAMES_TABLE, SEAL_TABLE, SPOOFED_LABEL, SealFamily, SealSet
 from dockerfw.rules.ruleset import Frames, GuardedPort, Seal
 
@@ -31,6 +37,9 @@ PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.@+-]{1,15}")
 _SAFE_CGROUP = re.compile(r"[A-Za-z0-9_.@/-]{1,200}")
 
+_VERDICTS = ("counter", "counter drop")
+"""While observing, and else."""
+_LABEL_SPOOFED = f"ct label set {SPOOFED_LABEL}"
 _FROM_INSIDE = 'meta iifkind "bridge" fib saddr . iif oif exists jump inside'
 _FROM_ELSEWHERE = "ct direction original fib saddr . iif oif missing jump spoofed"
 
@@ -60,6 +69,8 @@ _HOOKS = {
     "unheard": ("input", 150),
     "proxies": ("input", 151),
 }
+_OPTIONAL = ("inside", "unheard", "proxies")
+"""Chains that some seals have and others have not."""
 SET_TYPES: Mapping[SealSet, str] = {
     "foreign": "ifname",
     "mixed": "ifname",
@@ -83,6 +94,8 @@ def render(step: WriteSeal) -> str:
         case ChangeSeal(added=added, deleted=deleted):
             lines = [*_element_lines("add", added), *_element_lines("delete", deleted)]
             return "".join(f"{line}\n" for line in lines)
+        case ReplaceSealRules(seal=seal):
+            return _rules_document(seal)
         case RemoveSeal(tables=families):
             # Added first: it is no error where there is none.
             tables = [" ".join(t) for t in (SEAL_TABLE, FRAMES_TABLE) if t[0] in families]
@@ -99,8 +112,15 @@ def document(seal: Seal) -> str:
         elements.setdefault(name, []).append(text)
     lines: list[str] = []
     for half in _halves(seal):
-        lines += document_lines(half, elements, lambda rule: _digest(rule, seal))
+        lines += document_lines(half, elements, _digests(seal))
     return "\n".join([*lines, ""])
+
+
+def _rules_document(seal: Seal) -> str:
+    lines = [*rules_lines(_packets(seal), _OPTIONAL, _digests(seal))]
+    lines.append(f"flush set {TABLE} dockerd")
+    lines += _element_lines("add", (e for e in seal_elements(seal) if e.set == "dockerd"))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _element_lines(verb: str, elements: Iterable[SealElement]) -> list[str]:
@@ -121,26 +141,48 @@ def expected(seal: Seal) -> SealState:
     """Return what ``parse.py`` reads while ``seal`` stands in the kernel."""
     frame: list[str] = []
     for half in _halves(seal):
-        frame += frame_lines(half, lambda rule: _digest(rule, seal))
+        frame += frame_lines(half, _digests(seal))
     tables = frozenset[SealFamily](("inet", "bridge") if seal.frames else ("inet",))
     return SealState(tuple(frame), seal_elements(seal), tables)
 
 
+def _packets(seal: Seal) -> Half:
+    return Half(TABLE, SET_TYPES, _HOOKS, _rules(seal))
+
+
 def _halves(seal: Seal) -> list[Half]:
-    packets = Half(TABLE, SET_TYPES, _HOOKS, _rules(seal))
+    packets = _packets(seal)
     return [packets, frames.half(seal, _verdict(seal))] if seal.frames else [packets]
 
 
 def closes_proxies(live: SealState | None, seal: Seal) -> bool:
     """Return True if the rule on docker-proxy's cgroup stands, and means the cgroup of now."""
-    if seal.proxies is None or live is None:
+    if seal.proxies is None:
         return False
-    by_cgroup = _proxies(seal)["proxies"][-1]
-    return f"rule {_digest(by_cgroup, seal)}" in live.frame
+    return _stands(live, f"{_by_cgroup(seal.proxies)} {_verdict(seal)}", seal.proxies)
 
 
-def _digest(rule: str, seal: Seal) -> str:
-    inode = f" {seal.proxies.inode}" if seal.proxies and " socket cgroupv2 " in rule else ""
+def closes(live: SealState | None, cgroup: Cgroup) -> bool:
+    """Return True if a rule on this cgroup stands, whatever else does."""
+    rule = _by_cgroup(cgroup)
+    return any(_stands(live, f"{rule} {verdict}", cgroup) for verdict in _VERDICTS)
+
+
+def labels(live: SealState | None) -> bool:
+    """Return True if a rule stands that labels connections."""
+    return _stands(live, _LABEL_SPOOFED, None)
+
+
+def _stands(live: SealState | None, rule: str, cgroup: Cgroup | None) -> bool:
+    return live is not None and f"rule {_digest(rule, cgroup)}" in live.frame
+
+
+def _digests(seal: Seal) -> Callable[[str], str]:
+    return lambda rule: _digest(rule, seal.proxies)
+
+
+def _digest(rule: str, cgroup: Cgroup | None) -> str:
+    inode = f" {cgroup.inode}" if cgroup and " socket cgroupv2 " in rule else ""
     return f"dockerfw {hashlib.sha256((rule + inode).encode('ascii')).hexdigest()[:12]}"
 
 
@@ -197,7 +239,7 @@ def _marked(seal: Seal) -> str:
 
 
 def _verdict(seal: Seal) -> str:
-    return "counter" if seal.observe else "counter drop"
+    return _VERDICTS[not seal.observe]
 
 
 def _own_name(seal: Seal) -> list[str]:
@@ -229,6 +271,7 @@ def _proxies(seal: Seal) -> dict[str, list[str]]:
         "meta l4proto . th dport @dockerd accept",
         _ANSWERS_TO_ONE_PEER,
         *([_FROM_INSIDE] if seal.inside else []),
+        *_others_cgroups(seal.proxies),
         f"{_by_cgroup(seal.proxies)} {_verdict(seal)}",
     ]
     return {"proxies": proxies} if seal.observe else {"unheard": _UNHEARD, "proxies": proxies}
@@ -249,7 +292,7 @@ def _spoofed(seal: Seal) -> list[str]:
         *(f"fib saddr oifname {_interface(name)} return" for name in others),
         *(f'fib saddr oifname "{prefix}*" {_verdict(seal)}' for prefix in BRIDGE_PREFIXES),
         *(f"fib saddr oifname {_interface(name)} {_verdict(seal)}" for name in named),
-        *([f"ct label set {SPOOFED_LABEL}"] if seal.labels else []),
+        *([_LABEL_SPOOFED] if seal.labels else []),
     ]
 
 
@@ -275,6 +318,17 @@ def _by_cgroup(cgroup: Cgroup) -> str:
     return f'meta l4proto {{ tcp, udp }} socket cgroupv2 level {cgroup.level} "{cgroup.path}"'
 
 
+def _others_cgroups(cgroup: Cgroup) -> list[str]:
+    """What is below a unit is a container's that was put there, not docker-proxy's.
+
+    (No cgroup further down has the unit's own number: so this is *any* one further down.)
+    """
+    if not cgroup.unit:
+        return []
+    below = f'socket cgroupv2 level {cgroup.level + 1} != "{cgroup.path}"'
+    return [f"{_by_cgroup(cgroup)} {below} accept"]
+
+
 TRY_LABELS = "".join(
     f"{line}\n"
     for line in (
@@ -296,7 +350,8 @@ def try_cgroup(cgroup: Cgroup) -> str | None:
     table = f"{TABLE}_try"
     lines = [f"add table {table}"]
     lines.append(f"add chain {table} input {{ type filter hook input priority 5; }}")
-    rules = (*_UNHEARD, _ANSWERS_TO_ONE_PEER, f"{_by_cgroup(cgroup)} counter drop")
+    matched = (*_others_cgroups(cgroup), f"{_by_cgroup(cgroup)} counter drop")
+    rules = (*_UNHEARD, _ANSWERS_TO_ONE_PEER, *matched)
     lines += [f"add rule {table} input {rule}" for rule in rules]
     return "".join(f"{line}\n" for line in lines)
 

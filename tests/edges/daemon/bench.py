@@ -9,6 +9,7 @@ daemon hands to the reconciler (`PlayedKernel.written`), or straight to the kern
 from __future__ import annotations
 
 import io
+import signal
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from dockerfw.docker.engine import EngineInfo
 from dockerfw.docker.reports import Changed, Connected, Lost, Report
 from dockerfw.kernel.inotify import FileNotices
 from dockerfw.kernel.netlink import Noticed
+from dockerfw.model.host import Cgroup
 from dockerfw.model.inventory import Container, Inventory, Network
 from dockerfw.model.policy import HostAddresses, Needs
 from dockerfw.plan.state import ChainState, LiveElement, OddElement, TablesState
@@ -199,6 +201,7 @@ class Bench:
     """A daemon, its host, and the moves that a test makes."""
 
     def __init__(self, folder: Path, names: NameNotices | None = None) -> None:
+        self.folder = folder
         self.store = PlayedStore(folder)
         self.clock, self.kernel, self.worker = HostClock(), PlayedKernel(), PlayedWorker()
         self.docker, self.notices, self.systemd = PlayedDocker(), PlayedNotices(), PlayedSystemd()
@@ -207,6 +210,7 @@ class Bench:
         self.reconciler = PlayedReconciler(self.kernel, self.store, self.clock)
         self.files = PlayedFiles()
         self.docker_socket = FileNotices()
+        self.dockerd_files = FileNotices()
         self._names = names or self.names
         self._ended = False
         self.daemon = Daemon(
@@ -222,6 +226,7 @@ class Bench:
                 notices=self.notices,
                 files=self.files,
                 docker_socket=self.docker_socket,
+                dockerd=self.dockerd_files,
                 names=self._names,
             )
         )
@@ -230,6 +235,7 @@ class Bench:
         if not self._ended:
             self.files.close()
             self.docker_socket.close()
+            self.dockerd_files.close()
             self._names.stop()
 
     @property
@@ -313,6 +319,35 @@ class Bench:
         """The kernel has told of files, and they are read."""
         self.daemon.files_changed()
         self.daemon.turn()
+
+    def watch_dockerd(self) -> Path:
+        """The file in which dockerd tells what it listens on, from here on followed."""
+        told_in = self.folder / "docker-state.json"
+        proxy = replace(self.kernel.host.proxy, told_in=str(told_in))
+        self.kernel.host = replace(self.kernel.host, proxy=proxy)
+        enforcer = self.daemon.enforcer
+        enforcer.facts = replace(enforcer.facts, proxy=proxy)
+        self.daemon.dockerd.watch()
+        self.daemon.turn()
+        return told_in
+
+    def hang_up(self) -> None:
+        self.daemon.signalled(signal.SIGHUP)
+
+    def stop_dockerd(self) -> None:
+        """It was in its unit, whose cgroup goes with it."""
+        told_in = self.watch_dockerd()
+        enforcer = self.daemon.enforcer
+        unit = Cgroup("system.slice/docker.service", 2, 70, unit=True)
+        enforcer.facts = replace(enforcer.facts, proxy=replace(enforcer.facts.proxy, cgroup=unit))
+        told_in.write_text("{}")
+        self.daemon.dockerd.noticed()
+        self.turn()
+
+    def join_a_swarm(self) -> None:
+        """Dockerd listens on more from now on, and the kernel tells that it has written so."""
+        self.watch_dockerd().write_text("{}")
+        self.daemon.dockerd.noticed()
 
     def finish(self) -> None:
         """Whatever is read beside the loop has been read."""

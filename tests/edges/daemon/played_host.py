@@ -11,7 +11,7 @@ from dockerfw.kernel.interface import RuleCounters, SetCounters
 from dockerfw.kernel.ipset import render as ipset_render
 from dockerfw.kernel.netfilter import Digests
 from dockerfw.kernel.nft import render as nft_render
-from dockerfw.model.host import Bridge, Flavour, HostFacts
+from dockerfw.model.host import Bridge, Flavour, HostFacts, Proxy
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer
@@ -87,6 +87,10 @@ class PlayedKernel:
     def facts(self, prefer: Flavour | None = None) -> HostFacts:
         _ = prefer
         return self.host
+
+    def proxy(self, known: Proxy) -> Proxy:
+        now = self.host.proxy
+        return replace(known, cgroup=now.cgroup, dockerd_ports=now.dockerd_ports)
 
     def bridges(self) -> tuple[Bridge, ...]:
         return self.host.bridges

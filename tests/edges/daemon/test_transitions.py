@@ -6,7 +6,6 @@ the table's row: the tasks, and the seconds until then.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -108,10 +107,6 @@ def take_jump(bench: Bench) -> None:
 def feed_watchdog(bench: Bench) -> None:
     bench.systemd.environ["WATCHDOG_USEC"] = "10000000"
     bench.take_files()
-
-
-def hang_up(bench: Bench) -> None:
-    bench.daemon.signalled(signal.SIGHUP)
 
 
 def meet_another_process(bench: Bench) -> None:
@@ -233,7 +228,7 @@ def interface_gone(bench: Bench) -> None:
 
 
 def begin_check(bench: Bench) -> None:
-    hang_up(bench)
+    bench.hang_up()
     bench.turn()
 
 
@@ -346,7 +341,7 @@ class Case:
 
 CASES = (
     Case(Event.WATCHDOG_FED, EVERYWHERE, feed_watchdog, 5.0),
-    Case(Event.SIGHUP, EVERYWHERE, hang_up),
+    Case(Event.SIGHUP, EVERYWHERE, Bench.hang_up),
     Case(Event.LOCK_IS_TAKEN, EVERYWHERE, meet_another_process),
     Case(Event.FAILED, EVERYWHERE, fail, 0.1),
     Case(Event.POLICY_FILES_CHANGED, EVERYWHERE, lambda bench: bench.daemon.files_changed()),
@@ -359,6 +354,8 @@ CASES = (
     Case(Event.TIMEOUTS_RENEWED, (STARTING,), settle_first),
     Case(Event.DOCKER_CONNECTED, (WAITING, STARTING, AWAY), lambda b: b.connected(RUNNING)),
     Case(Event.DOCKER_LOST, EVERYWHERE, Bench.lose),
+    Case(Event.DOCKERD_GONE, WITH_POLICY, Bench.stop_dockerd),
+    Case(Event.DOCKERD_MOVED, EVERYWHERE, Bench.join_a_swarm),
     Case(Event.INVENTORY_FOLLOWED, (FOLLOWING, PAUSED), another_container),
     Case(Event.GUARDED_PORTS_CHANGED, (FOLLOWING, PAUSED), another_container),
     Case(Event.NEXT_EXPIRY_KNOWN, (FOLLOWING, PAUSED), container_gone, LINGER),
@@ -460,7 +457,7 @@ def test_of_the_states_about_docker_one_holds_at_a_time(bench: Bench) -> None:
 
 def test_without_a_policy_nothing_is_checked(bench: Bench) -> None:
     enter(bench, WAITING)
-    hang_up(bench)
+    bench.hang_up()
     bench.notice(Noticed(rules=True, links=True))
     bench.pass_time(CHECK_PAUSE)
     assert not bench.worker.todo

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dockerfw.docker.client import Docker
-from dockerfw.docker.connection import listener_pid
+from dockerfw.docker.connection import listener_pids
 from dockerfw.errors import Failed
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs
@@ -154,10 +154,10 @@ def test_nobody_behind_a_socket_is_one_sentence(tmp_path: Path, kind: str) -> No
 def test_who_listens_is_asked_of_the_socket_and_of_nobody_else(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
-    assert listener_pid(engine.url) == os.getpid()
+    assert list(listener_pids(engine.url)) == [os.getpid(), os.getpid()]
     (tmp_path / "file").touch()
     for url in (f"unix://{tmp_path}/none", f"unix://{tmp_path}/file", "tcp://192.0.2.1:2375"):
-        assert listener_pid(url) is None
+        assert list(listener_pids(url)) == []
 
 
 def test_no_permission_says_who_may(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from dockerfw.kernel import facts
 from dockerfw.kernel.runner import Completed
 from dockerfw.model.host import Bridge, Cgroup
 from tests.unit.kernel.fake_runner import FakeRunner, broken
+from tests.unit.kernel.nft.listing import LIST_FRAMES, LIST_SEAL
 
 
 def link(name: str, kind: str = "", master: str = "", address: str = "") -> dict[str, object]:
@@ -156,6 +157,7 @@ def test_what_the_kernel_has_is_read_from_the_kernel() -> None:
 
 IN_SLICE = {
     "/sys/fs/cgroup/cgroup.controllers": "cpu\n",
+    "/proc/1/comm": "systemd\n",
     "/run/docker.pid": "17",
     "/proc/17/comm": "dockerd\n",
     "/proc/17/cgroup": "0::/dockerd.slice/docker.service\n",
@@ -198,7 +200,8 @@ def test_a_kernel_or_nft_that_cannot_match_cgroups_gets_a_seal_without(
     tried: str | Completed, cgroup: Cgroup | None, first_packet: str
 ) -> None:
     runner = machine(**IN_SLICE)
-    runner.answers = {**runner.answers, TRY: tried}
+    no_seal = broken("Error: No such file or directory")
+    runner.answers = {**runner.answers, TRY: tried, LIST_SEAL: no_seal, LIST_FRAMES: no_seal}
     found = facts.read(runner, user=lambda: 0, inode=lambda _: 4711)
     assert (found.proxy.cgroup, found.proxy.first_packet) == (cgroup, first_packet)
     assert found.nf_tables

@@ -86,7 +86,7 @@ def test_a_kernel_without_the_bridge_family_is_warned_of_where_rules_part_neighb
     [
         ("closed", None),
         ("no proxy", None),
-        ("elsewhere", "dockerd.slice"),
+        ("elsewhere", "docker.service"),
         ("unseen", "no dockerd is seen"),
         ("unsupported", '"userland-proxy": false'),
         ("crashed", "update nftables"),

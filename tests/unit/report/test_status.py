@@ -228,8 +228,8 @@ def test_where_docker_proxy_is_open_at_first_the_next_step_is_told() -> None:
     lines = Status(replace(WELL, first_packet="open", first_packet_step=step)).lines()
     assert lines[4:8] == [
         "  proxy     NOT closed from its first packet, but once dockerfw knows of a port:",
-        "            run Docker in dockerd.slice (the drop-in",
-        "            docker.service.d/dockerfw.conf, then restart Docker); or set",
+        "            dockerd shares its cgroup with other programs, which would be closed",
+        "            with it: start it as a service of its own (docker.service); or set",
         '            "userland-proxy": false in daemon.json, or publish at 0.0.0.0 (-p',
     ]
     assert max(map(len, lines)) <= 80

@@ -8,11 +8,11 @@ import pytest
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.nft import driver as nft
-from dockerfw.kernel.nft.render import document, expected
+from dockerfw.kernel.nft.render import document, expected, render
 from dockerfw.kernel.runner import Completed
 from dockerfw.model.host import Cgroup
 from dockerfw.plan.seal import SealUpdate, update_seal
-from dockerfw.plan.steps import RemoveSeal, ReplaceSeal, WriteSeal
+from dockerfw.plan.steps import RemoveSeal, ReplaceSeal, ReplaceSealRules, WriteSeal
 from dockerfw.rules.ruleset import Frames
 from tests.unit.kernel.fake_runner import FakeRunner, broken
 from tests.unit.kernel.nft.listing import LIST_FRAMES, LIST_SEAL, SEAL, listed, tables
@@ -74,7 +74,6 @@ def test_a_step_is_one_document() -> None:
     [
         ("", "closed"),
         (broken("Error: syntax error"), "unsupported"),
-        (broken("", -11), "crashed"),
     ],
 )
 def test_whether_cgroups_can_be_matched_is_tried_without_writing(
@@ -89,6 +88,45 @@ def test_whether_cgroups_can_be_matched_is_tried_without_writing(
         "add rule inet dockerfw_try input meta l4proto { tcp, udp } "
         'socket cgroupv2 level 1 "dockerd.slice" counter drop'
     )
+
+
+UNIT = Cgroup("system.slice/docker.service", 2, 4712, unit=True)
+
+
+@pytest.mark.parametrize("observe", [True, False])
+def test_after_a_crash_what_stands_is_kept_and_nothing_else_is_taken_for_known(
+    *, observe: bool
+) -> None:
+    seal = replace(SEAL, observe=observe, proxies=UNIT)
+    crashes: dict[str, str | Completed] = {
+        "nft --check -f -": broken("", -11),
+        LIST_SEAL: listed(document(seal)),
+    }
+    runner = FakeRunner(crashes)
+    assert nft.knows_labels(runner)
+    assert nft.knows_frames(FakeRunner({**crashes, LIST_FRAMES: "table bridge dockerfw {\n}\n"}))
+    assert nft.knows_cgroups(runner, UNIT) == "closed"
+    assert nft.knows_cgroups(runner, replace(UNIT, inode=4713)) == "crashed", "made anew"
+    for bare in ("", listed(document(replace(SEAL, labels=False)))):
+        gone = broken("No such file or directory")
+        runner = FakeRunner({**crashes, LIST_SEAL: bare or gone, LIST_FRAMES: gone})
+        assert not nft.knows_labels(runner)
+        assert not nft.knows_frames(runner)
+        assert nft.knows_cgroups(runner, UNIT) == "crashed"
+
+
+def test_a_cgroup_that_has_gone_is_left_out_and_every_other_error_is_one() -> None:
+    seal = replace(SEAL, proxies=UNIT)
+    for write in (ReplaceSeal(seal), ReplaceSealRules(seal)):
+        runner = FakeRunner({"nft -f -": broken("Error: cgroupv2 path fails")})
+        with pytest.raises(Failed):
+            nft.commit(runner, WriteSeal("the seal", write))
+        bare = WriteSeal("the seal", replace(write, seal=SEAL))
+        assert runner.ran[-1] == ("nft -f -", render(bare))
+    runner = FakeRunner({"nft -f -": broken("Error: syntax error")})
+    with pytest.raises(Failed):
+        nft.commit(runner, WriteSeal("the seal", ReplaceSeal(SEAL)))
+    assert len(runner.ran) == 1, "there is nothing to leave out"
 
 
 @pytest.mark.parametrize("path", ['a"b', "a b", "a\nb", "a\\x2db", "a;b", "", "x" * 201])
