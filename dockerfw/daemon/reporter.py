@@ -6,10 +6,10 @@ daemon but metrics that were asked for and cannot be had at its start.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from dockerfw.clock import Clock
@@ -222,7 +222,8 @@ class Reporter:
         if policy is None:
             return "waiting for the first dockerfw apply"
         containers = counted(len(inventory.containers), "container")
-        changed = time.strftime("%H:%M:%S", time.localtime(self._last_change))
+        last_change = datetime.fromtimestamp(self._last_change, timezone.utc)
+        changed = last_change.astimezone().strftime("%H:%M:%S")
         observing = "OBSERVING, " if policy.mode == "observe" else ""
         return f"{observing}{containers}, {self._entries} entries, last change {changed}"
 

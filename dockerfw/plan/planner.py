@@ -61,6 +61,7 @@ from dockerfw.rules.names import (
     end_of,
     is_our_chain,
     is_topic,
+    seal_table,
     swap_set,
 )
 from dockerfw.rules.rule import TABLES, ConnState, Drop, Reply, Return, Rule
@@ -201,7 +202,7 @@ class _Planner:
     def _lost_tables(self) -> Iterator[str]:
         stand = self.live.seal.tables if self.live.seal else frozenset[SealFamily]()
         for family in sorted(self.identity.seal(self.wanted.seal).tables - stand, reverse=True):
-            yield f"the seal (nft table {family} dockerfw) was missing"
+            yield f"the seal (nft table {seal_table(family)}) was missing"
 
     # sets
 

@@ -60,6 +60,12 @@ SPOOFED_LABEL = 113
 128; ``connlabel.conf`` gives names to the low ones.)"""
 GUARDING_SETS: frozenset[SealSet] = frozenset(("port4", "port6", "addr4", "addr6"))
 
+
+def seal_table(family: SealFamily) -> str:
+    """Return the seal's table of that family as ``nft`` names it."""
+    return " ".join(SEAL_TABLE if family == "inet" else FRAMES_TABLE)
+
+
 # --- sets ----------------------------------------------------------------------------------------
 
 Place: TypeAlias = Literal["host", "container"]
