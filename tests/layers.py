@@ -126,6 +126,8 @@ OUR_NAMES = re.compile(r"DOCKERFW(?!_)|dockerfw-[a-z0-9{]|(\b(inet|bridge|table)
 """Names of chains, sets and tables anywhere in a text. ``DOCKERFW_`` begins names of variables of
 the environment and of the journal's fields."""
 NAME_OWNER = "rules/names.py"
+FOR_PEOPLE = {"tool": ("cli/plan_output.py",)}
+"""Attributes of steps that are words: who shows them. What kind a step is of, its type tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def broken_rules(module: Module) -> list[str]:
     """Return a sentence for each rule that the module breaks."""
     return [
         f"{module.name}:{line} {what}"
-        for rule in (_layers, _twins, _disk, _libraries, _held_apart, _names)
+        for rule in (_layers, _twins, _disk, _libraries, _held_apart, _words, _names)
         for what, line in rule(module)
     ]
 
@@ -204,6 +206,13 @@ def _held_apart(module: Module) -> Iterator[tuple[str, int]]:
         for what, places in HELD_APART.items():
             if re.fullmatch(what, name) and not module.name.startswith(places):
                 yield f"uses {name}", line
+
+
+def _words(module: Module) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(module.tree):
+        word = node.attr if isinstance(node, ast.Attribute) else ""
+        if word in FOR_PEOPLE and not module.name.startswith(FOR_PEOPLE[word]):
+            yield f"reads .{word}, which is a word for people", node.lineno
 
 
 def _names(module: Module) -> Iterator[tuple[str, int]]:

@@ -20,7 +20,7 @@ def plan_document(planned: PolicyPlan) -> dict[str, Any]:
         "in_sync": plan.in_sync,
         "observing": planned.observing,
         "changes": planned.changes().to_json(),
-        "notes": list(plan.notes),
+        "notes": [note.text for note in plan.notes],
         "warnings": list(planned.all_warnings),
         "hints": list(planned.hints),
         "steps": [{"tool": s.tool, "family": s.family, "why": s.why} for s in plan.steps],

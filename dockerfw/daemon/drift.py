@@ -11,30 +11,30 @@ from collections.abc import Iterator
 
 from dockerfw.operations.reconcile import Observation
 from dockerfw.plan.state import Identity
-from dockerfw.plan.steps import AddElements, DeleteElements
+from dockerfw.plan.steps import AddElements, DeleteElements, WriteRules, WriteSeal, WriteSets
 from dockerfw.rules.names import MAIN
 from dockerfw.text import counted
 
 
 def describe_plan(seen: Observation) -> str:
     """Return what a plan puts right, or why it writes, for people."""
-    return "; ".join(seen.plan.notes) or ", ".join(
+    return "; ".join(map(str, seen.plan.notes)) or ", ".join(
         dict.fromkeys(step.why for step in seen.plan.steps)
     )
 
 
 def describe_drift(seen: Observation, identity: Identity) -> list[str]:
     """Return what others have changed, a phrase each; the plan's own words where none fits."""
-    found = list(seen.plan.notes)
+    notes, plan = seen.plan.notes, seen.plan
+    found = [note.text for note in notes]
     for family, tables in seen.live.tables.items():
         if tables.chain("filter", MAIN) is None:
             found.append(f"IPv{family}: the chains of dockerfw were gone")
     found += _lost_rules(seen, identity)
-    tools = {step.tool for step in seen.plan.steps}
-    if "nft" in tools and not any("seal" in note for note in found):
+    if plan.writes(WriteSeal) and all(note.about != "seal" for note in notes):
         found.append("the seal was gone" if seen.live.seal is None else "the seal was changed")
-    if "ipset" in tools:
-        writes = [*seen.plan.set_writes()]
+    if plan.writes(WriteSets):
+        writes = [*plan.set_writes()]
         missing = sum(len(w.elements) for w in writes if isinstance(w, AddElements))
         extra = sum(len(w.elements) for w in writes if isinstance(w, DeleteElements))
         found.append(f"{counted(missing, 'set entry', 'set entries')} missing, {extra} too many")
@@ -56,5 +56,6 @@ def _lost_rules(seen: Observation, identity: Identity) -> Iterator[str]:
 
 def kind_of_drift(seen: Observation) -> str:
     """Return what was put right, as the label of a metric: ``rules``, ``sets`` or ``seal``."""
-    tools = {step.tool for step in seen.plan.steps}
-    return "rules" if "iptables" in tools else "sets" if "ipset" in tools else "seal"
+    if seen.plan.writes(WriteRules):
+        return "rules"
+    return "sets" if seen.plan.writes(WriteSets) else "seal"

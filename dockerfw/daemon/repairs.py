@@ -16,7 +16,7 @@ from dockerfw.daemon.reporter import Reporter
 from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.transitions import Event
 from dockerfw.operations.reconcile import Observation
-from dockerfw.plan.steps import ReplaceChain, WriteRules
+from dockerfw.plan.steps import ReplaceChain, WriteRules, WriteSeal
 
 OWN_ECHO = 0.5
 """Seconds after a write of ours within which notices of it may come in."""
@@ -87,7 +87,7 @@ class Repairs:
         self._schedule.happened(Event.REPAIRED)
         # Two tools that undo each other's writes would write for ever. The seal never waits: a host
         # without it is open while chains are flushed, and no other tool has a reason to touch it.
-        if all(step.tool != "nft" for step in seen.plan.steps):
+        if not seen.plan.writes(WriteSeal):
             self._count(seen, writers, resync)
 
     def _count(self, seen: Observation, writers: frozenset[str], resync: int) -> None:

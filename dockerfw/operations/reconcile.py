@@ -75,7 +75,6 @@ class Reconciler:
         facts = facts or self.kernel.facts()
         first = seen = self.observe(policy, inventory, facts)
         steps = 0
-        notes = list(first.plan.notes)
         attempts = 0
         while not seen.plan.in_sync:
             if attempts == ATTEMPTS:
@@ -93,7 +92,7 @@ class Reconciler:
                 facts = replace(facts, proxy=self.kernel.proxy(facts.proxy))
                 seen = self.observe(policy, inventory, facts)
         self.keep_seal(seen.ruleset.seal, facts)
-        return Result(first, seen, steps, tuple(notes))
+        return Result(first, seen, steps, tuple(note.text for note in first.plan.notes))
 
     def keep_seal(self, wanted: Seal, facts: HostFacts) -> None:
         """Keep the seal on disk, for nftables to include.

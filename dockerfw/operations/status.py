@@ -161,7 +161,7 @@ def _notes(
     if found.silent:
         notes.append(f"Docker does not answer, so this goes by what was last seen: {found.silent}")
     notes += map(host_warnings.cut_off_text, _cut_off(found))
-    notes += plan.notes
+    notes += [note.text for note in plan.notes]
     notes += [f"to be written: {_what(step)}" for step in plan.steps]
     if daemon is not None:
         notes += [note for note in daemon.notes if note not in notes]

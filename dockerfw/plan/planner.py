@@ -44,6 +44,7 @@ from dockerfw.plan.steps import (
     CreateSet,
     DeleteElements,
     DestroySet,
+    Note,
     Plan,
     ReplaceChain,
     RuleWrite,
@@ -122,7 +123,7 @@ def _ends_after(ipset: IPSet, moment: float) -> bool:
 @dataclass(slots=True)
 class _Draft:
     steps: list[Step] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     creates: list[Created] = field(default_factory=list)
 
     def sets(self, writes: Iterable[SetWrite], why: str) -> None:
@@ -199,10 +200,10 @@ class _Planner:
         seal = self.wanted.seal
         return update_seal(self.live.seal, self.identity.seal(seal), seal)
 
-    def _lost_tables(self) -> Iterator[str]:
+    def _lost_tables(self) -> Iterator[Note]:
         stand = self.live.seal.tables if self.live.seal else frozenset[SealFamily]()
         for family in sorted(self.identity.seal(self.wanted.seal).tables - stand, reverse=True):
-            yield f"the seal (nft table {seal_table(family)}) was missing"
+            yield Note("seal", f"the seal (nft table {seal_table(family)}) was missing")
 
     # sets
 
@@ -217,7 +218,8 @@ class _Planner:
             return
         for name in broken:
             live, wanted = self.live_sets[name].type, self.states[name].type
-            self.draft.notes.append(f"set {name} was of type {live}: made anew as {wanted}")
+            text = f"set {name} was of type {live}: made anew as {wanted}"
+            self.draft.notes.append(Note("set", text))
         for family, state in self.tables.items():
             self.draft.rules(family, _closed(state), "closed while broken sets are replaced")
             self.tables[family] = _without_our_chains(state)
@@ -273,7 +275,7 @@ class _Planner:
                 self.draft.notes += _traces_of_others(family, chain.name, live)
         if state.chain("filter", MAIN) is not None:
             faults = jumps.check(state, docker_user=facts.docker_user)
-            self.draft.notes += [f"IPv{family}: {fault}" for fault in faults]
+            self.draft.notes += [Note("rules", f"IPv{family}: {fault}") for fault in faults]
         writes += jumps.fixes(state, docker_user=facts.docker_user)
         self.draft.creates += _creates(state, family, facts)
         self.draft.rules(family, writes, "the rules")
@@ -344,12 +346,13 @@ def _creates(state: TablesState, family: Family, facts: HostFacts) -> Iterator[C
         yield Created(family, "FORWARD jump")
 
 
-def _traces_of_others(family: Family, name: str, live: ChainState | None) -> Iterator[str]:
+def _traces_of_others(family: Family, name: str, live: ChainState | None) -> Iterator[Note]:
     """Yield what others have done to a chain of ours, in words."""
     if live is None:
         return
     if not live.rules and name != PRE_INSIDE:
-        yield f"IPv{family}: {name} was empty"
+        yield Note("rules", f"IPv{family}: {name} was empty")
     for rule in live.rules:
         if rule.identity is None:
-            yield f"IPv{family}: a rule that is not ours stood in {name}: {rule.text}"
+            text = f"IPv{family}: a rule that is not ours stood in {name}: {rule.text}"
+            yield Note("rules", text)

@@ -214,16 +214,31 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What was found broken and is put right: of rules, of a set or of the seal; and in words."""
+
+    about: Literal["rules", "set", "seal"]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The steps in their order; ``notes`` say what was found broken and is put right."""
 
     steps: tuple[Step, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     creates: tuple[Created, ...] = ()
 
     @property
     def in_sync(self) -> bool:
         return not self.steps
+
+    def writes(self, kind: type[Step]) -> bool:
+        """Return True if a step of this kind is among them."""
+        return any(isinstance(step, kind) for step in self.steps)
 
     def set_writes(self) -> Iterator[SetWrite]:
         """Yield what is written to sets, in order."""

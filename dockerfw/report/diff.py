@@ -15,7 +15,7 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family
 from dockerfw.model.policy import HostAddresses
 from dockerfw.plan.state import SetState, TablesState
-from dockerfw.plan.steps import AddElements, DeleteElements, Plan
+from dockerfw.plan.steps import AddElements, DeleteElements, Plan, WriteRules, WriteSeal
 from dockerfw.report.change import Change
 from dockerfw.report.labels import Labels
 from dockerfw.report.reach import Difference, Side, differences, intervals_of_list
@@ -85,12 +85,11 @@ def _writes(plan: Plan) -> str:
     """Return how many set entries a plan writes, and whether rules and seal change."""
     changed = (w for w in plan.set_writes() if isinstance(w, AddElements | DeleteElements))
     entries = sum(len(write.elements) for write in changed)
-    tools = {step.tool for step in plan.steps}
     words = [
         counted(entries, "set entry", "set entries"),
-        f"rules {'change' if 'iptables' in tools else 'unchanged'}",
+        f"rules {'change' if plan.writes(WriteRules) else 'unchanged'}",
     ]
-    return ", ".join([*words, "seal changes"] if "nft" in tools else words)
+    return ", ".join([*words, "seal changes"] if plan.writes(WriteSeal) else words)
 
 
 # --- the comparison ------------------------------------------------------------------------------
