@@ -212,6 +212,7 @@ def _words(module: Module) -> Iterator[tuple[str, int]]:
     for node in ast.walk(module.tree):
         word = node.attr if isinstance(node, ast.Attribute) else ""
         if word in FOR_PEOPLE and not module.name.startswith(FOR_PEOPLE[word]):
+            assert isinstance(node, ast.Attribute)
             yield f"reads .{word}, which is a word for people", node.lineno
 
 

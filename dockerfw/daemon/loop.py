@@ -41,9 +41,11 @@ from dockerfw.daemon.snapshots import Snapshot, Snapshots
 from dockerfw.daemon.timers import Task
 from dockerfw.daemon.transitions import (
     CHECK_PAUSE,
+    CHECKED_WITH_DOCKER,
     CHECKS,
     CHECKS_OF_ALL,
     CHECKS_OF_RULES,
+    READY_WITHOUT_DOCKER,
     Event,
     State,
     is_dropped,
@@ -209,9 +211,9 @@ class Daemon:
         for task, do in self._tasks.items():
             if task not in due or is_dropped(task, self.states()):
                 continue
-            pause = self._attempt(do)
-            if pause is not None:
-                self.schedule.retry(task, self._edges.clock.monotonic() + pause)
+            again_at = self._attempt(do)
+            if again_at is not None:
+                self.schedule.happened(Event.TASK_FAILED, again_at, task)
         while (snapshot := self.snapshots.next()) is not None:
             self._attempt(partial(self._compare, snapshot))
         self.dockerd.watch()
@@ -219,7 +221,7 @@ class Daemon:
     def _attempt(self, part: Callable[[], None]) -> float | None:
         """Do one thing; if it fails the others are done all the same.
 
-        Return None, or the seconds until it should be tried again.
+        Return None, or the moment (monotonic) to try it again at.
         """
         try:
             part()
@@ -228,9 +230,9 @@ class Daemon:
         return None
 
     def _failed(self, error: DockerfwError) -> float:
-        pause = self.reporter.failed(error)
-        self.schedule.happened(Event.FAILED, self._edges.clock.monotonic() + pause)
-        return pause
+        again_at = self._edges.clock.monotonic() + self.reporter.failed(error)
+        self.schedule.happened(Event.FAILED, again_at)
+        return again_at
 
     def _feed_watchdog(self) -> None:
         self._due.discard(Task.FEED_WATCHDOG)
@@ -322,12 +324,12 @@ class Daemon:
         if not snapshot.whole:
             self.enforcer.check_rules(snapshot)
             return
-        state = self.docker.state
-        if state is State.FOLLOWING:
+        states = self.states()
+        if states & CHECKED_WITH_DOCKER:
             self.full_check.ask_docker(snapshot)
             return
         self.full_check.settle_without_docker(snapshot)
-        if state is State.AWAY:  # in `State.STARTING` it has not had the time to answer yet
+        if states & READY_WITHOUT_DOCKER:
             self.reporter.ready()
 
     # --- the record for the next boot ------------------------------------------------------------
@@ -335,7 +337,7 @@ class Daemon:
     def _remember(self) -> None:
         """Record what runs and the seal, for boot and for nftables to begin with."""
         inventory, seal, facts = self.enforcer.inventory, self.enforcer.sealed, self.enforcer.facts
-        if not self.enforcer.followed or self.policy.policy is None or seal is None:
+        if not self.enforcer.followed or seal is None:  # nothing is known that was not before
             return
         store, reconciler = self._edges.store, self._edges.reconciler
 

@@ -17,22 +17,22 @@ class Schedule:
         self._clock = clock
         self._timers = Timers()
 
-    def happened(self, event: Event, moment: float | None = None) -> None:
+    def happened(self, event: Event, moment: float | None = None, task: Task | None = None) -> None:
         """Set the timers of this event.
 
         ``moment`` (monotonic) is for rows of the table without seconds; None cancels there.
+        ``task`` is for the row of the table without one.
         """
         now = self._clock.monotonic()
         for due in SCHEDULED[event]:
             when = moment if due.after is None else now + due.after
+            which = due.task or task
+            if which is None:
+                raise ValueError(f"{event.name} needs a task")
             if due.exact:
-                self._timers.at(due.task, when)
+                self._timers.at(which, when)
             elif when is not None:
-                self._timers.by(due.task, when)
-
-    def retry(self, task: Task, moment: float) -> None:
-        """Do a task that has failed once more, at this moment (monotonic)."""
-        self._timers.by(task, moment)
+                self._timers.by(which, when)
 
     def take(self) -> set[Task]:
         """Return the tasks that are due, and forget them."""

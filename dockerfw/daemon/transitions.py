@@ -2,8 +2,10 @@
 
 Pure data. `SCHEDULED` has a row for every event: what it schedules does not hang on the state that
 the daemon is in. What is done with a task that is due does: `DROPPED` has the tasks that a state
-drops, and `HELD_BACK` those that wait until repairs go on. `Schedule` and the main loop go by these
-tables, and by nothing else; `docs/architecture.md` explains them.
+drops, `HELD_BACK` those that wait until repairs go on, and `CHECKED_WITH_DOCKER` and
+`READY_WITHOUT_DOCKER` are about the end of a check of everything. No timer is set but by these
+tables, and no other place tells states apart; a task that is done may still find that there is
+nothing to do. `docs/architecture.md` explains the tables.
 
 Of `State.STARTING`, `State.FOLLOWING` and `State.AWAY` exactly one holds at any time;
 `State.WAITING` and `State.PAUSED` may hold besides.
@@ -55,6 +57,7 @@ class Event(Enum):
     SIGHUP = "SIGHUP came"
     LOCK_IS_TAKEN = "another process has the lock of the host"
     FAILED = "something could not be read or written"
+    TASK_FAILED = "that was a task, which comes with the event"
 
     # The policy.
     POLICY_FILES_CHANGED = "the files of the policy in force have changed"
@@ -104,13 +107,13 @@ class Event(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A task, ``after`` so many seconds; None: at the moment that comes with the event.
+    """A task, ``after`` so many seconds; None: the task or the moment that comes with the event.
 
     ``exact``: at that moment and no other, whatever was asked for before; a moment of None
     cancels the task. Else the earlier moment wins.
     """
 
-    task: Task
+    task: Task | None
     after: float | None = 0.0
     exact: bool = False
 
@@ -125,6 +128,8 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     # The moment: after a pause that doubles with each failure in a row. The kernel may be half
     # way, never more open: all of it has to be compared.
     Event.FAILED: (Due(Task.CHECK_ALL, None),),
+    # The moment: the same. A check alone does not do what the task was for.
+    Event.TASK_FAILED: (Due(None, None),),
     # Only wakes the loop: it compares the stamp of the policy before anything else it does.
     Event.POLICY_FILES_CHANGED: (Due(Task.READ_POLICY),),
     Event.POLICY_READ: (Due(Task.CHECK_ALL),),
@@ -209,11 +214,17 @@ DROPPED: Mapping[State, frozenset[Task]] = {
     # Docker's answers have by now who has which address.
     State.FOLLOWING: frozenset({Task.DROP_ADDRESSES}),
     State.AWAY: frozenset({Task.EXPIRE_GUARDS}),
-    # There is nothing to compare the kernel with.
-    State.WAITING: CHECKS,
+    # There is nothing to compare the kernel with, and nothing that a boot would install.
+    State.WAITING: CHECKS | {Task.REMEMBER},
     State.PAUSED: frozenset(),
 }
 """What is not done, nor done later, if it is due in this state."""
+
+CHECKED_WITH_DOCKER = frozenset({State.FOLLOWING})
+"""In these states a check of everything asks Docker, and ends with its answer."""
+READY_WITHOUT_DOCKER = frozenset({State.AWAY})
+"""In these systemd is told after a check without Docker that the daemon is ready. Not in
+`State.STARTING`: Docker has not had the time to answer yet."""
 
 HELD_BACK = CHECKS_OF_RULES
 """What is put off in `State.PAUSED`, by `Event.CHECK_RULES_HELD_BACK`. A check of everything is
