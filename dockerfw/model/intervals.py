@@ -6,7 +6,7 @@ Pure. An interval is of one family, which its numbers do not tell; whoever has t
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from itertools import islice
 from typing import TypeAlias
@@ -81,7 +81,7 @@ def interval_of(network: IPNetwork) -> Interval:
     return first, first | ((1 << (network.max_prefixlen - network.prefixlen)) - 1)
 
 
-def less(networks: Iterable[IPNetwork], taken_out: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+def less(networks: Iterable[IPNetwork], taken_out: Collection[IPNetwork]) -> tuple[IPNetwork, ...]:
     """Return the networks without the addresses of others: those that hold none stay as they are,
     the rest become as few as can be.
     """

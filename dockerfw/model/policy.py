@@ -254,7 +254,7 @@ def outside_networks(source: Source) -> tuple[IPNetwork, ...]:
 def excepting(sources: tuple[Source, ...], exceptions: tuple[Source, ...]) -> ExceptingSource:
     """Return addresses of the outside without others."""
     networks = (n for source in sources for n in outside_networks(source))
-    taken_out = (n for source in exceptions for n in outside_networks(source))
+    taken_out = [n for source in exceptions for n in outside_networks(source)]
     return ExceptingSource(sources, exceptions, less(networks, taken_out))
 
 

@@ -41,6 +41,14 @@ def test_networks_are_really_taken_out() -> None:
     assert left('["10.0.0.0/8", "192.0.2.1", "!file:block.netset"]') == ["192.0.2.1/32"]
 
 
+def test_networks_of_either_family_are_taken_out() -> None:
+    assert left('["2001:db8::/126", "10.0.0.0/31", "!2001:db8::", "!10.0.0.1"]') == [
+        "2001:db8::1/128",
+        "2001:db8::2/127",
+        "10.0.0.0/32",
+    ]
+
+
 def test_everyone_but_some_is_both_families() -> None:
     found = [ip_network(text) for text in left('["any", "!192.168.0.0/16"]')]
     assert ip_network("::/0") in found
