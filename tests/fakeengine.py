@@ -125,9 +125,11 @@ class FakeEngine(Closable):
         labels: Mapping[str, str] | None = None,
         mode: str | None = None,
         quiet: bool = False,
+        ipv6: str = "",
     ) -> str:
         """Start it: with ``network connect`` and ``start``, or ``quiet``, with no event at all."""
-        networks = {network: self._place(network, address)} if mode is None else {}
+        place = {**self._place(network, address), "GlobalIPv6Address": ipv6}
+        networks = {network: place} if mode is None else {}
         with self._lock:
             self.containers[id_for(name)] = {
                 "Id": id_for(name),

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dockerfw.clock import Clock
+from dockerfw.daemon.bindings import PortBindings
 from dockerfw.daemon.drift import describe_plan
 from dockerfw.daemon.repairs import Repairs
 from dockerfw.daemon.reporter import Reporter
@@ -58,6 +59,7 @@ class Enforcer:
         schedule: Schedule,
         reporter: Reporter,
         repairs: Repairs,
+        bindings: PortBindings,
     ) -> None:
         self._kernel = kernel
         self._reconciler = reconciler
@@ -66,6 +68,7 @@ class Enforcer:
         self._schedule = schedule
         self._reporter = reporter
         self._repairs = repairs
+        self._bindings = bindings
         self.policy: Policy | None = None
         self.facts = HostFacts()
         self.inventory = store.last_seen.inventory()
@@ -148,6 +151,8 @@ class Enforcer:
         if not self.followed:
             self.inventory = inventory
             return
+        # First: whoever is let in by its address is the only one who can claim it by then.
+        self._bindings.follow(inventory, self.sealed)
         taken = self.facts.foreign_bridges & {n.bridge for n in inventory.bridges()}
         self.inventory = with_foreign_ports(inventory, self.facts)
         if self._ledger is None:
@@ -299,6 +304,7 @@ class Enforcer:
                 self._schedule.happened(Event.GUARDED_PORTS_CHANGED)
         # Only here: where a write fails, everything has to be compared once more.
         self._unsettled = False
+        self._bindings.follow(self.inventory, self.sealed)
         self._schedule_expiry()
         if not self._repairs.half_way:
             self._reporter.agreed(self.policy, ruleset, self.inventory)

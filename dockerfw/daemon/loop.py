@@ -25,6 +25,7 @@ from functools import partial
 
 from dockerfw import __version__
 from dockerfw.daemon import lifecycle_lines
+from dockerfw.daemon.bindings import PortBindings
 from dockerfw.daemon.docker_follower import DockerFollower
 from dockerfw.daemon.dockerd_home import DockerdHome
 from dockerfw.daemon.edges import Edges
@@ -37,7 +38,7 @@ from dockerfw.daemon.repairs import Repairs
 from dockerfw.daemon.reporter import Reporter
 from dockerfw.daemon.schedule import Schedule
 from dockerfw.daemon.signals import signals
-from dockerfw.daemon.snapshots import Snapshot, Snapshots
+from dockerfw.daemon.snapshots import Snapshot, Snapshots, written_by_iptables
 from dockerfw.daemon.timers import Task
 from dockerfw.daemon.transitions import (
     CHECK_PAUSE,
@@ -65,8 +66,16 @@ class Daemon:
         self.schedule = Schedule(clock)
         self.reporter = Reporter(store, kernel, clock, edges.log, edges.systemd, worker)
         self.repairs = Repairs(clock, self.schedule, self.reporter)
+        self.bindings = PortBindings(kernel, worker, self.reporter)
         self.enforcer = Enforcer(
-            kernel, edges.reconciler, store, clock, self.schedule, self.reporter, self.repairs
+            kernel,
+            edges.reconciler,
+            store,
+            clock,
+            self.schedule,
+            self.reporter,
+            self.repairs,
+            self.bindings,
         )
         self.policy = PolicyInForce(store, clock, edges.files, edges.names)
         self.policy_follower = PolicyFollower(
@@ -279,6 +288,10 @@ class Daemon:
             now = self._edges.clock.monotonic()
             moment = max(now, self.snapshots.finished_at + CHECK_PAUSE)
             self.schedule.happened(Event.RULES_CHANGED, moment)
+            if not written_by_iptables(noticed.writers):
+                self.bindings.check()
+        if noticed.links or noticed.carriers:
+            self.bindings.ports_changed()
         if noticed.links:
             self.links.changed()
 
@@ -305,6 +318,7 @@ class Daemon:
             self.schedule.happened(Event.CHECK_ALL_BUSY)
             return
         self.schedule.happened(Event.CHECK_ALL_STARTED)
+        self.bindings.check()
         if self.policy.unwatched:
             self.schedule.happened(Event.LISTS_UNWATCHED)
         self.snapshots.take_all(self.enforcer.epoch, self.enforcer.lists())

@@ -46,6 +46,11 @@ class Snapshot:
     whole: bool
 
 
+def written_by_iptables(writers: Collection[str]) -> bool:
+    """Return True if these are programs of iptables alone; False where nobody is named."""
+    return bool(writers) and all(_IPTABLES.match(name) for name in writers)
+
+
 class Snapshots:
     """``busy``: one is being taken. ``finished_at`` (monotonic): when the last one was."""
 
@@ -75,8 +80,7 @@ class Snapshots:
         writers, self._writers = self._writers, frozenset()
         # The programs of iptables touch their own tables alone, and most notices are of Docker's:
         # then the seal stands as it was written, and `nft`, the slowest to ask, is not asked.
-        by_iptables = writers and all(_IPTABLES.match(name) for name in writers)
-        known = seal if by_iptables else None
+        known = seal if written_by_iptables(writers) else None
 
         def read() -> Snapshot:
             return Snapshot(epoch, facts, self._kernel.read_rules(facts, known), whole=False)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol, TypeAlias
 
-from dockerfw.model.host import Bridge, Flavour, HostFacts, Proxy
+from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer
 from dockerfw.plan.state import Identity, KernelState, LiveElement, SealState, SetState
 from dockerfw.plan.steps import Created, Step
+from dockerfw.rules.bindings import Bindings
 from dockerfw.rules.ruleset import IPSet, Seal
 
 Count: TypeAlias = tuple[int, int]
@@ -87,6 +88,24 @@ class Kernel(Protocol):
 
     def remove_unused(self, facts: HostFacts, created: Collection[Created]) -> None:
         """Take out base chains and tables that dockerfw made and that nobody has used since."""
+        ...
+
+    # which port of a bridge may send from which address
+
+    def ports(self) -> tuple[BridgePort, ...]:
+        """Return the ports of all bridges."""
+        ...
+
+    def look_into(self, namespace: int) -> Interior | None:
+        """Return what is in a network namespace, by the kernel's number; None: it is gone."""
+        ...
+
+    def bindings_stand(self, wanted: Bindings | None) -> bool:
+        """Return True if these, or none, stand as they would be written."""
+        ...
+
+    def write_bindings(self, wanted: Bindings | None) -> None:
+        """Put these in the place of those that stand; None: of all."""
         ...
 
     # pure

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
-from dockerfw.kernel import facts as host_facts
+from dockerfw.kernel import facts as host_facts, ports
 from dockerfw.kernel.interface import RuleCounters, SetCounters
 from dockerfw.kernel.ipset import driver as ipset, render as ipset_render
 from dockerfw.kernel.iptables import base_chains, driver as iptables, render as iptables_render
 from dockerfw.kernel.nft import driver as nft, render as nft_render
 from dockerfw.kernel.runner import Runner
-from dockerfw.model.host import Bridge, Flavour, HostFacts, Proxy
+from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer
 from dockerfw.plan.state import Identity, KernelState, SealState, SetState
 from dockerfw.plan.steps import Created, Step, WriteRules, WriteSeal, WriteSets
+from dockerfw.rules.bindings import Bindings
 from dockerfw.rules.rule import Rule
 from dockerfw.rules.ruleset import IPSet, Seal
 
@@ -112,6 +113,20 @@ class Netfilter:
             mine = {c.what for c in created if c.family == family}
             state = iptables.read(self._runner, facts.flavour, family)
             base_chains.remove_unused(self._runner, state, mine)
+
+    # which port of a bridge may send from which address
+
+    def ports(self) -> tuple[BridgePort, ...]:
+        return ports.read()
+
+    def look_into(self, namespace: int) -> Interior | None:
+        return ports.look_into(namespace)
+
+    def bindings_stand(self, wanted: Bindings | None) -> bool:
+        return nft.bindings_stand(self._runner, wanted)
+
+    def write_bindings(self, wanted: Bindings | None) -> None:
+        nft.write_bindings(self._runner, wanted)
 
     # pure
 

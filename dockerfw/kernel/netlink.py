@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from dockerfw.errors import Failed
 
@@ -36,20 +36,31 @@ _GEN_PROC_NAME = 3
 _LINK_NAME, _LINK_MASTER = 3, 10
 _REQUEST, _DUMP = 0x1, 0x300
 
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _NETFILTER = struct.Struct("=BBH")  # family, version, resource
-_INTERFACE = struct.Struct("=BxHiII")  # family, type, index, flags, what changed
+INTERFACE = struct.Struct("=BxHiII")  # family, type, index, flags, what changed
 _ERRNO = struct.Struct("=i")
 _ATTRIBUTE_TYPE = 0x3FFF
 _ORDER = sys.byteorder
 
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _BUFFER = 8 * 1024 * 1024
-_DATAGRAM = 1 << 16
+DATAGRAM = 1 << 16
 _UNPRINTABLE = re.compile(r"[^A-Za-z0-9 _.:/@+-]")
 
+_IFF_LOWER_UP = 0x10000
+
 _Message: TypeAlias = tuple[int, bytes]
+_Change: TypeAlias = Literal["", "carrier", "link"]
+
+
+class _Link(NamedTuple):
+    """``master`` is an index, 0: none; ``carrier`` is that of ports of bridges alone."""
+
+    name: str
+    master: int
+    carrier: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,7 @@ class Noticed:
     rules    nf_tables were changed (iptables-nft among them), or notices were lost
     links    an interface appeared, vanished, or changed its name or its master (the bridge that it
              is a port of), or notices were lost
+    carriers a port of a bridge has got a carrier, or lost it: what is behind it is set up, or gone
     writers  the processes that changed rules, as the kernel names them: at most 15 characters
              (``iptables-restor``, ``nft``, ``firewalld``), fit for a log line; none where
              notices were lost
@@ -66,6 +78,7 @@ class Noticed:
 
     rules: bool = False
     links: bool = False
+    carriers: bool = False
     writers: frozenset[str] = frozenset()
 
 
@@ -83,7 +96,7 @@ class KernelNotices:
                 self._rules = _rules_socket()
                 if self._rules is not None:
                     opened.enter_context(self._rules)
-                self._asker = opened.enter_context(_asking(_NETLINK_ROUTE))
+                self._asker = opened.enter_context(asking(_NETLINK_ROUTE))
                 self._known = _masters(self._asker)
                 self._opened = opened.pop_all()
         except OSError as error:
@@ -100,7 +113,8 @@ class KernelNotices:
     def read(self) -> Noticed:
         """Return all that came since the last call. Never blocks."""
         rules, writers = self._read_rules()
-        return Noticed(rules, self._read_links(), writers)
+        links = self._read_links()
+        return Noticed(rules, "link" in links, "carrier" in links, writers)
 
     def close(self) -> None:
         self._opened.close()
@@ -110,20 +124,21 @@ class KernelNotices:
             return False, frozenset()
         messages, lost = _drain(self._rules)
         commits = [body for kind, body in messages if kind == _NEWGEN]
-        names = (_attributes(body[_NETFILTER.size :]).get(_GEN_PROC_NAME) for body in commits)
+        names = (attributes_of(body[_NETFILTER.size :]).get(_GEN_PROC_NAME) for body in commits)
         writers = frozenset(_printable(name) for name in names if name)
         # Whose notices were lost is not known: the names that are left would be incomplete.
         return bool(commits) or lost, frozenset() if lost else writers
 
-    def _read_links(self) -> bool:
+    def _read_links(self) -> set[_Change]:
         messages, lost = _drain(self._links)
         # Every message is applied, so a bridge that came and went within one read is reported.
-        changes = [_apply(self._known, kind, body) for kind, body in messages]
+        changes: set[_Change] = {_apply(self._known, kind, body) for kind, body in messages}
         if lost:
             # The change is reported even if this fails.
             with suppress(OSError):
                 self._known = _masters(self._asker)
-        return lost or any(changes)
+            return {"link"}
+        return changes
 
 
 def _join(protocol: int, group: int) -> socket.socket:
@@ -189,30 +204,30 @@ def _has_nf_tables() -> bool:
     """Ask for the generation of the rules. That a socket has joined proves nothing: ipset alone
     brings the protocol, and a group without a sender may be joined too.
     """
-    with _asking(_NETLINK_NETFILTER) as asker:
+    with asking(_NETLINK_NETFILTER) as asker:
         question = _NETFILTER.pack(socket.AF_UNSPEC, 0, 0)
-        asker.send(_HEADER.pack(_HEADER.size + len(question), _GETGEN, _REQUEST, 1, 0) + question)
-        kind, body = next(_messages(asker.recv(_DATAGRAM)))
+        asker.send(HEADER.pack(HEADER.size + len(question), _GETGEN, _REQUEST, 1, 0) + question)
+        kind, body = next(messages_of(asker.recv(DATAGRAM)))
     if kind == _ERROR and -_ERRNO.unpack_from(body)[0] == errno.EPERM:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
     return kind == _NEWGEN
 
 
-def _asking(protocol: int) -> socket.socket:
+def asking(protocol: int) -> socket.socket:
     """Return a socket for questions; the kernel answers before ``send`` returns."""
     asker = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     asker.settimeout(5)
     return asker
 
 
-def _masters(asker: socket.socket) -> dict[int, tuple[str, int]]:
+def _masters(asker: socket.socket) -> dict[int, _Link]:
     """Return every link: index -> its name and the index of its master (0: none)."""
-    known: dict[int, tuple[str, int]] = {}
-    question = _INTERFACE.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-    length = _HEADER.size + len(question)
-    asker.send(_HEADER.pack(length, _GETLINK, _REQUEST | _DUMP, 1, 0) + question)
+    known: dict[int, _Link] = {}
+    question = INTERFACE.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    length = HEADER.size + len(question)
+    asker.send(HEADER.pack(length, _GETLINK, _REQUEST | _DUMP, 1, 0) + question)
     while True:
-        for kind, body in _messages(asker.recv(_DATAGRAM)):
+        for kind, body in messages_of(asker.recv(DATAGRAM)):
             if kind == _DONE:
                 return known
             if kind == _ERROR:
@@ -220,25 +235,29 @@ def _masters(asker: socket.socket) -> dict[int, tuple[str, int]]:
             _apply(known, kind, body)
 
 
-def _apply(known: dict[int, tuple[str, int]], kind: int, body: bytes) -> bool:
-    """Apply one message about a link to what is known; return True if that changed it."""
-    if kind not in (_NEWLINK, _DELLINK) or len(body) < _INTERFACE.size:
-        return False
-    family, _, index, _, _ = _INTERFACE.unpack_from(body)
+def _apply(known: dict[int, _Link], kind: int, body: bytes) -> _Change:
+    """Apply one message about a link to what is known; return what that changed."""
+    if kind not in (_NEWLINK, _DELLINK) or len(body) < INTERFACE.size:
+        return ""
+    family, _, index, flags, _ = INTERFACE.unpack_from(body)
     # A bridge announces its ports in its own family too, where a port that leaves is "deleted".
     # The same follows in the general family.
     if family != socket.AF_UNSPEC:
-        return False
+        return ""
     if kind == _DELLINK:
-        return known.pop(index, None) is not None
-    attributes = _attributes(body[_INTERFACE.size :])
+        return "link" if known.pop(index, None) is not None else ""
+    attributes = attributes_of(body[INTERFACE.size :])
     name = attributes.get(_LINK_NAME)
     if name is None:
-        return False
-    now = (name.decode(errors="replace"), int.from_bytes(attributes.get(_LINK_MASTER, b""), _ORDER))
-    changed = known.get(index) != now
+        return ""
+    master = int.from_bytes(attributes.get(_LINK_MASTER, b""), _ORDER)
+    carrier = master != 0 and bool(flags & _IFF_LOWER_UP)
+    before, now = known.get(index), _Link(name.decode(errors="replace"), master, carrier)
     known[index] = now
-    return changed
+    if before == now:
+        return ""
+    same = before is not None and before[:2] == now[:2]
+    return "carrier" if same else "link"
 
 
 def _drain(listener: socket.socket) -> tuple[list[_Message], bool]:
@@ -246,7 +265,7 @@ def _drain(listener: socket.socket) -> tuple[list[_Message], bool]:
     messages: list[_Message] = []
     lost = False
     while (datagram := _next(listener)) is not None:
-        messages += _messages(datagram)
+        messages += messages_of(datagram)
         lost = lost or not datagram
     return messages, lost
 
@@ -254,7 +273,7 @@ def _drain(listener: socket.socket) -> tuple[list[_Message], bool]:
 def _next(listener: socket.socket) -> bytes | None:
     """Return a datagram; empty: some were lost here; None: there is no more."""
     try:
-        return listener.recv(_DATAGRAM)
+        return listener.recv(DATAGRAM)
     except BlockingIOError:
         return None
     except OSError as error:
@@ -263,17 +282,17 @@ def _next(listener: socket.socket) -> bytes | None:
         return b""
 
 
-def _messages(datagram: bytes) -> Iterator[_Message]:
+def messages_of(datagram: bytes) -> Iterator[_Message]:
     """Yield (type, what follows the header) of each message of a datagram."""
-    while len(datagram) >= _HEADER.size:
-        length, kind, _, _, _ = _HEADER.unpack_from(datagram)
-        if length < _HEADER.size:
+    while len(datagram) >= HEADER.size:
+        length, kind, _, _, _ = HEADER.unpack_from(datagram)
+        if length < HEADER.size:
             return
-        yield kind, datagram[_HEADER.size : length]
+        yield kind, datagram[HEADER.size : length]
         datagram = datagram[_aligned(length) :]
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def attributes_of(data: bytes) -> dict[int, bytes]:
     """Return the attributes by type; of those that come twice the last."""
     found: dict[int, bytes] = {}
     while len(data) >= _ATTRIBUTE.size:

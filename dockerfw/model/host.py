@@ -45,6 +45,32 @@ class Bridge:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgePort:
+    """An interface in a bridge of this host.
+
+    ``namespace`` is the kernel's number of the network namespace that its other end is in, and
+    ``peer`` the index of that there; None where it has none, or in this one. Numbers are used
+    again, names of Docker's are not. ``carrier``: the other end is up.
+    """
+
+    name: str
+    bridge: str
+    namespace: int | None = None
+    peer: int = 0
+    carrier: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Interior:
+    """What is in a network namespace: MAC addresses by the index of their interface, as text, and
+    the addresses of all interfaces.
+    """
+
+    macs: tuple[tuple[int, str], ...]
+    addresses: frozenset[Address]
+
+
+@dataclass(frozen=True, slots=True)
 class Cgroup:
     """A cgroup of version 2 as nft's ``socket cgroupv2`` wants it.
 

@@ -124,6 +124,8 @@ class Reconciler:
         """
         facts = facts or self.kernel.facts()
         created = self.store.kernel.created()
+        if facts.frames and not self.kernel.bindings_stand(None):
+            self.kernel.write_bindings(None)
         steps = removal(self.kernel.read(facts), created)
         sets = tuple(step for step in steps if isinstance(step, WriteSets))
         self.kernel.commit(steps[: len(steps) - len(sets)], facts, "iptables-restore")

@@ -141,6 +141,7 @@ def _health(
             *host_warnings.odd_bridges(facts),
             *host_warnings.lost_without_seal(facts),
             *host_warnings.lost_without_frames(policy, inventory, facts),
+            *(() if daemon_alive else host_warnings.lost_without_daemon(policy, inventory, facts)),
             *not_filtered(policy, inventory),
             *advice.ended(policy, session.clock.time()),
             *advice.nameless(policy),

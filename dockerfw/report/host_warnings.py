@@ -82,8 +82,21 @@ def lost_without_frames(policy: Policy, inventory: Inventory, facts: HostFacts) 
         return ()
     loss = (
         f"{listed(why)}, but there is no bridge family of nf_tables here: a container with NET_RAW "
-        "can hide its packets from all rules by a VLAN tag, and reach every port of its neighbours "
-        "on the same bridge; take NET_RAW from it (--cap-drop NET_RAW), or use another kernel"
+        "can be everybody on its bridge, and hide its packets from all rules by a VLAN tag; take "
+        "NET_RAW from it (--cap-drop NET_RAW), or use another kernel"
+    )
+    return (printable(loss),)
+
+
+def lost_without_daemon(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
+    """Return what is not kept true of containers of one bridge while no daemon runs."""
+    why = _restricts_same_bridge(policy, inventory)
+    if not facts.frames or not why or not inventory.bridges():
+        return ()
+    loss = (
+        f"{listed(why)}, but no daemon runs: a container with NET_RAW that was started since then "
+        "can be everybody on its bridge; start the daemon (systemctl start dockerfw), or take "
+        "NET_RAW from it (--cap-drop NET_RAW)"
     )
     return (printable(loss),)
 

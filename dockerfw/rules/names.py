@@ -48,6 +48,8 @@ SEAL_TABLE = ("inet", "dockerfw")
 """The family and the name of the nft table that judges packets ..."""
 FRAMES_TABLE = ("bridge", "dockerfw")
 """... and of the one that judges frames between ports of bridges."""
+BINDINGS_TABLE = ("bridge", "dockerfw-bound")
+"""The table that a daemon keeps: which port of a bridge may send from which address."""
 SealFamily: TypeAlias = Literal["inet", "bridge"]
 SealSet: TypeAlias = Literal[
     "foreign", "mixed", "ours", "port4", "port6", "addr4", "addr6", "dockerd", "others"

@@ -203,6 +203,16 @@ def not_drifted(machine: Machine) -> bool:
     return seal.returncode == 0 and all("-j DOCKERFW" in text for text in jumps)
 
 
+def test_it_binds_containers_to_their_ports_from_within_the_sandbox(protected: Machine) -> None:
+    address = address_of(protected, "web")
+    protected.write(CONFIG, f"[defaults]\nbaseline = []\n{POLICY}", 0o600)
+    protected.dockerfw("apply", "--yes", "--allow-unenforced")
+    table = ["nft", "list", "set", "bridge", "dockerfw-bound", "holders4"]
+    until(lambda: address in protected.run(table, check=False).stdout, "web to be bound", 15)
+    put_in_force(protected)
+    until(lambda: protected.run(table, check=False).returncode != 0, "nobody to be bound", 15)
+
+
 # --- reload --------------------------------------------------------------------------------------
 
 

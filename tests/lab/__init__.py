@@ -45,9 +45,9 @@ container, and a real engine's container. All have:
   spoke), "refused", "unreachable" or "silent"; ``reached`` is True for the first two.
 * ``flow(protocol, address, port)`` -> `Flow`: a connection that stays; ``ask()`` -> did an
   answer come; ``close()``.
-* ``forge(Packet(...), via="eth0", mac=None, tags=b"")``: any packet onto the wire, in a frame
-  with these tags; ``sniff(interface)`` -> `Sniffer`; ``seen()`` -> the packets that arrived, as
-  `Packet`.
+* ``forge(Packet(...), via="eth0", mac=None, tags=b"", own_mac=None)``: any packet onto the wire,
+  in a frame with these tags and from this MAC; ``sniff(interface)`` -> `Sniffer`; ``seen()`` -> the
+  packets that arrived, as `Packet`.
 * ``hammer((address, port[, source]), …)`` -> `Hammer`: connects as fast as it can in a process
   of its own; ``count()`` so far; ``go_on(tries=600)``: so many tries more; ``stop()`` -> `Blows`
   (tries, accepted).

@@ -91,10 +91,11 @@ class Outside(Place):
         mac: bytes | None = None,
         via: str = "eth0",
         tags: bytes = b"",
+        own_mac: bytes | None = None,
     ) -> None:
         """As `Place.forge`; the next hop is the host unless another one is given."""
         to = mac or bytes.fromhex(_HOST_MAC.replace(":", ""))
-        super().forge(*packets, mac=to, via=via, tags=tags)
+        super().forge(*packets, mac=to, via=via, tags=tags, own_mac=own_mac)
 
     def syn(
         self,

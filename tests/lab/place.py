@@ -356,12 +356,13 @@ class Place:
         mac: bytes,
         via: str = "eth0",
         tags: bytes = b"",
+        own_mac: bytes | None = None,
     ) -> None:
         """Put packets on the wire as they are; ``mac`` is the next hop's.
 
-        ``tags`` stand before the type of the packet.
+        ``tags`` stand before the type of the packet; ``own_mac`` is the one to claim.
         """
-        ours = self.mac(via)
+        ours = own_mac or self.mac(via)
         frames = [b64encode(frame(packet, ours, mac, tags)).decode() for packet in packets]
         self.agent.ask("forge", at=self.space, interface=via, frames=frames)
 

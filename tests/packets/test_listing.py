@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
+from dockerfw.kernel.nft.driver import bindings_stand, write_bindings
 from dockerfw.kernel.nft.render import document
+from dockerfw.kernel.runner import Completed, SystemRunner
+from dockerfw.rules.bindings import Bindings
 from dockerfw.rules.ruleset import Frames, Seal
 from tests.golden_text import case_ruleset, cases
 from tests.lab import process
@@ -58,6 +62,17 @@ def golden_seals() -> Iterator[Seal]:
             yield replace(ruleset.seal, proxies=None)
 
 
+BOUND = Bindings(
+    observe=False,
+    ports=frozenset({"veth0a1b2c3", "tap0"}),
+    stations=frozenset({("veth0a1b2c3", "02:42:ac:11:00:02")}),
+    holders=frozenset(
+        ("veth0a1b2c3", "02:42:ac:11:00:02", ip_address(address))
+        for address in ("172.17.0.2", "fd00:17::2", "::1:2")
+    ),
+)
+
+
 def test_a_seal_is_listed_as_text_and_json_and_loads_back(inside: Namespaces) -> None:
     def nft(*arguments: str, stdin: str | None = None) -> str:
         return process.run(inside.enter(["nft", *arguments]), stdin=stdin).stdout
@@ -71,3 +86,22 @@ def test_a_seal_is_listed_as_text_and_json_and_loads_back(inside: Namespaces) ->
         assert json.loads(nft("-j", "list", "ruleset"))["nftables"]
         nft("-f", "-", stdin=f"flush ruleset\n{listing}")
         assert nft("--stateless", "list", "ruleset") == listing
+
+
+def test_bindings_are_read_by_each_nft_as_they_were_written(inside: Namespaces) -> None:
+    class Inside(SystemRunner):
+        def run(
+            self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60
+        ) -> Completed:
+            return super().run(inside.enter(argv), stdin, timeout)
+
+    runner = Inside()
+    for wanted in (Bindings(observe=True), BOUND, None):
+        write_bindings(runner, wanted)
+        assert bindings_stand(runner, wanted)
+        listing = runner.run(["nft", "--stateless", "list", "ruleset"]).stdout
+        assert listing.isascii()
+        assert json.loads(runner.run(["nft", "-j", "list", "ruleset"]).stdout)["nftables"]
+        assert runner.run(["nft", "-f", "-"], f"flush ruleset\n{listing}").status == 0
+        assert bindings_stand(runner, wanted)
+    assert not bindings_stand(runner, BOUND)

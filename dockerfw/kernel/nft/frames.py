@@ -32,7 +32,8 @@ def half(seal: Seal, verdict: str) -> Half:
         "oifname @others return",
         f"oifname {_DOCKERS} {verdict}",
     ]
-    return Half(TABLE, SET_TYPES, _HOOKS, {"forward": _forward(seal), "unseen": unseen})
+    rules = {"forward": _forward(seal), "unseen": unseen}
+    return Half(TABLE, tuple(SET_TYPES.items()), _HOOKS, rules)
 
 
 def _forward(seal: Seal) -> list[str]:

@@ -1,4 +1,4 @@
-"""One table of the seal as nft's language has it: sets and chains -> document, and what is read.
+"""A table of ours as nft's language has it: sets and chains -> document, and what is read of it.
 
 Pure. Knows nothing of what the rules mean.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from dockerfw.rules.names import SealSet
-
 
 @dataclass(frozen=True, slots=True)
 class Half:
@@ -18,17 +16,17 @@ class Half:
     """
 
     table: str
-    sets: Mapping[SealSet, str]
+    sets: tuple[tuple[str, str], ...]
     hooks: Mapping[str, tuple[str, int]]
     rules: Mapping[str, list[str]]
 
 
 def document_lines(
-    half: Half, elements: Mapping[SealSet, list[str]], digest: Callable[[str], str]
+    half: Half, elements: Mapping[str, list[str]], digest: Callable[[str], str]
 ) -> Iterator[str]:
     """Yield the lines that replace the table in one transaction; ``digest`` is a rule's comment."""
     yield from (f"add table {half.table}", f"delete table {half.table}", f"table {half.table} {{")
-    for name, kind in half.sets.items():
+    for name, kind in half.sets:
         yield from (f"  set {name} {{", f"    type {kind}")
         if own := elements.get(name):
             yield f"    elements = {{ {', '.join(own)} }}"
@@ -50,9 +48,7 @@ def rules_lines(half: Half, optional: Iterable[str], digest: Callable[[str], str
     out: they jump to each other.
     """
     yield f"add table {half.table}"
-    yield from (
-        f"add set {half.table} {name} {{ type {kind}; }}" for name, kind in half.sets.items()
-    )
+    yield from (f"add set {half.table} {name} {{ type {kind}; }}" for name, kind in half.sets)
     chains = dict.fromkeys((*half.rules, *optional))
     for chain in chains:
         yield f"add chain {half.table} {chain}{_hooked(half, chain)}"
@@ -74,7 +70,7 @@ def _hooked(half: Half, chain: str) -> str:
 def frame_lines(half: Half, digest: Callable[[str], str]) -> Iterator[str]:
     """Yield what `SealState.frame` has of this table while it stands."""
     yield f"table {half.table}"
-    yield from (f"set {name} {kind}" for name, kind in sorted(half.sets.items()))
+    yield from (f"set {name} {kind}" for name, kind in sorted(half.sets))
     for chain in sorted(half.rules):
         if chain in half.hooks:
             hook, priority = half.hooks[chain]

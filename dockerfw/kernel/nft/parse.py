@@ -38,9 +38,17 @@ def parse(listings: Sequence[str]) -> SealState:
 
 def _table(listing: str, elements: set[SealElement]) -> list[str]:
     """The frame of one table; its elements are added to ``elements``."""
+    sets: dict[str, SealSet] = {name: name for name in (*SET_TYPES, *FRAMES_SET_TYPES)}
+    frame, found = parse_table(listing)
+    elements |= {_element(sets[name], item) for name, item in found if name in sets}
+    return frame
+
+
+def parse_table(listing: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the frame of one table, and its elements as text, each with the name of its set."""
     flags: list[str] = []
     blocks: dict[str, list[str]] = {}
-    sets: dict[str, SealSet] = {name: name for name in (*SET_TYPES, *FRAMES_SET_TYPES)}
+    elements: list[tuple[str, str]] = []
     for header, body in _blocks(listing, flags):
         kind, name = header.split(" ", 1)
         if kind == "chain":
@@ -49,11 +57,10 @@ def _table(listing: str, elements: set[SealElement]) -> list[str]:
             text = " ".join(body)
             declared, _, rest = text.partition("elements = {")
             blocks[header] = [" ".join(f"{kind} {name} {declared}".split()).replace(" type ", " ")]
-            if name in sets:
-                elements |= {_element(sets[name], item) for item in _split_elements(rest)}
+            elements += [(name, item) for item in _split_elements(rest)]
     ordered = [line for header in sorted(blocks, key=_set_first) for line in blocks[header]]
     head = listing.partition(" {")[0]
-    return [" ".join([head, *flags]), *ordered]
+    return [" ".join([head, *flags]), *ordered], elements
 
 
 def _set_first(header: str) -> tuple[bool, str]:

@@ -107,7 +107,7 @@ def document(seal: Seal) -> str:
 
     Raises `Failed` for a bridge whose name cannot be written in nft's language.
     """
-    elements: dict[SealSet, list[str]] = {}
+    elements: dict[str, list[str]] = {}
     for name, text in sorted((element.set, _text(element)) for element in seal_elements(seal)):
         elements.setdefault(name, []).append(text)
     lines: list[str] = []
@@ -147,7 +147,7 @@ def expected(seal: Seal) -> SealState:
 
 
 def _packets(seal: Seal) -> Half:
-    return Half(TABLE, SET_TYPES, _HOOKS, _rules(seal))
+    return Half(TABLE, tuple(SET_TYPES.items()), _HOOKS, _rules(seal))
 
 
 def _halves(seal: Seal) -> list[Half]:

@@ -11,7 +11,7 @@ from dockerfw.kernel.interface import RuleCounters, SetCounters
 from dockerfw.kernel.ipset import render as ipset_render
 from dockerfw.kernel.netfilter import Digests
 from dockerfw.kernel.nft import render as nft_render
-from dockerfw.model.host import Bridge, Flavour, HostFacts, Proxy
+from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer
@@ -28,6 +28,7 @@ from dockerfw.plan.state import (
 )
 from dockerfw.plan.steps import Created, Step, WriteSeal, WriteSets
 from dockerfw.policy.files import PolicyText
+from dockerfw.rules.bindings import Bindings
 from dockerfw.rules.names import INPUT, MAIN, PRE
 from dockerfw.rules.ruleset import IPSet, Ruleset, Seal
 from dockerfw.state.folder import Folder
@@ -60,6 +61,11 @@ class PlayedKernel:
         self.live = nothing()
         self.host = FACTS
         self.interfaces: frozenset[str] = frozenset()
+        self.bridge_ports: tuple[BridgePort, ...] = ()
+        self.interiors: dict[int, Interior] = {}
+        self.looked_into: list[int] = []
+        self.bound: Bindings | None = None
+        self.bindings_written: list[Bindings | None] = []
         self.broken = ""
         self.lines: list[str] = []
         self.documents: list[str] = []
@@ -83,6 +89,22 @@ class PlayedKernel:
             raise Failed(self.broken)
 
     # as `dockerfw.kernel.interface.Kernel`
+
+    def ports(self) -> tuple[BridgePort, ...]:
+        return self.bridge_ports
+
+    def look_into(self, namespace: int) -> Interior | None:
+        self.looked_into.append(namespace)
+        return self.interiors.get(namespace)
+
+    def bindings_stand(self, wanted: Bindings | None) -> bool:
+        return self.bound == wanted
+
+    def write_bindings(self, wanted: Bindings | None) -> None:
+        self._check()
+        self.bound = wanted
+        self.bindings_written.append(wanted)
+        self.tools.append("bindings")
 
     def facts(self, prefer: Flavour | None = None) -> HostFacts:
         _ = prefer

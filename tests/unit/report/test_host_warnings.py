@@ -13,6 +13,7 @@ from dockerfw.model.policy import Policy
 from dockerfw.report.host_warnings import (
     docker_rules_gone,
     hints,
+    lost_without_daemon,
     lost_without_frames,
     lost_without_seal,
     needs_br_netfilter,
@@ -79,6 +80,10 @@ def test_a_kernel_without_the_bridge_family_is_warned_of_where_rules_part_neighb
     assert lost_without_frames(NO_BRIDGE, HERE, FACTS) == ()
     assert lost_without_frames(NO_BRIDGE, Inventory(), bare) == ()
     assert "a container with NET_RAW" in only(NO_BRIDGE, HERE, bare)
+    assert lost_without_daemon(NO_BRIDGE, HERE, bare) == ()
+    assert lost_without_daemon(policy(), HERE, FACTS) == ()
+    (loss,) = lost_without_daemon(NO_BRIDGE, HERE, FACTS)
+    assert "can be everybody on its bridge" in loss
 
 
 @pytest.mark.parametrize(
