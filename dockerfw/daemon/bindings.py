@@ -22,7 +22,7 @@ from dockerfw.model.net import Address
 from dockerfw.rules.bindings import Bindings, bind
 from dockerfw.rules.ruleset import Seal
 
-_WHAT = "the addresses of ports (nft table bridge dockerfw-bound)"
+_WHAT = "the addresses that ports of bridges are bound to"
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,6 +290,8 @@ class Enforcer:
             return
         self._reporter.counted_entries(_entries(snapshot.live))
         ruleset = self._ledger.ruleset()
+        # Before any address is let in, and before the last rule goes that parts containers.
+        self._bindings.follow(self.inventory, ruleset.seal)
         if not self.followed:
             self._settle_first(self._reconciler.compare(ruleset, self.facts, snapshot.live))
         elif self._unsettled:
@@ -304,7 +306,6 @@ class Enforcer:
                 self._schedule.happened(Event.GUARDED_PORTS_CHANGED)
         # Only here: where a write fails, everything has to be compared once more.
         self._unsettled = False
-        self._bindings.follow(self.inventory, self.sealed)
         self._schedule_expiry()
         if not self._repairs.half_way:
             self._reporter.agreed(self.policy, ruleset, self.inventory)

@@ -26,8 +26,13 @@ baseline = []
 to = "lone"
 ports = ["5432/udp", "5432/tcp"]
 from = ["container:app"]
+[[allow]]
+to = "agent"
+ports = ["9100/udp"]
+from = ["container:app"]
 """
-PORT = 5432
+PORT, AGENT = 5432, 9100
+TAGS = (bytes.fromhex("81000000"), bytes.fromhex("88a8000081000000"))
 FAMILIES: tuple[Family, Family] = (4, 6)
 TABLE = ["nft", "list", "table", "bridge", "dockerfw-bound"]
 
@@ -43,6 +48,8 @@ class Scene:
             self.container(name, last) for last, name in enumerate(("lone", "app", "evil"), 2)
         )
         self.lone.listen(f"{PORT}/udp", f"{PORT}/tcp")
+        engine.run("agent", mode="host")
+        host.listen(f"{AGENT}/udp")
         host.write(CONFIG, POLICY, 0o600)
         host.dockerfw("apply", "--yes", "-H", engine.url)
 
@@ -65,6 +72,14 @@ class Scene:
         # This host's own always pass: what came before it was dealt with.
         assert self.host.udp(at(2, family), PORT, patience=5).reached
         return "claimed" in {one.text for one in self.lone.received()}
+
+    def claims_to_host(self, sender: Place, family: Family, tags: bytes = b"") -> bool:
+        """Whether one in the name of ``app`` reaches the container on the host's network."""
+        self.host.received()
+        packet = Packet("udp", at(3, family), at(1, family), 40000, AGENT, "", b"claimed")
+        sender.forge(packet, mac=self.host.mac("docker0"), tags=tags)
+        assert self.host.udp(at(1, family), AGENT, patience=5).reached
+        return "claimed" in {one.text for one in self.host.received()}
 
     def bound(self, place: Place) -> None:
         """Wait until what this container has is its own."""
@@ -91,6 +106,7 @@ def test_a_container_cannot_be_its_neighbour(scene: Scene) -> None:
         assert not scene.claims(evil, family, last=4), "in its own name it is kept out"
         assert scene.claims(evil, family), "nobody keeps the bindings"
         assert scene.claims(evil, family, mac=app), "nor with the MAC address as well"
+        assert scene.claims_to_host(evil, family)
     with scene.daemon() as daemon:
         scene.bound(app)
         for family in FAMILIES:
@@ -98,6 +114,10 @@ def test_a_container_cannot_be_its_neighbour(scene: Scene) -> None:
             assert not scene.claims(evil, family, mac=app)
             assert not scene.claims(evil, family, last=4, mac=app)
             assert not scene.claims(evil, family, last=9, mac=app), "nor an address of nobody's"
+            assert not scene.claims_to_host(evil, family)
+            for tags in TAGS:
+                assert not scene.claims_to_host(evil, family, tags), "which tags do not hide"
+            assert scene.claims_to_host(app, family)
             assert scene.claims(app, family)
             assert app.udp(at(2, family), PORT, patience=3).reached
             assert app.tcp(at(2, family), PORT, patience=3).reached

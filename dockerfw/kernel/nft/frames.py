@@ -20,7 +20,7 @@ from dockerfw.rules.ruleset import Seal
 TABLE = " ".join(FRAMES_TABLE)
 SET_TYPES: Mapping[SealSet, str] = {"others": "ifname"}
 # Before br_netfilter (-1), and not before a bridge has learnt who is where.
-_HOOKS = {"forward": ("forward", -300)}
+_HOOKS = {"forward": ("forward", -300), "input": ("input", -300)}
 
 _UNSEEN = "ether type != { ip, ip6, arp }"
 _DOCKERS = f'"{VETH_PREFIX}*"'
@@ -33,6 +33,8 @@ def half(seal: Seal, verdict: str) -> Half:
         f"oifname {_DOCKERS} {verdict}",
     ]
     rules = {"forward": _forward(seal), "unseen": unseen}
+    if not seal.inside:
+        rules["input"] = _input(verdict)
     return Half(TABLE, tuple(SET_TYPES.items()), _HOOKS, rules)
 
 
@@ -44,6 +46,11 @@ def _forward(seal: Seal) -> list[str]:
         f"{_UNSEEN} iifname != {_DOCKERS} jump unseen",
         f"{_UNSEEN} iifname @others jump unseen",
     ]
+
+
+def _input(verdict: str) -> list[str]:
+    """To this host: its rules see the packet, but what binds ports to addresses has not seen it."""
+    return [f"{_UNSEEN} iifname {_DOCKERS} iifname != @others {verdict}"]
 
 
 TRY = "".join(
