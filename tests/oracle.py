@@ -151,6 +151,14 @@ def inside_sources(inventory: Inventory, interface: str, family: int) -> Interva
     return inside
 
 
+def matched_sources(
+    sources: Iterable[Source], inventory: Inventory, facts: HostFacts, question: Question
+) -> IntervalSet:
+    """The addresses that these words of ``from`` mean for such a packet, if it is not spoofed."""
+    reading = _Reading(Policy(), inventory, facts.addresses, question)
+    return reading._sources(sources) - reading.spoofed()
+
+
 def is_ours(policy: Policy, inventory: Inventory, facts: HostFacts, question: Question) -> bool:
     """Whether the policy judges what is asked for: a guarded host port, a Docker subnet."""
     return _Reading(policy, inventory, facts.addresses, question).ours()

@@ -123,8 +123,8 @@ class _Index:
     """What is looked up often, found in one step."""
 
     __slots__ = (
-        "bridge_ids", "bridges", "by_name", "containers", "networks", "positions", "selected",
-        "sharers",
+        "bridge_ids", "bridges", "by_name", "containers", "networks", "on_host", "positions",
+        "selected", "sharers",
     )  # fmt: skip
 
     def __init__(self, containers: Iterable[Container], networks: Iterable[Network]) -> None:
@@ -137,10 +137,25 @@ class _Index:
         for container in containers:
             if container.network_owner is not None:
                 self.sharers.setdefault(container.network_owner, []).append(container)
+        on_host = {c.id: c for c in containers if c.host_network}
+        self.on_host = _with_sharers(on_host, self.sharers) if on_host else ()
         # The compiler asks the same for each family and chain; an inventory never changes.
         self.selected: dict[tuple[Selector, ...], Selected] = {}
         # Filled for the kinds of selectors that are asked for.
         self.by_name: dict[SelectorKind, Mapping[str, Sequence[Container]]] = {}
+
+
+def _with_sharers(
+    found: dict[str, Container], sharers: Mapping[str, Iterable[Container]]
+) -> tuple[Container, ...]:
+    """Return these and all that share a network with one of them, directly or not."""
+    pending = list(found)
+    while pending:
+        for container in sharers.get(pending.pop(), ()):
+            if container.id not in found:
+                found[container.id] = container
+                pending.append(container.id)
+    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +214,10 @@ class Inventory:
     def published(self, container: Container) -> tuple[PublishedPort, ...]:
         """Return the host ports that lead to it (to its owner, if it shares a network)."""
         return self.network_owner(container).ports
+
+    def on_host(self) -> tuple[Container, ...]:
+        """Return all that are on the host's network."""
+        return self._index.on_host
 
     def on_host_network(self, container: Container) -> bool:
         return self.network_owner(container).host_network

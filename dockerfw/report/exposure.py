@@ -1,107 +1,113 @@
 """What a policy opens of one container, and to whom: asked of what is compiled for it.
 
-Pure. The one place for that question: log lines put the answer into words, warnings of rules that
-open nothing must agree with it. It is what the *policy* opens: whether somebody listens there is
-not known here. It costs what one container costs, however many others run: a selector in ``from``
-has placeholders for addresses here, whoever it names now.
+Pure. The one place for that question: port by port of its own addresses and of this host, who is
+left of each allow and of the baseline after the denies. Log lines put the answer into words. It is
+what the *policy* opens: whether somebody listens there is not known here. It costs what the
+statements about one container cost, however many others run or are written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
-from typing import get_args
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
-from dockerfw.model.host import HostFacts
-from dockerfw.model.intervals import Interval
-from dockerfw.model.inventory import Container, Endpoint, Inventory, PublishedPort
-from dockerfw.model.net import FAMILIES, Address
-from dockerfw.model.policy import Deny, Policy, Selector
-from dockerfw.report.reach import Side, SourceArithmetic, intervals_of_list
-from dockerfw.rules.compiler import Compiler, statements
-from dockerfw.rules.meaning import Destination, rules_by_set
+from dockerfw.model.inventory import Container, Endpoint, Inventory
+from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork, Port
+from dockerfw.model.policy import Allow, Deny, Policy
+from dockerfw.report.open_ports import EVERY_PORT, Ports, Range, joined, partition
+from dockerfw.report.sources_left import Left, SourcesLeft
+from dockerfw.rules.compiler import statements
 from dockerfw.rules.names import Place
-from dockerfw.rules.rule import NoTarget, Rule
-from dockerfw.rules.ruleset import Element
-from dockerfw.rules.sources import SourceTerms
-from dockerfw.rules.targets import is_reachable
+from dockerfw.rules.statement_index import StatementIndex
+from dockerfw.rules.targets import Span, TargetFinder, Targets
 
-_NOTHING = Side({}, {}, baseline=False)
-_ANY_HOST = HostFacts()
+# --- the answer ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Ports of the container's own addresses at these endpoints, and who may reach them.
+
+    ``rule`` is the index of the allow in the policy; None: it is the baseline.
+    """
+
+    rule: int | None
+    left: Left
+    ports: Ports
+    at: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A port of this host that leads to the container, or is the container's own.
+
+    ``address`` None is every address that has no `HostPort` of its own. ``container_port`` is where
+    it leads to; None: the container is on the host's network. ``families`` are those in which
+    packets from elsewhere get there; none for a loopback address.
+    """
+
+    address: Address | None
+    port: Port
+    container_port: int | None
+    families: frozenset[Family]
+
+
+@dataclass(frozen=True, slots=True)
+class HostOpening:
+    """Who may use a port of this host; ``rule`` as of `Opening`."""
+
+    rule: int | None
+    left: Left
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What the rules of a policy do to one container.
+    """What is open of one container; what is not in here is closed.
 
-    ``opened``: the destinations that each allow opens to anybody whom no deny turns away.
-    ``denied``: those that each deny closes, whoever may reach them. Both by the rule's index in the
-    policy; a rule that is missing has none. Host ports are those that lead to the container.
-    ``named_at``: the endpoints at which each of these allows names it.
+    The baseline's ``bridge`` is left out: what it lets in is the same for all. ``endpoints`` are
+    those where the container has an address. ``host_ports`` are all that lead to it, open or not.
+    Openings are in the order of the rules.
     """
 
-    opened: Mapping[int, frozenset[Destination]]
-    denied: Mapping[int, frozenset[Destination]]
-    named_at: Mapping[int, tuple[Endpoint, ...]]
+    endpoints: tuple[Endpoint, ...]
+    openings: tuple[Opening, ...]
+    host_ports: Mapping[HostPort, tuple[HostOpening, ...]]
 
-    def opens(self, rule: int, protocol: str | None, first: int, last: int) -> bool:
-        """Return True if that allow opens one of these ports at the container's own address."""
-        return any(
-            d.place == "container" and _overlap(d, protocol, first, last)
-            for d in self.opened.get(rule, ())
-        )
-
-    def opens_host_port(self, rule: int, binding: PublishedPort) -> bool:
-        """Return True if that allow opens this published port, on some address of the host."""
-        return any(_leads_to(d, binding) for d in self.opened.get(rule, ()))
-
-    def opens_own_host_port(self, rule: int, protocol: str, first: int, last: int) -> bool:
-        """Return True if that allow opens one of these ports of a host-network container."""
-        return any(
-            d.place == "host" and _overlap(d, protocol, first, last)
-            for d in self.opened.get(rule, ())
-        )
-
-    def narrows_an_allow(self, deny: int) -> bool:
-        """Return True if that deny closes a part of what some allow opens."""
-        return any(
-            _may_match_one_packet(closed, open_)
-            for closed in self.denied.get(deny, ())
-            for destinations in self.opened.values()
-            for open_ in destinations
-        )
+    def as_its_own(self, port: HostPort) -> bool:
+        """Return True if whoever may use this host port may reach the port that it leads to, at
+        each of the container's addresses, and the other way round; by the same rules.
+        """
+        if port.container_port is None:
+            return False
+        protocol, number = port.port.protocol, port.container_port
+        own = {
+            (opening.rule, opening.left)
+            for opening in self.openings
+            if opening.at == self.endpoints and opening.ports.holds(protocol, number)
+        }
+        return own == {(opening.rule, opening.left) for opening in self.host_ports[port]}
 
 
-def _overlap(found: Destination, protocol: str | None, first: int, last: int) -> bool:
-    if found.protocol is None or protocol is None:
-        return True
-    return found.protocol == protocol and found.first <= last and first <= found.last
+# --- how it is found -----------------------------------------------------------------------------
+
+_Found: TypeAlias = Mapping[int, Mapping[Family, Mapping[Place, Targets]]]
+"""By the index of a statement, what it is about."""
+_NOTHING = Targets()
+_BOTH = frozenset(FAMILIES)
 
 
-def _leads_to(found: Destination, binding: PublishedPort) -> bool:
-    port = binding.host_port
-    if found.place != "host" or not _overlap(found, binding.protocol, port, port):
-        return False
-    if not is_reachable(binding, found.family):
-        return False
-    return binding.wildcard or found.address in (None, binding.host_address)
+@dataclass(frozen=True, slots=True)
+class _HostNetwork:
+    """What rules say of ports of this host by naming containers on its network.
 
-
-def _may_match_one_packet(one: Destination, other: Destination) -> bool:
-    """Return True if some packet is sent to both."""
-    if one[:2] != other[:2] or not _overlap(one, other.protocol, other.first, other.last):
-        return False
-    if one.where is None or other.where is None:
-        return True
-    return one.where.overlaps(other.where)
-
-
-def _named_at(unit: Inventory, selectors: tuple[Selector, ...]) -> tuple[Endpoint, ...]:
-    """Return the endpoints of the named container that has most of them; all that share a network
-    namespace are at the same addresses.
+    ``named``: container id -> the ports that are guarded for it. ``about``: port -> the indexes of
+    the statements that are about it.
     """
-    return max((endpoints for _, endpoints in unit.select(selectors)), key=len, default=())
+
+    containers: tuple[Container, ...] = ()
+    named: Mapping[str, frozenset[Port]] = field(default_factory=dict)
+    about: Mapping[Port, frozenset[int]] = field(default_factory=dict)
 
 
 class Exposures:
@@ -110,77 +116,230 @@ class Exposures:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._statements = statements(policy)
-        self._terms = SourceTerms(self._placeholder)
-        self._selectors: dict[Selector, tuple[Address, Address]] = {}
-        self._intervals: dict[str, tuple[Interval, ...]] = {}
-        self._arithmetic = SourceArithmetic(self._intervals.get)
+        self._index = StatementIndex(self._statements)
+        self._left = SourcesLeft(self._statements)
+        self._first_allow = len(self._statements) - len(policy.allows) - len(policy.denies)
+        count = len(self._statements)
+        self._denies = frozenset(range(self._first_allow + len(policy.allows), count))
+        self._exact = tuple(
+            index
+            for index, statement in enumerate(self._statements)
+            if any(selector.exact_container for selector in statement.to)
+        )
+        self._on_host: tuple[_HostNetwork, ...] = (_HostNetwork(),)
 
     def of(self, inventory: Inventory, container: Container) -> Exposure:
         """Return the exposure of a container of this inventory.
 
         All that share its network are at the same addresses: rules for these count as well.
         """
+        on_host = self._host_network(inventory)
         together = inventory.sharing_network_with(container)
-        ids = dict.fromkeys(e.network_id for c in together for e in c.endpoints)
-        networks = tuple(n for i in ids if (n := inventory.network(i)) is not None)
-        unit = Inventory(together, networks)
-        compiler = Compiler(self.policy, unit, _ANY_HOST, self._terms)
-        allows: list[int] = []
-        denies: list[int] = []
-        for index, statement in enumerate(self._statements):
-            if not statement.to or compiler.concerns(statement):
-                (denies if isinstance(statement, Deny) else allows).append(index)
-        first_allow = len(self._statements) - len(self.policy.allows) - len(self.policy.denies)
-        first_deny = first_allow + len(self.policy.allows)
-        bindings = [b for c in together for b in c.ports]
-        opened = {
-            index - first_allow: found
-            for index in allows
-            if index >= first_allow
-            and (found := frozenset(self._opened(compiler, index, denies, bindings)))
+        endpoints = tuple(e for e in inventory.endpoints(container) if e.addresses)
+        ports = list(_host_ports(inventory, container))
+        if inventory.on_host_network(container):
+            named = frozenset[Port]().union(*(on_host.named.get(c.id, ()) for c in together))
+            ports += [HostPort(None, port, None, _BOTH) for port in sorted(named)]
+        found = self._found(inventory, container, together, ports)
+        host_ports = dict(self._host_openings(found, ports, on_host))
+        # At an address where nothing is different, it is as at all the others.
+        apart = {
+            port: openings
+            for port, openings in host_ports.items()
+            if port.address is None
+            or openings != host_ports.get(replace(port, address=None, families=_BOTH))
         }
-        denied = {
-            index - first_deny: frozenset(self._side(compiler, (index,)).destinations("deny"))
-            for index in denies
-        }
-        named_at = {index: _named_at(unit, self.policy.allows[index].to) for index in opened}
-        return Exposure(opened, denied, named_at)
+        return Exposure(endpoints, tuple(self._openings(found, endpoints)), apart)
 
-    def _opened(
+    def _found(
         self,
-        compiler: Compiler,
-        index: int,
-        denies: list[int],
-        bindings: Iterable[PublishedPort],
-    ) -> Iterator[Destination]:
-        side = self._side(compiler, (index, *denies))
-        for to in side.destinations("allow"):
-            sources, _ = self._arithmetic.at(to, "allow", side, _NOTHING)
-            names_no_container = to.place == "host" and not self._statements[index].to
-            if sources and (not names_no_container or any(_leads_to(to, b) for b in bindings)):
-                yield to
+        inventory: Inventory,
+        container: Container,
+        together: tuple[Container, ...],
+        ports: Iterable[HostPort],
+    ) -> _Found:
+        """Return what each statement that may be about this container is about."""
+        joined_networks = inventory.network_owner(container).endpoints
+        networks = (inventory.network(e.network_id) for e in joined_networks)
+        unit = Inventory(together, tuple(n for n in networks if n is not None))
+        finder = TargetFinder(Policy(), unit)
+        indexes = self._index.about(
+            together, (e.network for e in joined_networks), (p.port for p in ports)
+        )
+        return {
+            index: {family: finder.find(family, self._statements[index]) for family in FAMILIES}
+            for index in indexes
+        }
 
-    def _side(self, compiler: Compiler, indexes: Iterable[int]) -> Side:
-        """Return what these statements add for the container, with the rules that match it."""
-        sets: dict[str, frozenset[Element]] = {}
-        rules: list[Rule] = []
-        for family in FAMILIES:
-            buckets = compiler.buckets(family, indexes)
-            for ipset in buckets.ipsets():
-                if ipset.phase == "frozen":
-                    if ipset.name not in self._intervals:
-                        self._intervals[ipset.name] = intervals_of_list(ipset.elements)
-                else:
-                    sets[ipset.name] = ipset.elements
-            rules += [
-                Rule(rule.matches, NoTarget()) for held in buckets.rules().values() for rule in held
-            ]
-        side = Side(sets, rules_by_set(rules), baseline=False)
-        side.fill({(f, p) for f in FAMILIES for p in get_args(Place)})
-        return side
+    def _rule(self, index: int) -> int | None:
+        return index - self._first_allow if index >= self._first_allow else None
 
-    def _placeholder(self, selector: Selector) -> tuple[Address, Address]:
-        """Return addresses of both families that no container has: one pair for each selector."""
-        number = len(self._selectors) + 1
-        addresses = (IPv4Address(number), IPv6Address(number))
-        return self._selectors.setdefault(selector, addresses)
+    # the container's own addresses
+
+    def _openings(self, found: _Found, endpoints: tuple[Endpoint, ...]) -> Iterator[Opening]:
+        places: dict[tuple[int, Left, Ports], list[Endpoint]] = {}
+        for endpoint in endpoints:
+            for index, left, ports in self._at(found, endpoint):
+                places.setdefault((index, left, ports), []).append(endpoint)
+        for (index, left, ports), at in sorted(places.items(), key=lambda item: item[0][0]):
+            yield Opening(self._rule(index), left, ports, tuple(at))
+
+    def _at(self, found: _Found, endpoint: Endpoint) -> Iterator[tuple[int, Left, Ports]]:
+        """Yield who may reach which ports at one endpoint, by the index of the allow."""
+        ranges = {
+            index: {
+                one
+                for targets in by_family.values()
+                for one in _ranges(targets.get("container", _NOTHING), endpoint.addresses)
+            }
+            for index, by_family in found.items()
+        }
+        families = _families(endpoint.addresses)
+        split = partition(ranges)
+        parts: dict[int, dict[Left | None, list[Range]]] = {}
+        for part, about in split.parts:
+            for index in about - self._denies:
+                left = self._left_of(index, about, families)
+                parts.setdefault(index, {}).setdefault(left, []).append(part)
+        for index in sorted(parts.keys() | (split.rest - self._denies)):
+            groups = parts.get(index, {})
+            rest = self._left_of(index, split.rest, families) if index in split.rest else None
+            if rest is not None:
+                others = [one for left, held in groups.items() if left != rest for one in held]
+                yield index, rest, Ports(joined(others), others=True)
+            for left, held in groups.items():
+                if left is not None and left != rest:
+                    yield index, left, Ports(joined(held))
+
+    def _left_of(
+        self, index: int, about: frozenset[int], families: frozenset[Family]
+    ) -> Left | None:
+        """Return who is left of this allow where these statements hold."""
+        left = self._left.left(index, about & self._denies)
+        return left if left is not None and left.families & families else None
+
+    # ports of the host
+
+    def _host_openings(
+        self, found: _Found, ports: Iterable[HostPort], on_host: _HostNetwork
+    ) -> Iterator[tuple[HostPort, tuple[HostOpening, ...]]]:
+        for port in ports:
+            for each in (port, *_at_named_addresses(port, found)):
+                about = frozenset(i for i, by_family in found.items() if _concerns(by_family, each))
+                about |= on_host.about.get(port.port, frozenset())
+                left = (
+                    (index, self._left_of(index, about, each.families))
+                    for index in sorted(about - self._denies)
+                )
+                yield (
+                    each,
+                    tuple(HostOpening(self._rule(i), who) for i, who in left if who is not None),
+                )
+
+    def _host_network(self, inventory: Inventory) -> _HostNetwork:
+        """Return what rules say of containers on the host's network; found again when these change.
+
+        A rule for one of them may be about a host port of any container.
+        """
+        containers = inventory.on_host()
+        for known in self._on_host:
+            if known.containers == containers:
+                return known
+        found = self._find_host_network(containers)
+        # An event is about two inventories by turns: before and after.
+        self._on_host = (found, self._on_host[0])
+        return found
+
+    def _find_host_network(self, containers: tuple[Container, ...]) -> _HostNetwork:
+        exact = [self._statements[index] for index in self._exact]
+        policy = replace(
+            self.policy,
+            allows=tuple(s for s in exact if isinstance(s, Allow)),
+            denies=tuple(s for s in exact if isinstance(s, Deny)),
+        )
+        finder = TargetFinder(policy, Inventory(containers))
+        about: dict[Port, set[int]] = {}
+        for index, statement in zip(self._exact, exact, strict=True):
+            # All these are at every address, in both families alike.
+            for _, port in finder.find(4, statement)["host"].exact:
+                about.setdefault(port, set()).add(index)
+        return _HostNetwork(
+            containers,
+            finder.named_host_ports,
+            {port: frozenset(indexes) for port, indexes in about.items()},
+        )
+
+
+def _host_ports(inventory: Inventory, container: Container) -> Iterator[HostPort]:
+    """Yield the host ports of its bindings; both families of a wildcard binding are one."""
+    found: dict[tuple[Address | None, Port, int], set[Family]] = {}
+    for binding in inventory.published(container):
+        address = binding.host_address
+        where = None if binding.wildcard else address
+        port = Port(binding.protocol, binding.host_port)
+        families = found.setdefault((where, port, binding.container_port), set())
+        families |= set() if address.is_loopback else _families([address])
+    for (where, port, container_port), families in found.items():
+        yield HostPort(where, port, container_port, frozenset(families))
+
+
+def _at_named_addresses(port: HostPort, found: _Found) -> Iterator[HostPort]:
+    """Yield it at each address of the host that some statement names: others may use it there."""
+    if port.address is not None:
+        return
+    named = {
+        address
+        for by_family in found.values()
+        for family in port.families
+        for address in _addresses(by_family[family].get("host", _NOTHING), port.port)
+    }
+    for address in sorted(named, key=lambda a: (a.version, int(a))):
+        if not address.is_loopback:
+            yield replace(port, address=address, families=_families([address]))
+
+
+def _addresses(targets: Targets, wanted: Port) -> Iterator[Address]:
+    for address, port in targets.exact:
+        if address is not None and port == wanted:
+            yield address
+    for where, span in targets.spans:
+        if isinstance(where, Address) and _in_span(span, wanted):
+            yield where
+
+
+def _concerns(by_family: Mapping[Family, Mapping[Place, Targets]], port: HostPort) -> bool:
+    """Return True if a statement with these targets is about this host port."""
+    wheres = {None, port.address}
+    return any(
+        any((where, port.port) in targets.exact for where in wheres)
+        or any(where in wheres and _in_span(span, port.port) for where, span in targets.spans)
+        for family in port.families
+        if (targets := by_family[family].get("host")) is not None
+    )
+
+
+def _ranges(targets: Targets, addresses: tuple[Address, ...]) -> Iterator[Range]:
+    """Yield the ports of one of these addresses that the targets are about."""
+    for address, port in targets.exact:
+        if address in addresses:
+            yield Range(port.protocol, port.number, port.number)
+    for where, span in targets.spans:
+        if any(_lies_in(address, where) for address in addresses):
+            one = Range(span.protocol, span.first, span.last)
+            yield EVERY_PORT if span.protocol is None else one
+
+
+def _lies_in(address: Address, where: Address | IPNetwork | None) -> bool:
+    if where is None or isinstance(where, Address):
+        return where in (None, address)
+    return address in where
+
+
+def _in_span(span: Span, port: Port) -> bool:
+    if span.protocol is None:
+        return True
+    return span.protocol == port.protocol and span.first <= port.number <= span.last
+
+
+def _families(addresses: Iterable[Address]) -> frozenset[Family]:
+    return frozenset[Family](4 if address.version == 4 else 6 for address in addresses)

@@ -14,7 +14,7 @@ from typing import Literal
 from dockerfw.model.net import Address, Port
 from dockerfw.report.change import Change
 from dockerfw.report.labels import behind_text, host_port_text
-from dockerfw.text import listed, port_text
+from dockerfw.report.open_ports import Range
 
 _MOST_LINES = 4
 """For the host ports of one container."""
@@ -50,10 +50,10 @@ def _changes(kind: Literal["guard", "release"], found: Iterable[GuardedPort]) ->
         rows = list(_rows(group))
         together = [[one for row in rows for one in row]] if len(rows) > _MOST_LINES else rows
         for ports in together:
-            texts = [_text(row) for row in _rows(ports)]
+            ranges = [_range(row) for row in _rows(ports)]
             behind = behind_text(pair for one in ports for pair in one.behind)
-            target = host_port_text(ports[0].where, listed(texts)) + behind
-            yield Change(kind, target, ", ".join(texts))
+            target = host_port_text(ports[0].where, ranges) + behind
+            yield Change(kind, target, ", ".join(map(str, ranges)))
 
 
 def _rows(group: Iterable[GuardedPort]) -> Iterator[list[GuardedPort]]:
@@ -66,6 +66,6 @@ def _rows(group: Iterable[GuardedPort]) -> Iterator[list[GuardedPort]]:
     yield row
 
 
-def _text(row: list[GuardedPort]) -> str:
+def _range(row: list[GuardedPort]) -> Range:
     first, last = row[0].port, row[-1].port
-    return port_text(first.protocol, first.number, last.number)
+    return Range(first.protocol, first.number, last.number)

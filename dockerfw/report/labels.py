@@ -5,11 +5,12 @@ Takes an `Inventory`; gives names and phrases of one line. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
 
 from dockerfw.model.inventory import Inventory, PublishedPort
 from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.report.open_ports import EVERY_PORT, Range
 from dockerfw.text import bracketed, listed, printable
 
 
@@ -89,18 +90,17 @@ def _network_label(name: str) -> str:
     return f"network {name}"
 
 
-def host_port_text(where: Address | None, ports: str) -> str:
-    """Return a host port in words.
+def host_port_text(where: Address | None, ports: Sequence[Range]) -> str:
+    """Return host ports in words.
 
     As in ``host port 8080/tcp``, ``host port [2001:db8::1]:443/tcp``, ``host ports 1-9/tcp``.
-    ``ports`` is written as by `port_text`, and ``where`` None is every address of this host.
+    ``where`` None is every address of this host.
     """
-    if ports == "all ports":
+    if EVERY_PORT in ports:
         return "every published port" if where is None else f"every published port of {where}"
-    plural = "s" if "-" in ports.partition("/")[0] or "," in ports else ""
-    if where is None:
-        return f"host port{plural} {ports}"
-    return f"host port{plural} {bracketed(where)}:{ports}"
+    plural = "s" if len(ports) > 1 or ports[0].several else ""
+    host = "" if where is None else f"{bracketed(where)}:"
+    return f"host port{plural} {host}{listed([str(one) for one in ports])}"
 
 
 def behind_text(pairs: Iterable[tuple[str, int]]) -> str:

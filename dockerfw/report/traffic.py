@@ -14,6 +14,7 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family, Port
 from dockerfw.plan.state import LiveElement, OddElement
 from dockerfw.report.labels import Labels, host_port_text
+from dockerfw.report.open_ports import EVERY_PORT, Range
 from dockerfw.rules.meaning import (
     BucketMeaning,
     Destination,
@@ -139,10 +140,16 @@ def _allowed_key(target: Destination, labels: Labels) -> tuple[str, str, str]:
     if target.place == "container" and target.where is not None:
         return labels.label(target.where), target.ports, ""
     if target.protocol is None or target.first != target.last:
-        return "", "", host_port_text(target.address, target.ports)
+        return "", "", host_port_text(target.address, [_range(target)])
     port = Port(target.protocol, target.first)
     container, container_port = _behind(labels.behind(target.address, target.family, port), port)
-    return container, container_port, host_port_text(target.address, target.ports)
+    return container, container_port, host_port_text(target.address, [_range(target)])
+
+
+def _range(target: Destination) -> Range:
+    if target.protocol is None:
+        return EVERY_PORT
+    return Range(target.protocol, target.first, target.last)
 
 
 def _behind(pairs: Iterable[tuple[str, int]], port: Port) -> tuple[str, str]:
@@ -189,5 +196,5 @@ def _denied_key(
         return None
     where, port = guarded
     container, container_port = _behind(labels.behind(where, family, port), port)
-    host_port = port_text(port.protocol, port.number, port.number)
-    return container, container_port, host_port_text(where, host_port)
+    host_port = Range(port.protocol, port.number, port.number)
+    return container, container_port, host_port_text(where, [host_port])

@@ -15,6 +15,7 @@ from dockerfw.model.net import Address, Family, IPNetwork, Port
 from dockerfw.report.change import Change
 from dockerfw.report.guarded_ports import GuardedPort, guarded_ports
 from dockerfw.report.labels import Labels, behind_text, host_port_text
+from dockerfw.report.open_ports import EVERY_PORT, Range
 from dockerfw.report.reach import Difference, DifferenceKind, Side, Sources
 from dockerfw.rules.meaning import (
     Destination,
@@ -138,7 +139,8 @@ class Wording:
         ports = port_text(item.protocol, item.first, item.last)
         if item.place == "host":
             address = ip_address(item.label) if item.label else None
-            target = host_port_text(address, ports) + behind_text(item.behind)
+            found = Range(item.protocol, item.first, item.last) if item.protocol else EVERY_PORT
+            target = host_port_text(address, [found]) + behind_text(item.behind)
         elif item.protocol is None:
             target = f"{item.label}, {ports}"
         else:

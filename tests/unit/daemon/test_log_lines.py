@@ -1,58 +1,27 @@
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime, timezone
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 
 from dockerfw.daemon.log_lines import changes
-from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.model.inventory import Container, Endpoint, Inventory, Network
 from dockerfw.model.policy import Policy
-from dockerfw.policy.document import Document
-from dockerfw.policy.parser import parse
 from dockerfw.report.exposure import Exposures
-
-SHOP = Network("n1", "shop", "bridge", "br-1234", (ip_network("172.18.0.0/16"),))
-BACK = Network("n2", "back", "bridge", "br-5678", (ip_network("172.19.0.0/16"),))
-LAN = Network("n3", "lan", "macvlan", None, (ip_network("192.0.2.0/24"),))
-NETWORKS = (SHOP, BACK, LAN)
-LISTS = {"block.netset": "203.0.113.0/24\n", "empty.netset": "\n"}
-
-
-def at(address: str, network: Network = SHOP, ipv6: str | None = None) -> Endpoint:
-    six = IPv6Address(ipv6) if ipv6 else None
-    return Endpoint(network.name, network.id, IPv4Address(address), six)
-
-
-def published(
-    port: int, host_port: int, host: str = "0.0.0.0", protocol: str = "tcp"
-) -> PublishedPort:
-    return PublishedPort(ip_address(host), host_port, port, protocol)  # type: ignore[arg-type]
-
-
-WEB = Container("w", "shop-web-1", endpoints=(at("172.18.0.4"),))
-DB = Container(
-    "d",
-    "shop-db-1",
-    endpoints=(at("172.18.0.3"),),
-    ports=(published(5432, 5432), published(5432, 5432, "::")),
+from tests.unit.report.shop import (
+    BOTH,
+    DB,
+    LAN,
+    NETWORKS,
+    SHOP,
+    WEB,
+    allow,
+    at,
+    policy,
+    published,
+    running,
 )
-
-
-def running(*containers: Container, networks: tuple[Network, ...] = NETWORKS) -> Inventory:
-    return Inventory(containers, networks)
-
-
-def policy(text: str) -> Policy:
-    def read_file(_document: str, path: str) -> bytes:
-        return LISTS[path].encode()
-
-    return parse([Document("config.toml", text.encode())], read_file)
-
-
-def allow(to: str, ports: str, source: str = '"any"') -> str:
-    return f"[[allow]]\nto = {to}\nports = {ports}\nfrom = {source}\n"
 
 
 def messages(old: Inventory, new: Inventory, text: str = "") -> list[str]:
@@ -68,7 +37,6 @@ def up(container: Container, text: str = "", *others: Container) -> str:
 # --- who comes, goes and moves -------------------------------------------------------------------
 
 MOVED = replace(DB, endpoints=(at("172.18.0.7"),))
-BOTH = replace(DB, endpoints=(*DB.endpoints, at("172.19.0.9", BACK)))
 NOT_YET = replace(DB, endpoints=(Endpoint("shop", "n1"),))
 
 
@@ -143,127 +111,6 @@ def test_whatever_else_opens_something_is_told() -> None:
 
 # --- what is open to whom ------------------------------------------------------------------------
 
-OFFICE = '[sources]\noffice = ["198.51.100.0/24"]\n'
-ALLOW_PUBLISHED = '[[allow]]\npublished = 5432\nfrom = "any"\n'
-DENY_PUBLISHED = '[[deny]]\npublished = "5000-6000"\nfrom = "any"'
-EXPOSED = replace(
-    WEB,
-    ports=(published(80, 8080), published(80, 8080, "::"), published(9000, 9000, "127.0.0.1")),
-)
-
-
-@pytest.mark.parametrize(
-    ("container", "text", "said"),
-    [
-        (WEB, "", "closed"),
-        (DB, "", "closed (5432/tcp published as 5432)"),
-        (WEB, allow('"shop-web-1"', "80"), "80/tcp open to any"),
-        (WEB, allow('"shop-*"', '[80, "443/udp"]'), "80/tcp, 443/udp open to any"),
-        (WEB, allow('["*", "!shop-web-*"]', "80"), "closed"),
-        (WEB, allow('"other"', "80"), "closed"),
-        (WEB, allow('"*"', '["icmp", "all"]'), "ping, all ports open to any"),
-        (WEB, allow('"*"', '"published"'), "closed"),
-        (
-            EXPOSED,
-            allow('"*"', '"published"'),
-            "80/tcp, 9000/tcp open to any",
-        ),
-        (
-            EXPOSED,
-            allow('"*"', "80"),
-            "80/tcp open to any; closed: 9000/tcp published as 127.0.0.1:9000",
-        ),
-        (
-            WEB,
-            OFFICE
-            + allow('"*"', "80")
-            + allow('"*"', '"8000-8100"', '["office", "iface:wg0"]')
-            + allow('"*"', "443"),
-            "80/tcp, 443/tcp open to any; 8000-8100/tcp open to office, iface:wg0",
-        ),
-        (
-            DB,
-            '[[allow]]\npublished = 5432\nfrom = "192.0.2.7"',
-            "host port 5432/tcp open to 192.0.2.7",
-        ),
-        (
-            DB,
-            '[[allow]]\npublished = "198.51.100.1:5432"\nfrom = "any"',
-            "host port 198.51.100.1:5432/tcp open to any; closed: 5432/tcp published as 5432",
-        ),
-        (
-            DB,
-            '[[allow]]\npublished = 5432\nto = "web"\nfrom = "any"',
-            "closed (5432/tcp published as 5432)",
-        ),
-        (WEB, '[[allow]]\npublished = 8080\nfrom = "any"', "closed"),
-        (
-            WEB,
-            '[defaults]\nbaseline = ["bridge", "192.0.2.7"]',
-            "all ports open to 192.0.2.7",
-        ),
-        (WEB, allow('"*"', "80", '"file:empty.netset"'), "closed"),
-        (
-            WEB,
-            allow('"*"', "80") + '[[deny]]\nfrom = "file:block.netset"',
-            "80/tcp open to any; denied to file:block.netset",
-        ),
-        (
-            WEB,
-            allow('"*"', "80") + '[[deny]]\nto = "*"\nports = ["443", "80-90"]\nfrom = "192.0.2.7"',
-            "80/tcp open to any; 443/tcp, 80-90/tcp denied to 192.0.2.7",
-        ),
-        (
-            WEB,
-            allow('"*"', "80") + '[[deny]]\nto = "*"\nports = 443\nfrom = "192.0.2.7"',
-            "80/tcp open to any",
-        ),
-        (
-            WEB,
-            allow('"*"', "80") + '[[deny]]\nto = "other"\nfrom = "192.0.2.7"',
-            "80/tcp open to any",
-        ),
-        (WEB, allow('"*"', "80", '"192.0.2.7"') + '[[deny]]\nfrom = "any"', "closed"),
-        (
-            WEB,
-            allow('"*"', "80", '["192.0.2.7", "iface:wg0"]') + '[[deny]]\nfrom = "any"',
-            "80/tcp open to 192.0.2.7, iface:wg0; denied to any",
-        ),
-        (
-            EXPOSED,
-            allow('"*"', '["80", "443"]') + '[[deny]]\nto = "*"\nports = "1-100"\nfrom = "any"',
-            (
-                "443/tcp open to any; closed: 80/tcp published as 8080, "
-                "9000/tcp published as 127.0.0.1:9000"
-            ),
-        ),
-        (
-            EXPOSED,
-            allow('"*"', '["80", "443"]') + '[[deny]]\nto = "*"\nports = "published"\nfrom = "any"',
-            (
-                "443/tcp open to any; closed: 80/tcp published as 8080, "
-                "9000/tcp published as 127.0.0.1:9000"
-            ),
-        ),
-        (
-            EXPOSED,
-            allow('"*"', "80") + '[[deny]]\npublished = 8080\nfrom = "192.0.2.7"',
-            (
-                "80/tcp open to any; host port 8080/tcp denied to 192.0.2.7; "
-                "closed: 9000/tcp published as 127.0.0.1:9000"
-            ),
-        ),
-        (
-            DB,
-            ALLOW_PUBLISHED + DENY_PUBLISHED,
-            "closed (5432/tcp published as 5432)",
-        ),
-    ],
-)
-def test_the_line_says_what_is_open_to_whom(container: Container, text: str, said: str) -> None:
-    address = container.endpoints[0].ipv4
-    assert up(container, text) == f"{container.name} up at {address}: {said}"
-
 
 def test_in_observe_mode_nothing_is_said_to_be_closed() -> None:
     text = '[firewall]\nmode = "observe"\n'
@@ -319,11 +166,15 @@ def test_one_that_shares_a_network() -> None:
         ),
         (
             allow('"agent"', "80") + '[[deny]]\nto = "agent"\nfrom = "192.0.2.7"',
-            "80/tcp open to any; denied to 192.0.2.7; other ports are not guarded",
+            "80/tcp open to any but not 192.0.2.7; other ports are not guarded",
         ),
         (
             allow('"agent"', "80") + '[[deny]]\nfrom = "any"',
             "what rules name is closed; other ports are not guarded",
+        ),
+        (
+            allow('"agent"', '["80-90"]') + '[[deny]]\nto = "agent"\nports = 85\nfrom = "any"',
+            ("80-84/tcp, 86-90/tcp open to any; closed: 85/tcp; other ports are not guarded"),
         ),
     ],
 )
@@ -364,7 +215,11 @@ def test_a_swarm_task_has_a_published_port_and_no_bridge() -> None:
     ingress = Network("i", "ingress", "overlay")
     task = Container("t", "task", endpoints=(Endpoint("ingress", "i"),), ports=DB.ports)
     old = running(networks=(ingress,))
-    (line,) = changes(old, running(task, networks=(ingress,)), Exposures(policy(ALLOW_PUBLISHED)))
+    (line,) = changes(
+        old,
+        running(task, networks=(ingress,)),
+        Exposures(policy('[[allow]]\npublished = 5432\nfrom = "any"\n')),
+    )
     assert line.message == "task up on overlay network ingress: host port 5432/tcp open to any"
 
 
@@ -435,28 +290,3 @@ def test_fields_are_for_programs() -> None:
         "network_id": "n1",
         "bridge": "br-1234",
     }
-
-
-def labels_asked(others: int) -> int:
-    """How often a container is asked for a label, for a new one beside so many that stay."""
-    asked = 0
-
-    class Counting(Container):
-        def label(self, key: str) -> str | None:
-            nonlocal asked
-            asked += 1
-            return super().label(key)
-
-    def counting(container: Container, name: str) -> Container:
-        values = {field.name: getattr(container, field.name) for field in fields(container)}
-        return Counting(**{**values, "id": name, "name": name})
-
-    crowd = tuple(counting(WEB, f"c{n}") for n in range(others))
-    rules = policy(allow('"shop-*"', "80") + allow('["compose:a", "!web"]', '"published"'))
-    new = counting(DB, DB.name)
-    list(changes(running(*crowd), running(*crowd, new), Exposures(rules)))
-    return asked
-
-
-def test_a_line_costs_the_same_however_many_others_run() -> None:
-    assert labels_asked(200) == labels_asked(0) > 0

@@ -372,3 +372,21 @@ def test_nothing_changes_between_a_state_and_itself(rules: Policy, running: Inve
     live = compile_ruleset(rules, running, facts_for(running))
     found = diff(sets_of(live), live, running, before_installed=True, live_tables=tables_of(live))
     assert found.empty
+
+
+@pytest.mark.parametrize(
+    ("binding", "spec", "sources", "to"),
+    [
+        # Sources are named by the families in which the host port leads to a container.
+        ("0.0.0.0:8080:80", "8080", "0.0.0.0/0", "any"),
+        ("[::]:8080:80", "8080", "::/0", "any"),
+        ("8080:80", "8080", "0.0.0.0/0", "any IPv4"),
+        ("8080:80", "192.0.2.10:8080", "0.0.0.0/0", "any"),
+        ("8080:80", "9090", "0.0.0.0/0", "any IPv4"),
+        ("8080:80", "192.0.2.10:9090", "0.0.0.0/0", "any"),
+    ],
+)
+def test_the_family_of_a_host_port(binding: str, spec: str, sources: str, to: str) -> None:
+    running = inventory(container("web", "shop 172.18.0.9", published=binding), SHOP)
+    found = between(NOTHING, policy(allow(sources, published=spec)), running)
+    assert [change.sources for change in found.changes] == [(to,)]

@@ -10,6 +10,7 @@ import pytest
 from dockerfw.model.net import Address, Port
 from dockerfw.report import labels
 from dockerfw.report.labels import Labels, host_port_text
+from dockerfw.report.open_ports import EVERY_PORT, Range
 from tests.build import container, inventory, network
 
 BOTH = "sidecar + web"
@@ -46,16 +47,20 @@ def test_an_address_without_a_binding_of_its_own_leads_to_all(
     assert NAMES.behind(where, 4, Port("tcp", 8080)) == behind
 
 
+HTTP, HTTPS = Range("tcp", 8080, 8080), Range("tcp", 443, 443)
+
+
 @pytest.mark.parametrize(
     "where, ports, text",
     [
-        (None, "8080/tcp", "host port 8080/tcp"),
-        (None, "1-9/tcp", "host ports 1-9/tcp"),
-        (IPv4Address("192.0.2.10"), "443/tcp", "host port 192.0.2.10:443/tcp"),
-        (IPv6Address("2001:db8::1"), "443/tcp", "host port [2001:db8::1]:443/tcp"),
-        (None, "all ports", "every published port"),
-        (IPv4Address("192.0.2.10"), "all ports", "every published port of 192.0.2.10"),
+        (None, [HTTP], "host port 8080/tcp"),
+        (None, [Range("tcp", 1, 9)], "host ports 1-9/tcp"),
+        (None, [HTTP, HTTPS], "host ports 8080/tcp, 443/tcp"),
+        (IPv4Address("192.0.2.10"), [HTTPS], "host port 192.0.2.10:443/tcp"),
+        (IPv6Address("2001:db8::1"), [HTTPS], "host port [2001:db8::1]:443/tcp"),
+        (None, [EVERY_PORT], "every published port"),
+        (IPv4Address("192.0.2.10"), [EVERY_PORT], "every published port of 192.0.2.10"),
     ],
 )
-def test_host_ports_in_words(where: Address | None, ports: str, text: str) -> None:
+def test_host_ports_in_words(where: Address | None, ports: list[Range], text: str) -> None:
     assert host_port_text(where, ports) == text
