@@ -15,8 +15,7 @@ from itertools import groupby
 from dockerfw.kernel.iptables.parse import parse_rule
 from dockerfw.kernel.iptables.render import rule_text
 from dockerfw.kernel.netfilter import Digests
-from dockerfw.model.inventory import Inventory
-from dockerfw.model.net import Address, Family, Port
+from dockerfw.model.net import Address, Family
 from dockerfw.plan.state import (
     ChainState,
     KernelState,
@@ -49,7 +48,6 @@ from dockerfw.plan.steps import (
 from dockerfw.rules.names import INPUT, MAIN, PRE, is_our_chain
 from dockerfw.rules.rule import TABLES, Chain, InSet, Rule, Table
 from dockerfw.rules.ruleset import Element, IPSet, Ruleset, Seal, _SetIndex
-from dockerfw.rules.walk import Hook, Packet
 
 Tables = dict[Table, dict[str, list[LiveRule]]]
 
@@ -67,37 +65,6 @@ class Refused(Exception):
 def foreign(*rules: str) -> list[LiveRule]:
     """Rules of Docker and of others, as ``iptables-save`` prints them."""
     return [parse_rule(rule, ours=False) for rule in rules]
-
-
-def seal_passes(seal: Seal, inventory: Inventory, hook: Hook, packet: Packet, bit: bool) -> bool:
-    """What the nft table makes of a new packet that the chains let pass, with our bit or not."""
-    if seal.observe or bit:
-        return True
-    family = packet.source.version
-    if hook == "input":
-        sent_to = Port(packet.protocol, packet.port)
-        return not any(
-            guarded_family == family and port == sent_to and address in (None, packet.destination)
-            for address, guarded_family, port in seal.guarded
-        )
-    subnets = [
-        (network.bridge, subnet)
-        for network in inventory.bridges()
-        for subnet in network.subnets
-        if subnet.version == family
-    ]
-    leaves_by = [bridge for bridge, subnet in subnets if packet.destination in subnet]
-    if not leaves_by or leaves_by[0] in seal.foreign_bridges:
-        return True
-    own = any(bridge == packet.interface and packet.source in subnet for bridge, subnet in subnets)
-    return seal.inside and own and packet.interface not in seal.mixed_bridges
-
-
-def hidden_frame_passes(seal: Seal, *, from_container: bool) -> bool:
-    """What becomes of a frame to a container, by its bridge, that hides its packet."""
-    if seal.observe or seal.frames is None:
-        return True
-    return seal.inside and from_container
 
 
 @dataclass(slots=True)

@@ -23,7 +23,8 @@ from dockerfw.rules.ruleset import Ruleset
 from dockerfw.rules.walk import Hook, Packet, walk
 from tests.oracle import Question, inside_sources, is_ours
 from tests.questions import as_address, cut_points, led_on, questions
-from tests.replay import IDENTITY, Replay, Tables, foreign, seal_passes
+from tests.replay import IDENTITY, Replay, Tables, foreign
+from tests.replay_seal import seal_passes
 
 _SOMEONE = {4: as_address(0, 4), 6: as_address(0, 6)}
 

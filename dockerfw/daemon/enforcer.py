@@ -176,7 +176,7 @@ class Enforcer:
             writes = element_writes(change.added, change.removed)
             self._commit(WriteSets("what runs", writes))
             self._reporter.wrote()
-        if change.guarded_changed:
+        if change.seal_changed:
             self._schedule.happened(Event.GUARDED_PORTS_CHANGED)
         self._schedule_expiry()
 

@@ -95,7 +95,7 @@ def read(
         flavour=flavour,
         ipv6=ipv6,
         nf_tables=nft_tables is not None,
-        labels=nft_tables is not None and seal.knows_labels(runner),
+        labels=nft_tables is not None and _knows_labels(runner, flavour),
         frames=nft_tables is not None and seal.knows_frames(runner),
         docker_user=jumped or not on_nftables,
         backend=_backend(states[flavour], on_nftables=on_nftables, jumped=jumped),
@@ -108,6 +108,10 @@ def read(
         docker_rules=on_nftables or not docker.iptables or _docker_rules(states[flavour]),
         forwards=port_forwards.read(runner, states, chains or "", links, ipv6=ipv6),
     )
+
+
+def _knows_labels(runner: Runner, flavour: Flavour) -> bool:
+    return seal.knows_labels(runner) and iptables.knows_labels(runner, flavour)
 
 
 def _links(runner: Runner) -> list[dict[str, Any]]:

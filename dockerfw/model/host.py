@@ -142,7 +142,7 @@ class HostFacts:
     flavour        which iptables binaries Docker's own chains were written with
     ipv6           the kernel has an IPv6 half (ip6tables works)
     nf_tables      the kernel has nf_tables and ``nft`` is there: the seal can be had
-    labels         the kernel can label connections (``ct label``)
+    labels         the kernel can label connections, and nft and iptables can match the labels
     frames         nf_tables has its bridge family: frames between ports can be filtered
     docker_user    Docker jumps to DOCKER-USER, or would once it runs; False where Docker is on
                    nftables

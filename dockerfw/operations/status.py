@@ -140,6 +140,7 @@ def _health(
             *(() if found.silent else host_warnings.docker_rules_gone(inventory, facts)),
             *host_warnings.odd_bridges(facts),
             *host_warnings.lost_without_seal(facts),
+            *host_warnings.lost_without_labels(facts),
             *host_warnings.lost_without_frames(policy, inventory, facts),
             *(() if daemon_alive else host_warnings.lost_without_daemon(policy, inventory, facts)),
             *not_filtered(policy, inventory),

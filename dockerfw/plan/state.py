@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from dockerfw.model.net import Address, Family, Port
+from dockerfw.model.policy import PortRange
 from dockerfw.rules.names import GUARDING_SETS, SealFamily, SealSet, end_of
 from dockerfw.rules.rule import Rule, Table
 from dockerfw.rules.ruleset import DEFAULT_MAXELEM, Element, IPSet, Seal
@@ -125,10 +126,10 @@ class TablesState:
 
 @dataclass(frozen=True, slots=True)
 class SealElement:
-    """An element of one of the seal's sets: a bridge, a port, or a port of one address."""
+    """An element of one of the seal's sets: a bridge, an address, a port, ports of an address."""
 
     set: SealSet
-    value: str | Port | tuple[Address, Port] | OddElement
+    value: str | Address | Port | tuple[Address, Port | PortRange] | OddElement
 
     @property
     def guards(self) -> bool:

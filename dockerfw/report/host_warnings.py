@@ -69,8 +69,22 @@ def lost_without_seal(facts: HostFacts) -> tuple[str, ...]:
         return ()
     loss = (
         "there is no nf_tables here, so nothing seals the chains: a new Docker network is closed "
-        "only by the next apply, and denied packets pass while Docker or another tool moves its "
-        "jump or flushes iptables; install nftables"
+        "only by the next apply, denied packets pass while Docker or another tool moves its jump "
+        "or flushes iptables, and a withdrawn source is heard again if its entry ends while the "
+        "container goes on sending to it; install nftables"
+    )
+    return (loss,)
+
+
+def lost_without_labels(facts: HostFacts) -> tuple[str, ...]:
+    """Return what a host whose connections have no labels cannot give."""
+    if facts.labels or not facts.nf_tables:
+        return ()
+    loss = (
+        "connections cannot be labelled here, so nothing remembers who began one: planted entries "
+        "are stopped by the addresses of known networks alone, and a withdrawn source is heard "
+        "again if its entry ends while the container goes on sending to it (UDP, and TCP ports "
+        "from 32768 on); labels need nft, xt_connlabel and a kernel from 5.6 on"
     )
     return (loss,)
 

@@ -56,6 +56,7 @@ def advise(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str,
     found += [printable(sentence) for sentence in host_warnings.foreign_ports(inventory, facts)]
     found += host_warnings.odd_bridges(facts)
     found += host_warnings.lost_without_seal(facts)
+    found += host_warnings.lost_without_labels(facts)
     found += host_warnings.lost_without_frames(policy, inventory, facts)
     return tuple(dict.fromkeys(found))
 

@@ -19,6 +19,7 @@ from dockerfw.rules.names import (
     DENY,
     INPUT,
     INSIDE,
+    JUDGED_LABEL,
     MAIN,
     OK,
     PRE,
@@ -39,7 +40,9 @@ from dockerfw.rules.rule import (
     InSet,
     Marked,
     Match,
+    NoSyn,
     NoTarget,
+    NotTcp,
     Reject,
     Reply,
     Return,
@@ -47,6 +50,7 @@ from dockerfw.rules.rule import (
     SetMark,
     Stray,
     Target,
+    Unlabelled,
 )
 
 
@@ -55,7 +59,8 @@ class Skeleton:
     """What of a policy shapes the chains.
 
     ``inside_denied``: some deny names sources on Docker's bridges, so that even where the
-    baseline lets them all pass the host port matters.
+    baseline lets them all pass the host port matters. ``labels``: the seal labels connections
+    that nobody properly began.
     """
 
     host_bit: int
@@ -64,6 +69,7 @@ class Skeleton:
     on_deny: OnDeny
     bridge_baseline: bool
     inside_denied: bool
+    labels: bool
 
     def chains(self, family: Family, buckets: BucketRules) -> list[Chain]:
         """Return all our chains of one family, the buckets in their places."""
@@ -157,15 +163,11 @@ class Skeleton:
     def _main_head(self, family: Family) -> tuple[Rule, ...]:
         return (
             # The seal recognises answers by itself: those of other people's connections get no bit.
-            Rule((Reply(),), Return(), "answers"),
+            *(Rule(answer, Return(), "answers") for answer in self._answers()),
             *_icmp_that_always_passes(family),
             self._spoofed_container(family),
             self._spoofed((AddressType("src", "LOCAL"),), "forged: an address of this host"),
-            # A connection that lost its entry (a reset from a source that is no longer allowed
-            # does that) must not be taken up from the server's end: the client would answer it.
-            self._spoofed(
-                (Stray(), InSet(topology_set("claimed", family), ("src",))), "of no connection"
-            ),
+            *self._stray(family),
             Rule(
                 (InSet(topology_set("inside", family), ("src", "src")),),
                 Goto(INSIDE),
@@ -173,12 +175,32 @@ class Skeleton:
             ),
         )
 
+    def _answers(self) -> tuple[tuple[Match, ...], tuple[Match, ...]]:
+        """Return what an answer is: a packet in the reply direction of a connection that somebody
+        began. What would begin one in TCP is none: where it crosses another one like it, both
+        sides open, whoever sent that.
+        """
+        label = (Unlabelled(JUDGED_LABEL),) if self.labels else ()
+        return (NoSyn(), Reply(), *label), (NotTcp(), Reply(), *label)
+
+    def _stray(self, family: Family) -> tuple[Rule, ...]:
+        """A connection that lost its entry (a reset from a source that is no longer allowed does
+        that) must not be taken up from the server's end: the client would answer it. Where
+        connections have labels, the answers are judged instead.
+        """
+        if self.labels:
+            return ()
+        stray = (Stray(), InSet(topology_set("claimed", family), ("src",)))
+        return (self._spoofed(stray, "of no connection"),)
+
     def _by_host_port(self) -> tuple[Rule, ...]:
         unmarked = Marked(0, self._both)
         return (
             Rule((self._marked(), ConnState("DNAT")), Goto(OK), "by host port"),
             # What NAT of others leads here is judged by the rules below.
             Rule((unmarked, ConnState("DNAT")), Goto(VERDICT), "not by this host port"),
+            # What answers a container that nobody answers is sent to this host's address as well.
+            Rule((self._marked(), Reply()), Goto(OK), "back by host port"),
         )
 
     @property
@@ -222,7 +244,7 @@ class Skeleton:
             # reply belongs to a connection that somebody forged, or that lost its entry and was
             # taken up again the other way round. A host-network container does ask from its port.
             Rule((InSet(published, ("dst", "dst"), negated=True), Reply()), Goto(OK), "answers"),
-            self._answers_to_host_network(family),
+            *self._answers_to_host_network(family),
             self._spoofed_container(family),
             self._spoofed(
                 (AddressType("src", "LOCAL"), self._to_this_host_alone(family)),
@@ -232,15 +254,18 @@ class Skeleton:
             Rule((InSet(published, ("dst", "dst")),), Goto(DENY), "to docker-proxy"),
         )
 
-    def _answers_to_host_network(self, family: Family) -> Rule:
-        """Return the rule for answers to a host-network container. From and to broadcast addresses
+    def _answers_to_host_network(self, family: Family) -> tuple[Rule, ...]:
+        """Return the rules for answers to a host-network container. From and to broadcast addresses
         there are none, only packets made by hand.
         """
         one_to_one: list[Match] = [AddressType("dst", "LOCAL")]
         if family == 4:
             one_to_one.append(AddressType("src", "UNICAST"))
         host_network = InSet(topology_set("hostnet", family), ("dst", "dst"))
-        return Rule((host_network, *one_to_one, Reply()), Goto(OK), "answers to the host network")
+        return tuple(
+            Rule((*answer, host_network, *one_to_one), Goto(OK), "answers to the host network")
+            for answer in self._answers()
+        )
 
     @staticmethod
     def _to_this_host_alone(family: Family) -> Match:

@@ -26,7 +26,7 @@ from dockerfw.rules.buckets import BucketSets, Spot
 from dockerfw.rules.chains import Skeleton
 from dockerfw.rules.names import Verdict
 from dockerfw.rules.rule import Chain
-from dockerfw.rules.ruleset import Element, Frames, GuardedPort, IPSet, Ruleset, Seal
+from dockerfw.rules.ruleset import Element, Frames, GuardedPort, IPSet, Ruleset, Seal, ServedPorts
 from dockerfw.rules.sources import SourceTerms
 from dockerfw.rules.targets import TargetFinder
 from dockerfw.rules.topology import guarded_ports, taken_ports, topology
@@ -144,6 +144,11 @@ class Compiler:
         found = guarded_ports(self.inventory, self._targets.named_host_ports)
         return frozenset(port for port in found if port[1] in self.facts.families)
 
+    def served_ports(self, indexes: Iterable[int]) -> frozenset[ServedPorts]:
+        """Return the ports that containers serve, by these statements, of this host's families."""
+        found = self._targets.served(self.statements[index] for index in indexes)
+        return frozenset(one for one in found if one[0].version in self.facts.families)
+
     def taken_ports(self) -> Iterator[tuple[IPNetwork, Port]]:
         """Yield where on this host containers on bridges publish ports."""
         for family in self.facts.families:
@@ -166,6 +171,10 @@ class Compiler:
                 n.bridge for n in self.inventory.bridges() if n.foreign_ports and n.bridge
             ),
             guarded=self.guarded_ports(),
+            served=self.served_ports(range(len(self.statements))),
+            host_network=any(
+                selector.exact_container for s in self.statements for selector in s.to
+            ),
             proxies=self.facts.proxy.cgroup,
             dockerd_ports=self.facts.proxy.dockerd_ports,
             labels=self.facts.labels,
@@ -185,4 +194,5 @@ class Compiler:
             on_deny=self.policy.on_deny,
             bridge_baseline=self._bridge_baseline,
             inside_denied=self._inside_denied,
+            labels=self.facts.labels,
         )

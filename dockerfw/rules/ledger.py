@@ -17,21 +17,29 @@ Pure: reads neither the clock nor the kernel.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from dockerfw.model.host import HostFacts, Proxy
 from dockerfw.model.inventory import Container, Inventory, Network
 from dockerfw.model.net import Address, IPNetwork, Port
 from dockerfw.model.policy import Policy, Selector, SelectorSource
 from dockerfw.rules.compiler import Compiler, addresses_named, statements
+from dockerfw.rules.host_ports import HostPorts, Item, discard
 from dockerfw.rules.names import is_topic, topology_set
 from dockerfw.rules.rule import Chain
-from dockerfw.rules.ruleset import DEFAULT_MAXELEM, Element, GuardedPort, IPSet, Ruleset, Seal
+from dockerfw.rules.ruleset import (
+    DEFAULT_MAXELEM,
+    Element,
+    GuardedPort,
+    IPSet,
+    Ruleset,
+    Seal,
+    ServedPorts,
+)
 from dockerfw.rules.sources import SourceTerms
 from dockerfw.rules.tally import Linger, Tally
-from dockerfw.rules.topology import host_network_port
 
 LINGER = 20.0
 """Seconds for which a host port stays guarded after its container is gone. Docker reports the
@@ -39,13 +47,9 @@ end before docker-proxy has released the port (some 100 ms on 20.10); and a cont
 back, by its restart policy or with Docker itself, which takes up to 15 s to stop, listens again
 before any event reports it."""
 
-_Item: TypeAlias = tuple[str, Element]
-"""The name of a set, and an element in it."""
 _Key: TypeAlias = tuple[str, str]
 """Of a scope: its kind and an id."""
 _POLICY: _Key = ("policy", "")
-_K = TypeVar("_K", bound=Hashable)
-_V = TypeVar("_V", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ class Update:
     """What a new inventory changes: elements by the names of their sets.
 
     ``gained`` and ``lost`` are what `Seal.guarded` does: the seal has to release what is lost
-    before the elements are written, and may follow with the rest. With ``whole`` this change
+    before the elements are written, and may follow with the rest; ``served``: `Seal.served` changes
+    as well. With ``whole`` this change
     needs more than elements (a rule, another set, a larger one, the seal's own rules): the way
     there is ``plan.planner`` with `Ledger.ruleset`, and ``added`` and ``removed`` are empty.
     """
@@ -62,11 +67,12 @@ class Update:
     removed: Mapping[str, frozenset[Element]] = field(default_factory=dict)
     gained: frozenset[GuardedPort] = frozenset()
     lost: frozenset[GuardedPort] = frozenset()
+    served: bool = False
     whole: bool = False
 
     @property
-    def guarded_changed(self) -> bool:
-        return bool(self.gained or self.lost)
+    def seal_changed(self) -> bool:
+        return bool(self.gained or self.lost or self.served)
 
     @property
     def elements_changed(self) -> bool:
@@ -80,17 +86,19 @@ class _Scope:
     ``own`` is the statements that only this scope's change can touch, ``following`` those whose
     sources are containers. ``parts`` has an entry for each of the latter; None stands for the
     rest. The other fields are about this scope's containers: where each selector finds sources
-    among them, where they publish ports, which host-network ports rules name of them.
+    among them, where they publish ports, which host-network ports rules name of them, which ports
+    they serve.
     """
 
     compiler: Compiler
     own: tuple[int, ...]
     following: tuple[int, ...]
-    parts: dict[int | None, frozenset[_Item]] = field(default_factory=dict)
+    parts: dict[int | None, frozenset[Item]] = field(default_factory=dict)
     guarded: frozenset[GuardedPort] = frozenset()
     sources: frozenset[tuple[Selector, Address]] = frozenset()
     taken: frozenset[tuple[IPNetwork, Port]] = frozenset()
     named: frozenset[Port] = frozenset()
+    served: frozenset[ServedPorts] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +137,12 @@ class Ledger:
         self._scopes: dict[_Key, _Scope] = {}
         self._followers: dict[int, set[_Key]] = {}
         self._fresh: list[_Key] = []
-        self._items: Tally[_Item] = Tally()
+        self._items: Tally[Item] = Tally()
         self._guarded: Tally[GuardedPort] = Tally()
         self._source_addresses: Tally[tuple[Selector, Address]] = Tally()
-        self._taken: Tally[tuple[IPNetwork, Port]] = Tally()
-        self._named: Tally[Port] = Tally()
-        self._taken_at: dict[Port, set[IPNetwork]] = {}
-        self._host_ports: dict[Port, frozenset[_Item]] = {}
-        self._lingering_items: Linger[_Item] = Linger()
+        self._host_ports = HostPorts(facts.families)
+        self._served: Tally[ServedPorts] = Tally()
+        self._lingering_items: Linger[Item] = Linger()
         self._lingering_guarded: Linger[GuardedPort] = Linger()
         self._sizes: Counter[str] = Counter()
         self._room: dict[str, int] = {}
@@ -151,6 +157,7 @@ class Ledger:
         self._follow(inventory)
         gained, _ = self._items.turned()
         self._guarded.turned()
+        self._served.turned()
         self._sizes.update(name for name, _ in gained)
 
     # what stands
@@ -181,7 +188,8 @@ class Ledger:
     def seal(self) -> Seal:
         """Return the seal of `ruleset`."""
         guarded = self._guarded.counts.keys() | self._lingering_guarded.until.keys()
-        return replace(self._seal, guarded=frozenset(guarded))
+        served = frozenset(self._served.counts)
+        return replace(self._seal, guarded=frozenset(guarded), served=served)
 
     def set_proxy(self, proxy: Proxy) -> None:
         """Go by another cgroup of dockerd, or by other ports of its own."""
@@ -216,7 +224,8 @@ class Ledger:
         guarded, unguarded = self._guarded.turned()
         self._lingering_guarded.begin(unguarded, now + LINGER)
         guarded -= self._lingering_guarded.back(guarded)
-        return self._change(more, lost - staying, frozenset(guarded), frozenset(), whole)
+        change = self._change(more, lost - staying, frozenset(guarded), frozenset(), whole)
+        return replace(change, served=any(self._served.turned()))
 
     def expire(self, now: float) -> Update:
         """Drop what has lingered long enough, and return what that changes."""
@@ -230,8 +239,8 @@ class Ledger:
 
     def _change(
         self,
-        more: set[_Item],
-        less: set[_Item],
+        more: set[Item],
+        less: set[Item],
         gained: frozenset[GuardedPort],
         lost: frozenset[GuardedPort],
         whole: bool,
@@ -262,7 +271,7 @@ class Ledger:
         self._follow_networks(other_networks)
         self._follow_containers(touched, before)
         whole = self._follow_sources()
-        self._follow_host_ports()
+        self._host_ports.follow(self._items)
         if other_networks:
             seal = self._find_seal(inventory)
             whole |= seal.rules_alone() != self._seal.rules_alone()
@@ -316,11 +325,11 @@ class Ledger:
             return
         kept = {e.network_id for e in now.endpoints} if now else set()
         for network_id in {e.network_id for e in before.endpoints} - kept:
-            _discard(self._on_network, network_id, before.id)
+            discard(self._on_network, network_id, before.id)
         if before.network_owner is not None and (
             now is None or now.network_owner != before.network_owner
         ):
-            _discard(self._sharers, before.network_owner, before.id)
+            discard(self._sharers, before.network_owner, before.id)
 
     def _joined(self, ids: set[str], before: Mapping[str, Container]) -> set[str]:
         """Return these and all that share a network with them, directly or not, now or before.
@@ -358,10 +367,12 @@ class Ledger:
             ),
             taken=frozenset(compiler.taken_ports()),
             named=compiler.named_host_ports(),
+            served=compiler.served_ports(indexes),
         )
+        self._served.add(scope.served)
         self._source_addresses.add(scope.sources)
-        self._taken.add(scope.taken)
-        self._named.add(scope.named)
+        self._host_ports.taken.add(scope.taken)
+        self._host_ports.named.add(scope.named)
         for index in scope.following:
             self._followers.setdefault(index, set()).add(key)
         self._fresh.append(key)
@@ -372,8 +383,9 @@ class Ledger:
             self._items.take(part)
         self._guarded.take(scope.guarded)
         self._source_addresses.take(scope.sources)
-        self._taken.take(scope.taken)
-        self._named.take(scope.named)
+        self._host_ports.taken.take(scope.taken)
+        self._host_ports.named.take(scope.named)
+        self._served.take(scope.served)
         for index in scope.following:
             self._followers[index].discard(key)
 
@@ -396,7 +408,7 @@ class Ledger:
         for part in scope.parts.values():
             self._items.add(part)
 
-    def _added(self, scope: _Scope, indexes: tuple[int, ...]) -> Iterator[_Item]:
+    def _added(self, scope: _Scope, indexes: tuple[int, ...]) -> Iterator[Item]:
         for family in self.facts.families:
             for name, elements in scope.compiler.added(family, indexes).items():
                 for element in elements:
@@ -444,26 +456,6 @@ class Ledger:
         families = self.facts.families
         return frozenset(name for family in families for name in compiler.added(family, (index,)))
 
-    def _follow_host_ports(self) -> None:
-        """Compile anew the host-network ports that are named, or published, by others now."""
-        gained, lost = self._taken.turned()
-        for network, port in gained:
-            self._taken_at.setdefault(port, set()).add(network)
-        for network, port in lost:
-            _discard(self._taken_at, port, network)
-        named, unnamed = self._named.turned()
-        for port in {port for _, port in gained | lost} | named | unnamed:
-            self._items.take(self._host_ports.pop(port, frozenset()))
-            if port in self._named.counts:
-                part = self._host_ports[port] = frozenset(self._host_port(port))
-                self._items.add(part)
-
-    def _host_port(self, port: Port) -> Iterator[_Item]:
-        for family in self.facts.families:
-            taken = [n for n in self._taken_at.get(port, ()) if n.version == family]
-            for element in host_network_port(family, port, taken):
-                yield topology_set("hostnet", family), element
-
     def _find_frame(self) -> _Frame:
         empty = Compiler(self.policy, Inventory(), self.facts, self._sources).ruleset()
         sets = {s.name: s for s in empty.sets}
@@ -483,13 +475,7 @@ def _different(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]
     return found | (old.keys() - new.keys())
 
 
-def _discard(index: dict[_K, set[_V]], key: _K, value: _V) -> None:
-    index[key].discard(value)
-    if not index[key]:
-        del index[key]
-
-
-def _by_set(items: Iterable[_Item]) -> dict[str, frozenset[Element]]:
+def _by_set(items: Iterable[Item]) -> dict[str, frozenset[Element]]:
     found: dict[str, set[Element]] = {}
     for name, element in items:
         found.setdefault(name, set()).add(element)

@@ -52,14 +52,19 @@ BINDINGS_TABLE = ("bridge", "dockerfw-bound")
 """The table that a daemon keeps: which port of a bridge may send from which address."""
 SealFamily: TypeAlias = Literal["inet", "bridge"]
 SealSet: TypeAlias = Literal[
-    "foreign", "mixed", "ours", "port4", "port6", "addr4", "addr6", "dockerd", "others"
-]
+    "foreign", "mixed", "ours", "port4", "port6", "addr4", "addr6", "dockerd", "others",
+    "served4", "served6", "open4", "open6",
+]  # fmt: skip
 """Sets of the seal: bridges of others, bridges with foreign ports, bridges of Docker whose names do
 not show it, guarded host ports on every address and on one, what dockerd itself listens on; in the
-bridge family: ports of bridges that are called as Docker's and are not."""
-SPOOFED_LABEL = 113
-"""The bit of a connection's label: its first packet came in elsewhere than its source lives. (Of
-128; ``connlabel.conf`` gives names to the low ones.)"""
+bridge family: ports of bridges that are called as Docker's and are not; ports that containers
+serve, containers where every port is open."""
+ANSWERLESS_LABEL = 113
+"""A bit of a connection's label: no container, nor this host, properly began it, so the seal takes
+nothing for an answer to it. (Of 128; ``connlabel.conf`` gives names to the low ones.)"""
+JUDGED_LABEL = 114
+"""Another one, of those that a container or this host did send the first packet of, or that claims
+to come from there: the chains judge both directions of it as if they began it."""
 GUARDING_SETS: frozenset[SealSet] = frozenset(("port4", "port6", "addr4", "addr6"))
 
 

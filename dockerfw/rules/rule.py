@@ -16,6 +16,10 @@ TABLES: tuple[Table, Table] = ("mangle", "filter")
 """In the order in which they are written: a mark is set before it is asked for."""
 
 
+FIRST_EPHEMERAL = 32768
+"""Kernels take ports from here on for those who ask; below are servers, and who chose a port."""
+
+
 # --- matches -----------------------------------------------------------------------------------
 
 
@@ -58,8 +62,27 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class NoSyn:
+    """TCP, and not the packet that begins a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotTcp:
+    """Any protocol but TCP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlabelled:
+    """The label of its connection lacks this bit."""
+
+    bit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stray:
-    """TCP from a server's port (below 32768) that belongs to no connection and begins none."""
+    """TCP from a server's port (below `FIRST_EPHEMERAL`) that belongs to no connection and begins
+    none.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +124,9 @@ Match: TypeAlias = (
     | IcmpTypes
     | InSet
     | Reply
+    | NoSyn
+    | NotTcp
+    | Unlabelled
     | Stray
     | ConnState
     | AddressType

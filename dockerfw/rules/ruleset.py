@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import Cgroup, Proxy
 from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.model.policy import PortRange
 from dockerfw.rules.names import Phase
 from dockerfw.rules.rule import Chain
 
@@ -29,6 +30,9 @@ DEFAULT_MAXELEM = 65536
 """So many elements a set holds at the least."""
 GuardedPort: TypeAlias = tuple[Address | None, Family, Port]
 """A host port that is closed but to whom a rule lets in: at one address, or (None) at all."""
+ServedPorts: TypeAlias = tuple[Address, PortRange | None]
+"""Ports of a container's address that others may begin at: published, or opened by a rule. None is
+every port and protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,9 @@ class Seal:
     tells whether a bridge's own subnet may pass without the bit (the policy restricts nothing
     there).
     ``bridges`` are Docker's, as far as they are known. ``labels``: connections can be labelled.
+    What a container sends from ``served`` ports without having been asked begins nothing; neither
+    does what this host sends from ``guarded`` ones, where ``host_network``: rules name ports of a
+    container by its exact name, which may be on the host's network.
     ``proxies`` is where docker-proxy's
     sockets live, so that a port which nobody knows of yet is closed, too; ``dockerd_ports`` are
     those that dockerd itself listens on there (a container's is closed by ``guarded`` before).
@@ -86,6 +93,8 @@ class Seal:
     dockerd_ports: frozenset[Port] = frozenset()
     labels: bool = True
     frames: Frames | None = None
+    served: frozenset[ServedPorts] = frozenset()
+    host_network: bool = False
 
     def with_proxy(self, proxy: Proxy) -> Seal:
         """Return it for another cgroup of dockerd and other ports of its own."""
@@ -96,7 +105,7 @@ class Seal:
         did not name.
         """
         named = frozenset(b for b in self.bridges if not is_docker_bridge(b))
-        return replace(self, bridges=named, guarded=frozenset())
+        return replace(self, bridges=named, guarded=frozenset(), served=frozenset())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Pure. Takes a statement and the inventory; gives `Targets` for each `Place`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from dockerfw.model.host import PortForward
@@ -14,6 +14,8 @@ from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import Address, Family, IPNetwork, Port
 from dockerfw.model.policy import Allow, Deny, Policy, PortKeyword, PortRange, PublishedSpec
 from dockerfw.rules.names import Place
+from dockerfw.rules.rule import FIRST_EPHEMERAL
+from dockerfw.rules.ruleset import ServedPorts
 
 SPAN_OVER = 1024
 """A range with more ports than this is matched as a range and not expanded."""
@@ -85,6 +87,26 @@ class TargetFinder:
             "host": Targets(frozenset(host | self._redirected(family, host))),
             "container": Targets(frozenset(exact), frozenset(spans), meant),
         }
+
+    def served(self, statements: Iterable[Allow | Deny]) -> Iterator[ServedPorts]:
+        """Yield what these statements open at the containers' addresses, and what those publish.
+
+        Of everything, and of wide ranges, that is ports below the ephemeral ones: a container asks
+        from the others.
+        """
+        for statement in statements:
+            if isinstance(statement, Deny) or statement.published:
+                continue
+            for _, endpoints in self.inventory.select(statement.to):
+                for endpoint in endpoints:
+                    yield from _opened(endpoint.addresses, statement.ports or (PortKeyword.ALL,))
+        for container in self.inventory.containers:
+            owner = self.inventory.network_owner(container)
+            published = {(b.protocol, b.container_port) for b in owner.ports}
+            for endpoint in self.inventory.endpoints(container):
+                for address in endpoint.addresses:
+                    for protocol, number in {*published, *owner.routed}:
+                        yield address, PortRange(protocol, number, number)
 
     def _everything(self, family: Family) -> dict[Place, Targets]:
         """Return those of a deny that names nothing: all subnets of Docker, and every host port."""
@@ -222,6 +244,19 @@ def is_reachable(binding: PublishedPort, family: Family) -> bool:
     A binding to loopback is this host's own affair: nothing from outside is let in there.
     """
     return binding.host_address.version == family and not binding.host_address.is_loopback
+
+
+def _opened(
+    addresses: tuple[Address, ...], ports: Iterable[PortRange | PortKeyword]
+) -> Iterator[ServedPorts]:
+    for spec in ports:
+        for address in addresses:
+            if spec is PortKeyword.ALL:
+                yield address, None
+            elif isinstance(spec, PortRange) and not _wide(spec):
+                yield address, spec
+            elif isinstance(spec, PortRange) and spec.first < FIRST_EPHEMERAL:
+                yield address, replace(spec, last=min(spec.last, FIRST_EPHEMERAL - 1))
 
 
 def _wide(ports: PortRange) -> bool:

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from dockerfw.model.net import Address, Family, Port
 from dockerfw.rules.names import INPUT, MAIN, PRE
 from dockerfw.rules.rule import (
+    FIRST_EPHEMERAL,
     AddressType,
     ConnState,
     DestNetwork,
@@ -23,13 +24,16 @@ from dockerfw.rules.rule import (
     InSet,
     Marked,
     Match,
+    NoSyn,
     NoTarget,
+    NotTcp,
     Reject,
     Reply,
     Return,
     Rule,
     SetMark,
     Stray,
+    Unlabelled,
 )
 from dockerfw.rules.ruleset import Ruleset
 
@@ -40,7 +44,9 @@ class Packet:
 
     ``host_port`` is the address and port that it was sent to before NAT when that was this
     host's own (None: sent to the container's address directly). ``dnat`` is True if somebody's NAT
-    then rewrote it to ``destination``:``port``.
+    then rewrote it to ``destination``:``port``. ``reply``: it travels in the reply direction of a
+    connection; ``labels`` are the bits that this connection was given. ``begins``: a TCP packet
+    of the form that begins one. ``source_port`` matters to such that do not.
     """
 
     interface: str
@@ -51,6 +57,9 @@ class Packet:
     host_port: tuple[Address, int] | None = None
     dnat: bool = False
     reply: bool = False
+    labels: frozenset[int] = frozenset()
+    begins: bool = True
+    source_port: int = FIRST_EPHEMERAL
     related: bool = False
     icmp_type: int | None = None
 
@@ -125,7 +134,7 @@ class _Walk:
                     pass
         return True
 
-    def _holds(self, match: Match) -> bool:  # noqa: C901 - one case a match
+    def _holds(self, match: Match) -> bool:  # noqa: C901, PLR0912 - one case a match
         packet = self.packet
         match match:
             case InInterface(name=name, negated=negated):
@@ -138,8 +147,15 @@ class _Walk:
                 return self._in_set(name, directions) != negated
             case Reply():
                 return packet.reply
+            case NoSyn():
+                return packet.protocol == "tcp" and not packet.begins
+            case NotTcp():
+                return packet.protocol != "tcp"
+            case Unlabelled(bit=bit):
+                return bit not in packet.labels
             case Stray():
-                return False  # a `Packet` begins a connection or answers one
+                stray = packet.protocol == "tcp" and not packet.begins and not packet.reply
+                return stray and packet.source_port < FIRST_EPHEMERAL
             case ConnState(name=state, negated=negated):
                 return (packet.dnat if state == "DNAT" else packet.related) != negated
             case AddressType(side=side, type=wanted_type, negated=negated):

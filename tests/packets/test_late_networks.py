@@ -52,10 +52,10 @@ def plant(host: Host, address: str, port: int) -> None:
     host.outside.forge(Packet("udp", address, STRANGER[family], 5432, port, payload=b"plant"))
 
 
-def drop_the_rule_against_spoofers(host: Host) -> None:
+def drop_the_rules_on_first_packets(host: Host) -> None:
     for chain in ("forward", "input"):
         listing = host.run(["nft", "-a", "list", "chain", "inet", "dockerfw", chain]).stdout
-        found = re.search(r"jump spoofed.* # handle (\d+)$", listing, re.MULTILINE)
+        found = re.search(r"ct state .* # handle (\d+)$", listing, re.MULTILINE)
         assert found, listing
         host.run(["nft", "delete", "rule", "inet", "dockerfw", chain, "handle", found[1]])
 
@@ -78,8 +78,27 @@ def test_a_spoofer_plants_no_entry_for_a_network_made_after_the_apply(
     commit(host, tmp_path, inventory())
     assert not host.outside.udp(address, 5432).reached, "the seal"
     assert not knocks(40001)
-    drop_the_rule_against_spoofers(host)
-    assert knocks(40002), "without that rule the spoofer gets in"
+    drop_the_rules_on_first_packets(host)
+    assert knocks(40002), "without them the spoofer gets in"
+
+
+@pytest.mark.parametrize("address", ["172.28.0.2", "fd00:28::2"])
+def test_a_spoofer_plants_no_entry_for_a_network_that_is_yet_to_be_made(
+    host: Host, tmp_path: Path, address: str
+) -> None:
+    """While nobody lives there the way back is the one that the packet came by."""
+    stranger = STRANGER[6 if ":" in address else 4]
+    prefix = f"-{6 if ':' in address else 4}"
+    host.run(["ip", prefix, "route", "replace", "default", "via", stranger, "dev", "eth0"])
+    commit(host, tmp_path, inventory())
+    plant(host, address, 40001)
+    drop_the_rules_on_first_packets(host)
+    plant(host, address, 40002)
+    late = late_container(host, OWN_NAME)
+    for port in (40001, 40002):
+        host.outside.udp(address, 5432, source=stranger, source_port=port)
+    heard = [one.source_port for one in late.received()]
+    assert heard == [40002], "without the rules on first packets the spoofer gets in"
 
 
 @pytest.mark.parametrize("family", [4, 6])

@@ -15,7 +15,8 @@ from dockerfw.model.net import FAMILIES, Port
 from dockerfw.plan.seal import WHY, SealUpdate, update_seal
 from dockerfw.plan.steps import RemoveSeal, ReplaceSeal, WriteSeal
 from dockerfw.rules.names import SealFamily
-from dockerfw.rules.ruleset import Frames, Seal
+from dockerfw.rules.ruleset import Frames, Seal, ServedPorts
+from tests.build import port as port_range
 from tests.lab.host import Host
 from tests.lab.place import Place
 from tests.packets.runner import FLAVOURS, HostRunner, program
@@ -37,6 +38,14 @@ SEAL = Seal(
         }
     ),
 )
+
+
+def served(*ports: str) -> frozenset[ServedPorts]:
+    addresses = (ip_address("172.18.0.2"), ip_address("fd00:18::2"))
+    specs = (None if text == "all" else port_range(text) for text in ports)
+    return frozenset((address, spec) for spec in specs for address in addresses)
+
+
 ONE_OF_EACH = [
     SEAL,
     replace(SEAL, observe=True),
@@ -48,6 +57,10 @@ ONE_OF_EACH = [
         dockerd_ports=frozenset({Port("tcp", 2375), Port("udp", 7946)}),
     ),
     Seal(mark=OK_BIT, observe=False, inside=True),
+    replace(SEAL, labels=False),
+    replace(SEAL, host_network=True, served=served("53/udp", "8000-8100/tcp")),
+    replace(SEAL, host_network=True, served=served("50-60/udp", "8000-8050/tcp", "8052/tcp")),
+    replace(SEAL, host_network=True, served=served("53/udp", "53/udp", "9/sctp", "all")),
     replace(SEAL, frames=Frames()),
     replace(SEAL, inside=False, frames=Frames(frozenset({"veth0a1b2c3d", "vethA.b+c"}))),
 ]

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.iptables.parse import parse, parse_counters
-from dockerfw.kernel.iptables.render import render
+from dockerfw.kernel.iptables.render import TRY_LABELS, render
 from dockerfw.kernel.runner import Completed, NotInstalled, Runner, fail
 from dockerfw.model.host import Flavour
 from dockerfw.model.net import Family
@@ -93,6 +93,20 @@ def counters(runner: Runner, flavour: Flavour, family: Family) -> RuleCounters:
 def legacy_tables(runner: Runner, family: Family) -> set[str]:
     """Return the legacy tables that this network namespace has; asking creates none."""
     return set((runner.read_file(_NAMES[family]) or "").split())
+
+
+def knows_labels(runner: Runner, flavour: Flavour) -> bool:
+    """Return False if this iptables cannot match the labels of connections. Writes nothing.
+
+    Where the legacy tables are not there yet it is believed to: to ask would make them.
+    """
+    if flavour == "legacy" and "filter" not in legacy_tables(runner, 4):
+        return True
+    try:
+        _run(runner, flavour, 4, "restore", ("--test", "--noflush"), stdin=TRY_LABELS)
+    except Failed:
+        return False
+    return True
 
 
 def default_flavour(runner: Runner) -> Flavour:

@@ -28,7 +28,9 @@ from dockerfw.rules.rule import (
     InSet,
     Marked,
     Match,
+    NoSyn,
     NoTarget,
+    NotTcp,
     Reject,
     Reply,
     Return,
@@ -36,6 +38,7 @@ from dockerfw.rules.rule import (
     SetMark,
     Stray,
     Target,
+    Unlabelled,
 )
 
 _DIGEST = re.compile(r"\[([0-9a-f]{8})\]")
@@ -193,7 +196,7 @@ class _Reader:
             case "-m":
                 self._next()
             case "-p":
-                self._protocol = self._next()
+                self._take_protocol(self._next(), negated=negated)
             case "-i":
                 name = self._next()
                 pattern = f"{name[:-1]}*" if name.endswith("+") else name
@@ -206,6 +209,14 @@ class _Reader:
                 self._comment = _DIGEST.sub("", self._next()).strip()
             case _:
                 self._take_match(option, negated=negated)
+
+    def _take_protocol(self, protocol: str, *, negated: bool) -> None:
+        if not negated:
+            self._protocol = protocol
+        elif protocol == "tcp":
+            self._matches.append(NotTcp())
+        else:
+            raise _UnreadableError(protocol)
 
     def _take_match(self, option: str, *, negated: bool) -> None:
         value = self._next()
@@ -221,6 +232,8 @@ class _Reader:
                 self._matches.append(Marked(int(bits, 0), int(mask or "0xffffffff", 0)))
             case "--ctdir" | "--ctstate":
                 self._take_conntrack(value, negated=negated)
+            case "--label" if negated:
+                self._matches.append(Unlabelled(int(value)))
             case _:
                 self._take_port(option, value)
 
@@ -243,7 +256,9 @@ class _Reader:
             case "--sport" if value == "1:32767":
                 self._matches.append(Stray())
             case "--tcp-flags":
-                self._next()  # of `Stray`
+                self._next()
+                if Stray() not in self._matches:
+                    self._matches.append(NoSyn())
             case _:
                 raise _UnreadableError(option)
 

@@ -35,6 +35,7 @@ _MATCH_OPTIONS = {
     "match-set": 2,
     "ctdir": 1,
     "ctstate": 1,
+    "label": 1,
     "src-type": 1,
     "dst-type": 1,
     "mark": 1,
@@ -96,8 +97,8 @@ def _take(rule: Parsed, option: str, negation: str, rest: Iterator[str]) -> None
         rule.interface = negation + next(rest, "")
     elif option == "-d":
         rule.destination = negation + next(rest, "")
-    elif option == "-p" and not negation:
-        rule.protocol = next(rest, "")
+    elif option == "-p":
+        rule.protocol = negation + next(rest, "")
     elif rule.target is not None and name in _TARGET_OPTIONS:
         rule.target.options.append((name, _values(negation, _TARGET_OPTIONS[name], rest)))
     elif rule.matches and name in _MATCH_OPTIONS:
@@ -115,10 +116,10 @@ def build(iptc: Any, family: int, rule: Parsed) -> Any:
     """The same rule as an object of the package."""
     made = iptc.Rule() if family == 4 else iptc.Rule6()
     if rule.protocol:
-        number = _PROTOCOLS.get(rule.protocol)
+        number = _PROTOCOLS.get(rule.protocol.removeprefix("!"))
         if number is None:
             raise RefusedError(f"protocol {rule.protocol} is not understood")
-        made.protocol = str(number)
+        made.protocol = f"{'!' if rule.protocol.startswith('!') else ''}{number}"
     if rule.interface:
         made.in_interface = rule.interface
     if rule.destination:

@@ -23,7 +23,9 @@ from dockerfw.plan.steps import (
     RuleWrite,
     WriteRules,
 )
+from dockerfw.rules.names import JUDGED_LABEL, MAIN
 from dockerfw.rules.rule import (
+    FIRST_EPHEMERAL,
     TABLES,
     AddressType,
     ConnState,
@@ -36,7 +38,9 @@ from dockerfw.rules.rule import (
     InSet,
     Marked,
     Match,
+    NoSyn,
     NoTarget,
+    NotTcp,
     Reject,
     Reply,
     Return,
@@ -44,7 +48,11 @@ from dockerfw.rules.rule import (
     SetMark,
     Stray,
     Target,
+    Unlabelled,
 )
+
+_STRAY_PORTS = f"1:{FIRST_EPHEMERAL - 1}"
+_BEGINS = "--tcp-flags FIN,SYN,RST,ACK SYN"
 
 # --- steps ---------------------------------------------------------------------------------------
 
@@ -58,6 +66,12 @@ def render(step: WriteRules) -> str:
             lines = [*_declared(mine), *_commands(mine, step.family)]
             parts.append("\n".join([f"*{table}", *lines, "COMMIT\n"]))
     return "".join(parts)
+
+
+TRY_LABELS = (
+    f"*filter\n:{MAIN}-TRY - [0:0]\n-A {MAIN}-TRY -m connlabel ! --label {JUDGED_LABEL:d}\nCOMMIT\n"
+)
+"""A document by which ``iptables-restore --test`` tells whether labels can be matched."""
 
 
 def _declared(writes: Iterable[RuleWrite]) -> Iterable[str]:
@@ -114,7 +128,7 @@ def _parts(rule: Rule, family: Family) -> tuple[list[str], str]:
     return [_match_text(m, family) for m in rule.matches], _target_text(rule.target, family)
 
 
-def _match_text(match: Match, family: Family) -> str:  # noqa: C901 - one case a match
+def _match_text(match: Match, family: Family) -> str:  # noqa: C901, PLR0912 - one case a match
     match match:
         case InInterface(name=name, negated=negated):
             pattern = f"{name[:-1]}+" if name.endswith("*") else name
@@ -130,9 +144,14 @@ def _match_text(match: Match, family: Family) -> str:  # noqa: C901 - one case a
             return f"-m set {_not(negated)}--match-set {word(name)} {','.join(directions)}"
         case Reply():
             return "-m conntrack --ctdir REPLY"
+        case NoSyn():
+            return f"-p tcp -m tcp ! {_BEGINS}"
+        case NotTcp():
+            return "! -p tcp"
+        case Unlabelled(bit=bit):
+            return f"-m connlabel ! --label {bit:d}"
         case Stray():
-            begins = "--tcp-flags FIN,SYN,RST,ACK SYN"
-            return f"-p tcp -m tcp --sport 1:32767 ! {begins} -m conntrack --ctstate NEW"
+            return f"-p tcp -m tcp --sport {_STRAY_PORTS} ! {_BEGINS} -m conntrack --ctstate NEW"
         case ConnState(name=state, negated=negated):
             return f"-m conntrack {_not(negated)}--ctstate {state}"
         case AddressType(side=side, type=kind, negated=negated):

@@ -27,7 +27,8 @@ def document_lines(
     """Yield the lines that replace the table in one transaction; ``digest`` is a rule's comment."""
     yield from (f"add table {half.table}", f"delete table {half.table}", f"table {half.table} {{")
     for name, kind in half.sets:
-        yield from (f"  set {name} {{", f"    type {kind}")
+        yield f"  set {name} {{"
+        yield from (f"    {part}" for part in f"type {kind}".split("; "))
         if own := elements.get(name):
             yield f"    elements = {{ {', '.join(own)} }}"
         yield "  }"
@@ -70,7 +71,7 @@ def _hooked(half: Half, chain: str) -> str:
 def frame_lines(half: Half, digest: Callable[[str], str]) -> Iterator[str]:
     """Yield what `SealState.frame` has of this table while it stands."""
     yield f"table {half.table}"
-    yield from (f"set {name} {kind}" for name, kind in sorted(half.sets))
+    yield from (f"set {name} {kind.replace(';', '')}" for name, kind in sorted(half.sets))
     for chain in sorted(half.rules):
         if chain in half.hooks:
             hook, priority = half.hooks[chain]

@@ -9,19 +9,20 @@ with the very same comment is not.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import get_args
 
 from dockerfw.kernel.nft.frames import SET_TYPES as FRAMES_SET_TYPES
-from dockerfw.kernel.nft.render import PROTOCOLS, SAFE_INTERFACE, SET_TYPES
+from dockerfw.kernel.nft.render import SAFE_INTERFACE, SET_TYPES
 from dockerfw.model.net import Address, Port
+from dockerfw.model.policy import PortRange, Protocol
 from dockerfw.plan.state import OddElement, SealElement, SealState
 from dockerfw.rules.names import SealFamily, SealSet
 
 _COMMENT = re.compile(r' comment "([^"]*)"$')
 _HOOKED = re.compile(r"type (\w+) hook (\w+) priority (-?\w+); policy (\w+);")
-_PROTOCOL_NAMES = {str(number): name for name, number in PROTOCOLS.items()}
+_PROTOCOL_NAMES: Mapping[str, Protocol] = {"6": "tcp", "17": "udp", "132": "sctp"}
 
 
 def parse(listings: Sequence[str]) -> SealState:
@@ -109,14 +110,22 @@ def _element(name: SealSet, item: str) -> SealElement:
     return SealElement(name, _value(name, item) or OddElement(item))
 
 
-def _value(name: SealSet, item: str) -> str | Port | tuple[Address, Port] | None:
+def _value(
+    name: SealSet, item: str
+) -> str | Address | Port | tuple[Address, Port | PortRange] | None:
     """None: nothing that dockerfw writes."""
     if name in ("foreign", "mixed", "ours", "others"):
         interface = item.removeprefix('"').removesuffix('"')
         plain = item == f'"{interface}"' and SAFE_INTERFACE.fullmatch(interface)
         return interface if plain else None
     try:
+        if name in ("open4", "open6"):
+            return ip_address(item)
         *address, protocol, number = item.split(" . ")
+        if name in ("served4", "served6"):
+            first, _, last = number.partition("-")
+            ports = PortRange(_PROTOCOL_NAMES[protocol], int(first), int(last or first))
+            return ip_address(*address), ports
         port = Port(_PROTOCOL_NAMES[protocol], int(number))
         if name in ("addr4", "addr6"):
             return ip_address(*address), port

@@ -14,12 +14,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from dockerfw.errors import Failed
-from dockerfw.kernel.nft import frames
+from dockerfw.kernel.nft import beginnings, frames
 from dockerfw.kernel.nft.half import Half, document_lines, frame_lines, rules_lines
 from dockerfw.kernel.words import address_text
 from dockerfw.model.docker_names import BRIDGE_PREFIXES, is_docker_bridge
 from dockerfw.model.host import Cgroup
 from dockerfw.model.net import Port
+from dockerfw.model.policy import PortRange
 from dockerfw.plan.state import OddElement, SealElement, SealState
 from dockerfw.plan.steps import (
     ChangeSeal,
@@ -28,20 +29,18 @@ from dockerfw.plan.steps import (
     ReplaceSealRules,
     WriteSeal,
 )
-from dockerfw.rules.names import FRAMES_TABLE, SEAL_TABLE, SPOOFED_LABEL, SealFamily, SealSet
+from dockerfw.rules.names import FRAMES_TABLE, SEAL_TABLE, SealFamily, SealSet
 from dockerfw.rules.ruleset import Frames, GuardedPort, Seal
 
 TABLE = " ".join(SEAL_TABLE)
 
-PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
+PROTOCOLS: Mapping[str, int] = {"tcp": 6, "udp": 17, "sctp": 132}
 SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.@+-]{1,15}")
 _SAFE_CGROUP = re.compile(r"[A-Za-z0-9_.@/-]{1,200}")
 
 _VERDICTS = ("counter", "counter drop")
 """While observing, and else."""
-_LABEL_SPOOFED = f"ct label set {SPOOFED_LABEL}"
 _FROM_INSIDE = 'meta iifkind "bridge" fib saddr . iif oif exists jump inside'
-_FROM_ELSEWHERE = "ct direction original fib saddr . iif oif missing jump spoofed"
 
 # What docker-proxy asks of containers and dockerd of the world, it asks from sockets that are bound
 # to one address. A listener on all of them gets no answers, only packets made by hand.
@@ -66,10 +65,11 @@ _HOOKS = {
     "prerouting": ("prerouting", -149),
     "forward": ("forward", 5),
     "input": ("input", 5),
+    "output": ("output", 5),
     "unheard": ("input", 150),
     "proxies": ("input", 151),
 }
-_OPTIONAL = ("inside", "unheard", "proxies")
+_OPTIONAL = ("inside", "begins", "midstream", "sent", "output", "unheard", "proxies")
 """Chains that some seals have and others have not."""
 SET_TYPES: Mapping[SealSet, str] = {
     "foreign": "ifname",
@@ -80,6 +80,7 @@ SET_TYPES: Mapping[SealSet, str] = {
     "addr4": "ipv4_addr . inet_proto . inet_service",
     "addr6": "ipv6_addr . inet_proto . inet_service",
     "dockerd": "inet_proto . inet_service",
+    **beginnings.SERVED_SETS,
 }
 
 
@@ -92,7 +93,8 @@ def render(step: WriteSeal) -> str:
         case ReplaceSeal(seal=seal):
             return document(seal)
         case ChangeSeal(added=added, deleted=deleted):
-            lines = [*_element_lines("add", added), *_element_lines("delete", deleted)]
+            # Deleted first: one that grows may not overlap with what it was.
+            lines = [*_element_lines("delete", deleted), *_element_lines("add", added)]
             return "".join(f"{line}\n" for line in lines)
         case ReplaceSealRules(seal=seal):
             return _rules_document(seal)
@@ -147,7 +149,7 @@ def expected(seal: Seal) -> SealState:
 
 
 def _packets(seal: Seal) -> Half:
-    return Half(TABLE, tuple(SET_TYPES.items()), _HOOKS, _rules(seal))
+    return Half(TABLE, tuple(_set_types(seal).items()), _HOOKS, _rules(seal))
 
 
 def _halves(seal: Seal) -> list[Half]:
@@ -170,7 +172,7 @@ def closes(live: SealState | None, cgroup: Cgroup) -> bool:
 
 def labels(live: SealState | None) -> bool:
     """Return True if a rule stands that labels connections."""
-    return _stands(live, _LABEL_SPOOFED, None)
+    return _stands(live, beginnings.UNBEGUN, None)
 
 
 def _stands(live: SealState | None, rule: str, cgroup: Cgroup | None) -> bool:
@@ -192,37 +194,48 @@ def _digest(rule: str, cgroup: Cgroup | None) -> str:
 def _rules(seal: Seal) -> dict[str, list[str]]:
     verdict = _verdict(seal)
     has_bit = _has_bit(seal)
-    forward = [
-        *_own_name(seal),
-        _FROM_ELSEWHERE,
-        'meta oifkind != "bridge" accept',
+    first = beginnings.first_packets(seal, verdict, _own_name(seal))
+    to_bridge = [
         "oifname @foreign accept",
         has_bit,
-        *([f"ct direction reply ct label {SPOOFED_LABEL} {verdict}"] if seal.labels else []),
-        "ct direction reply accept",
+        "ct direction reply jump answers",
         # Neighbour and listener discovery: without them no IPv6 address is ever found.
         "icmpv6 type { 130-137, 143 } accept",
+        *([_FROM_INSIDE] if seal.inside else []),
+        verdict,
     ]
-    if seal.inside:
-        forward.append(_FROM_INSIDE)
     return {
         "prerouting": [
             f"{_marked(seal)} meta mark set meta mark & {~seal.mark & 0xFFFFFFFF:#010x}"
         ],
         "spoofed": _spoofed(seal),
+        **first,
         **({"inside": _inside()} if seal.inside else {}),
-        "forward": [*forward, verdict],
+        "answers": beginnings.answers(seal),
+        "bridges": to_bridge,
+        "forward": [
+            f"{beginnings.ON_FIRST} jump forwarded",
+            # Not "!=" and accept: a NIC is of no kind, and such a rule does not match it.
+            'meta oifkind "bridge" goto bridges',
+        ],
         "input": [
             'iifname "lo" accept',
-            _FROM_ELSEWHERE,
+            f"{beginnings.ON_FIRST} jump arrived",
             has_bit,
             f"meta nfproto ipv4 meta l4proto . th dport @port4 {verdict}",
             f"meta nfproto ipv6 meta l4proto . th dport @port6 {verdict}",
             f"ip daddr . meta l4proto . th dport @addr4 {verdict}",
             f"ip6 daddr . meta l4proto . th dport @addr6 {verdict}",
         ],
+        **({"output": [f"{beginnings.ON_FIRST} jump sent"]} if "sent" in first else {}),
         **_proxies(seal),
     }
+
+
+def _set_types(seal: Seal) -> Mapping[SealSet, str]:
+    if seal.labels:
+        return SET_TYPES
+    return {n: kind for n, kind in SET_TYPES.items() if n not in beginnings.SERVED_SETS}
 
 
 def _has_bit(seal: Seal) -> str:
@@ -250,7 +263,7 @@ def _own_name(seal: Seal) -> list[str]:
     """
     if seal.proxies is None:
         return []
-    return [f"ct direction original fib saddr type local {_verdict(seal)}"]
+    return [f"fib saddr type local {_verdict(seal)}"]
 
 
 def _proxies(seal: Seal) -> dict[str, list[str]]:
@@ -292,7 +305,7 @@ def _spoofed(seal: Seal) -> list[str]:
         *(f"fib saddr oifname {_interface(name)} return" for name in others),
         *(f'fib saddr oifname "{prefix}*" {_verdict(seal)}' for prefix in BRIDGE_PREFIXES),
         *(f"fib saddr oifname {_interface(name)} {_verdict(seal)}" for name in named),
-        *([_LABEL_SPOOFED] if seal.labels else []),
+        *([beginnings.UNBEGUN] if seal.labels else []),
     ]
 
 
@@ -333,8 +346,9 @@ TRY_LABELS = "".join(
     f"{line}\n"
     for line in (
         f"add table {TABLE}_try",
-        f"add chain {TABLE}_try input {{ type filter hook input priority 5; }}",
-        f"add rule {TABLE}_try input ct label {SPOOFED_LABEL} ct label set {SPOOFED_LABEL}",
+        *(f"add set {TABLE}_try {n} {{ type {k}; }}" for n, k in beginnings.SERVED_SETS.items()),
+        f"add chain {TABLE}_try forward {{ type filter hook forward priority 5; }}",
+        *(f"add rule {TABLE}_try forward {rule}" for rule in beginnings.TRY_RULES),
     )
 )
 """A document by which ``nft --check`` tells whether connections can be labelled."""
@@ -369,6 +383,10 @@ def seal_elements(seal: Seal) -> frozenset[SealElement]:
             *(SealElement("dockerd", port) for port in seal.dockerd_ports),
             *(SealElement("others", port) for port in (seal.frames or Frames()).others),
             *(_guarded(port) for port in seal.guarded if port[2].protocol in PROTOCOLS),
+            *(
+                SealElement(name, value)
+                for name, value in beginnings.served_elements(seal.served if seal.labels else ())
+            ),
         }
     )
 
@@ -388,12 +406,18 @@ def _text(element: SealElement) -> str:
             return _port_text(port)
         case OddElement(text=text):
             return text
-        case (address, port):
-            return f"{address_text(address)} . {_port_text(port)}"
+        case (address, ports):
+            return f"{address_text(address)} . {_port_text(ports)}"
+        case address:
+            return address_text(address)
 
 
-def _port_text(port: Port) -> str:
-    return f"{PROTOCOLS[port.protocol]} . {port.number}"
+def _port_text(port: Port | PortRange) -> str:
+    number = PROTOCOLS[port.protocol]
+    if isinstance(port, Port):
+        return f"{number} . {port.number}"
+    last = "" if port.first == port.last else f"-{port.last}"
+    return f"{number} . {port.first}{last}"
 
 
 def _interface(name: str) -> str:

@@ -199,6 +199,7 @@ def test_a_seal_of_before_docker_answers_guards_what_its_writer_knew(bench: Benc
 def test_the_seal_lets_go_of_a_port_before_the_sets_do(bench: Bench) -> None:
     bench.follow(WEB, here(on_front("web", 2, 8080)))
     bench.report(Changed(here()))
+    bench.pass_time(1)
     bench.kernel.tools.clear()
     bench.pass_time(LINGER)
     assert bench.kernel.tools == ["nft", "ipset"]

@@ -43,7 +43,7 @@ def test_looks_that_are_always_overtaken_find_no_drift(bench: Bench) -> None:
     for number in range(TRIES + 2):
         bench.worker.finish()
         bench.turn()
-        containers.append(on_front(f"web{number}", 10 + number))
+        containers.append(on_front(f"other{number}", 10 + number))
         bench.report(Changed(here(*containers)))
         bench.kernel.stand(bench.daemon.enforcer._ledger.ruleset())  # type: ignore[union-attr]
         if bench.awaits_docker:

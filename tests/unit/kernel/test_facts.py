@@ -54,6 +54,7 @@ PROC = "/proc/thread-self/net"
 
 
 TRY = "nft --check -f -"
+TRY_IPTABLES = "iptables-nft-restore --test --noflush"
 
 
 def machine(
@@ -72,6 +73,7 @@ def machine(
     if nft_tables is not None:
         answers["nft list chains"] = nft_tables
         answers[TRY] = ""
+        answers[TRY_IPTABLES] = ""
     names = "filter\nnat\n" if legacy else ""
     return FakeRunner(answers, {f"{PROC}/ip_tables_names": names, f"{PROC}/if_inet6": "", **files})
 
@@ -206,6 +208,13 @@ def test_a_kernel_or_nft_that_cannot_match_cgroups_gets_a_seal_without(
     assert (found.proxy.cgroup, found.proxy.first_packet) == (cgroup, first_packet)
     assert found.nf_tables
     assert found.labels == found.frames == (tried == "")
+
+
+def test_an_iptables_without_connlabel_has_no_labels() -> None:
+    runner = machine()
+    assert facts.read(runner, user=lambda: 0).labels
+    runner.answers = {**runner.answers, TRY_IPTABLES: broken("Couldn't load match `connlabel'")}
+    assert not facts.read(runner, user=lambda: 0).labels
 
 
 def test_without_nf_tables_there_is_nothing_to_put_the_cgroup_in() -> None:

@@ -107,9 +107,9 @@ def test_another_element_is_written_alone_and_ports_are_released_first() -> None
         "delete element inet dockerfw port4 { 6 . 8080 }\n"
     )
     assert text(found.rest) == (
+        'delete element inet dockerfw foreign { "virbr0" }\n'
         'add element inet dockerfw foreign { "br0" }\n'
         "add element inet dockerfw port4 { 132 . 9 }\n"
-        'delete element inet dockerfw foreign { "virbr0" }\n'
     )
 
 
@@ -126,8 +126,8 @@ def test_another_port_of_dockerds_own_is_an_element() -> None:
         )
     )
     assert text(found.rest) == (
-        "add element inet dockerfw dockerd { 17 . 7946 }\n"
         "delete element inet dockerfw dockerd { 6 . 2375 }\n"
+        "add element inet dockerfw dockerd { 17 . 7946 }\n"
     )
 
 

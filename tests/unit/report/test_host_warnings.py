@@ -15,6 +15,7 @@ from dockerfw.report.host_warnings import (
     hints,
     lost_without_daemon,
     lost_without_frames,
+    lost_without_labels,
     lost_without_seal,
     needs_br_netfilter,
     proxy_next_step,
@@ -71,6 +72,13 @@ def test_a_kernel_without_nf_tables_is_warned_of_but_not_refused() -> None:
     bare = replace(FACTS, nf_tables=False)
     assert lost_without_seal(FACTS) == ()
     assert "only by the next apply" in only(policy(), HERE, bare)
+    assert unenforced(policy(), HERE, bare) == ()
+
+
+def test_a_host_without_labels_is_warned_of_but_not_refused() -> None:
+    bare = replace(FACTS, labels=False)
+    assert lost_without_labels(FACTS) == ()
+    assert "nothing remembers who began" in only(policy(), HERE, bare)
     assert unenforced(policy(), HERE, bare) == ()
 
 

@@ -26,7 +26,7 @@ from tests.build import ORIGIN
 from tests.intervals import IntervalSet
 from tests.oracle import TODAY, Question, allowed_sources, inside_sources
 from tests.questions import as_address, facts_for
-from tests.replay import hidden_frame_passes
+from tests.replay_seal import hidden_frame_passes
 from tests.situations import Situation, network_edges, passes, ways
 from tests.strategies import ENDS, fitting, profile
 

@@ -90,7 +90,7 @@ def test_a_container_that_starts_adds_its_own_lines_and_goes_without_its_guard()
         "del dockerfw-allow4 172.18.0.2,tcp:80,198.51.100.0/24",
         "del dockerfw-port4 198.51.100.0/24,tcp:8080",
     ]
-    assert not down.guarded_changed
+    assert not down.lost
     assert ledger.next_expiry() == 20.0 + LINGER
 
     assert ledger.expire(20.0 + LINGER / 2) == Update()
@@ -114,7 +114,7 @@ def test_a_container_that_comes_back_in_time_was_guarded_all_along() -> None:
     ledger.update(_here(), 10.0)
     back = ledger.update(_here(replace(web, id="id-new")), 11.0)
     assert "pub4" not in text_of(back)
-    assert not back.guarded_changed
+    assert not back.gained
     assert ledger.next_expiry() is None
     assert ledger.expire(20.0) == Update()
 

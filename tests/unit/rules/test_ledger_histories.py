@@ -226,8 +226,11 @@ def _kept(ledger: Ledger) -> dict[str, list[str]]:
         *ledger._items.counts,
         *ledger._guarded.counts,
         *ledger._source_addresses.counts,
-        *ledger._taken.counts,
-        *ledger._named.counts,
+        *ledger._served.counts,
+        *ledger._host_ports.taken.counts,
+        *ledger._host_ports.named.counts,
+        *ledger._host_ports._taken_at,
+        *ledger._host_ports._items,
     ]
     return {name: sorted(map(str, table)) for name, table in tables.items()}
 

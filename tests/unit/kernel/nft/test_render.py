@@ -58,12 +58,12 @@ def test_elements_alone_are_added_and_deleted_set_by_set() -> None:
         ),
     )
     assert render(WriteSeal("the seal", change)) == (
-        "add element inet dockerfw addr6 { ::0.1.0.2 . 132 . 9 }\n"
-        "add element inet dockerfw port4 { 17 . 53, 6 . 8080 }\n"
         "delete element inet dockerfw dockerd { 6 . 2375 }\n"
         'delete element inet dockerfw foreign { "virbr0" }\n'
         'delete element bridge dockerfw others { "veth0" }\n'
         "delete element inet dockerfw port6 { 1 . 0 }\n"
+        "add element inet dockerfw addr6 { ::0.1.0.2 . 132 . 9 }\n"
+        "add element inet dockerfw port4 { 17 . 53, 6 . 8080 }\n"
     )
     assert render(WriteSeal("the seal", ChangeSeal())) == ""
 
@@ -98,7 +98,7 @@ def test_the_rule_on_docker_proxys_cgroup_is_asked_last_after_what_meets_no_sock
     assert rules[end + 1] == "}"
     assert "6 . 2375" in document(SLICED)
     assert SealElement("dockerd", Port("tcp", 2375)) in expected(SLICED).elements
-    assert "ct direction original fib saddr type local counter drop" in rules
+    assert "fib saddr type local counter drop" in rules
 
 
 def test_where_the_inside_is_restricted_it_passes_no_proxy_by_its_bridge() -> None:

@@ -1,0 +1,164 @@
+"""Who began a connection: asked once, of its first packet, and kept in the label of its entry.
+
+Pure. Gives the chains of the seal that see first packets alone, and the one that takes answers.
+Memory is negative, for entries from before dockerfw have no room for a label: a bit is set where
+nobody properly began, and an entry without it is answered.
+
+What is forwarded from elsewhere than a bridge, or comes in from there, was begun by no container:
+the seal takes no answer to it for one (`ANSWERLESS_LABEL`). That holds for networks that are made
+later, too. What a container sends may be the rest of a connection whose entry is gone: TCP that
+begins nothing, and a datagram from a port that the container serves. There the receiver's answers
+are judged as if it began (`JUDGED_LABEL`).
+
+A rule on ``iifkind`` or ``oifkind`` has to name the kind that it is for: a NIC has none, and no
+rule that compares kinds matches it, ``!=`` included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from dockerfw.model.net import Address
+from dockerfw.model.policy import PortRange, Protocol
+from dockerfw.rules.names import ANSWERLESS_LABEL, JUDGED_LABEL, SealSet
+from dockerfw.rules.rule import FIRST_EPHEMERAL
+from dockerfw.rules.ruleset import Seal, ServedPorts
+
+UNBEGUN = f"ct label set {ANSWERLESS_LABEL} ct label set {JUDGED_LABEL}"
+ON_FIRST = "ct state { new, related }"
+"""Also of connections that a helper expects."""
+FROM_ELSEWHERE = "fib saddr . iif oif missing jump spoofed"
+SERVED_SETS: dict[SealSet, str] = {
+    "served4": "ipv4_addr . inet_proto . inet_service; flags interval",
+    "served6": "ipv6_addr . inet_proto . inet_service; flags interval",
+    "open4": "ipv4_addr",
+    "open6": "ipv6_addr",
+}
+_FROM_CONTAINER = 'meta iifkind "bridge" iifname != @foreign'
+_BEGINS_TCP = "tcp flags & (fin | syn | rst | ack) == syn"
+_BEGINS_NO_TCP = "tcp flags & (fin | syn | rst | ack) != syn"
+# No other packet of SCTP has the tag 0.
+_BEGINS_SCTP = "sctp vtag 0"
+_BEGINS_NO_SCTP = "sctp vtag != 0"
+
+
+# --- rules ---------------------------------------------------------------------------------------
+
+
+def first_packets(seal: Seal, verdict: str, own_name: list[str]) -> dict[str, list[str]]:
+    """Return the chains that see the first packets of connections alone.
+
+    ``verdict`` is what becomes of what nobody may send, ``own_name`` the rules for what is
+    forwarded in this host's name.
+    """
+    if not seal.labels:
+        return {"arrived": [FROM_ELSEWHERE], "forwarded": [*own_name, FROM_ELSEWHERE]}
+    outside = ['meta iifkind "vrf" return', f"ct label set {ANSWERLESS_LABEL}"]
+    return {
+        "arrived": [FROM_ELSEWHERE, f"{_FROM_CONTAINER} return", *outside],
+        "forwarded": [*own_name, FROM_ELSEWHERE, f"{_FROM_CONTAINER} goto begins", *outside],
+        "begins": _begins(),
+        "midstream": _midstream(verdict, observe=seal.observe),
+        **({"sent": _sent()} if seal.host_network else {}),
+    }
+
+
+def answers(seal: Seal) -> list[str]:
+    """Return what is accepted as an answer. What comes back from here is judged like the rest.
+
+    What would begin a connection answers none: where it crosses another one like it, both sides
+    open, whoever sent that.
+    """
+    label = [f"ct label {ANSWERLESS_LABEL} return"] if seal.labels else []
+    return [*label, f"{_BEGINS_TCP} return", f"{_BEGINS_SCTP} return", "accept"]
+
+
+def _begins() -> list[str]:
+    """The first packet of a container: a datagram from a port that it serves begins nothing."""
+    return [
+        f"{_BEGINS_NO_TCP} goto midstream",
+        f"{_BEGINS_NO_SCTP} goto midstream",
+        "meta l4proto { tcp, sctp, icmp, ipv6-icmp } return",
+        *(f"{served} {UNBEGUN} return" for served in _served("s")),
+        f"meta l4proto {{ udp, udplite, dccp }} th sport >= {FIRST_EPHEMERAL} return",
+        *(f"{family} saddr @{name} {UNBEGUN}" for family, name in _OPEN),
+    ]
+
+
+def _midstream(verdict: str, *, observe: bool) -> list[str]:
+    """TCP and SCTP in the middle of a connection that has no entry.
+
+    From a server's port it is dropped: the client's next packet is judged, and has the NAT that
+    belongs to it. To a server's port of another container it was judged by the chains. A client
+    of the world is reset, and begins anew; its server's answers would go to nobody.
+    """
+    servers = [*_served("s"), f"tcp sport < {FIRST_EPHEMERAL}"]
+    return [
+        *(f"{one} {UNBEGUN} {verdict}" for one in servers),
+        *(f"{served} return" for served in _served("d")),
+        *(f"th dport < {FIRST_EPHEMERAL} {family} daddr @{name} return" for family, name in _OPEN),
+        f'meta oifkind "bridge" oifname != @foreign {UNBEGUN} return',
+        *([] if observe else ["meta l4proto tcp reject with tcp reset"]),
+        UNBEGUN,
+    ]
+
+
+def _sent() -> list[str]:
+    """The first packet that this host sends, from a port of a host-network container."""
+    return [
+        f"{_BEGINS_TCP} return",
+        f"{_BEGINS_SCTP} return",
+        f"meta nfproto ipv4 meta l4proto . th sport @port4 {UNBEGUN}",
+        f"meta nfproto ipv6 meta l4proto . th sport @port6 {UNBEGUN}",
+        f"ip saddr . meta l4proto . th sport @addr4 {UNBEGUN}",
+        f"ip6 saddr . meta l4proto . th sport @addr6 {UNBEGUN}",
+    ]
+
+
+_OPEN = (("ip", "open4"), ("ip6", "open6"))
+
+
+def _served(side: str) -> list[str]:
+    return [
+        f"ip {side}addr . meta l4proto . th {side}port @served4",
+        f"ip6 {side}addr . meta l4proto . th {side}port @served6",
+    ]
+
+
+TRY_RULES = (
+    f"ct label {ANSWERLESS_LABEL} return",
+    f"{_BEGINS_NO_SCTP} {UNBEGUN}",
+    *(f"{served} return" for served in _served("s")),
+    "meta l4proto tcp reject with tcp reset",
+)
+"""Rules by which a kernel and a nft show that they know enough to label connections."""
+
+
+# --- elements ------------------------------------------------------------------------------------
+
+
+def served_elements(
+    served: Iterable[ServedPorts],
+) -> Iterator[tuple[SealSet, Address | tuple[Address, PortRange]]]:
+    """Yield the elements of the sets of served ports: no two of one set overlap."""
+    ranges: dict[tuple[Address, Protocol], list[tuple[int, int]]] = {}
+    for address, ports in served:
+        if ports is None:
+            yield ("open4" if address.version == 4 else "open6"), address
+        else:
+            key = address, ports.protocol
+            ranges.setdefault(key, []).append((ports.first, ports.last))
+    for (address, protocol), spans in ranges.items():
+        for first, last in _joined(spans):
+            name: SealSet = "served4" if address.version == 4 else "served6"
+            yield name, (address, PortRange(protocol, first, last))
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return found
