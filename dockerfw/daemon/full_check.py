@@ -23,6 +23,8 @@ from dockerfw.model.host import HostFacts
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import with_foreign_ports
 from dockerfw.report import host_warnings
+from dockerfw.report.lost import lost
+from dockerfw.state.store import Store
 
 TRIES = 5
 """A snapshot that was overtaken by writes is taken anew this often, beside the loop."""
@@ -34,6 +36,7 @@ class FullCheck:
     def __init__(
         self,
         kernel: Kernel,
+        store: Store,
         clock: Clock,
         schedule: Schedule,
         enforcer: Enforcer,
@@ -42,6 +45,7 @@ class FullCheck:
         docker: DockerReports,
     ) -> None:
         self._kernel = kernel
+        self._store = store
         self._clock = clock
         self._schedule = schedule
         self._enforcer = enforcer
@@ -51,11 +55,19 @@ class FullCheck:
         self._awaiting: Snapshot | None = None
         """Waits for Docker's answer, which has to be younger."""
         self._overtaken = 0
+        self._br_netfilter: tuple[bool, bool] | None = None
 
     @property
     def awaits_docker(self) -> bool:
         """Return True while Docker's answer is still to come."""
         return self._awaiting is not None
+
+    def look_at_settings(self) -> None:
+        """Have everything checked if br_netfilter was switched since that was last looked at."""
+        self._schedule.happened(Event.SETTINGS_SEEN)
+        before, self._br_netfilter = self._br_netfilter, self._kernel.br_netfilter()
+        if before not in (None, self._br_netfilter):
+            self._schedule.happened(Event.SETTINGS_CHANGED)
 
     def ask_docker(self, snapshot: Snapshot) -> None:
         """Ask Docker for everything, now that there is a snapshot."""
@@ -86,6 +98,7 @@ class FullCheck:
         self._links.compared(facts)
         owned = self._links.owned(facts, self._enforcer.inventory)
         self._report_unenforced(facts)
+        self._br_netfilter = facts.br_netfilter
         self._enforcer.settle(replace(snapshot, facts=owned))
         self._report_cut_off(facts)
         gone = host_warnings.docker_rules_gone(self._enforcer.inventory, facts)
@@ -96,6 +109,7 @@ class FullCheck:
     def settle_without_docker(self, snapshot: Snapshot) -> None:
         """Keep what stands; Docker cannot be asked."""
         self._report_unenforced(snapshot.facts)
+        self._br_netfilter = snapshot.facts.br_netfilter
         self._links.compared(snapshot.facts)
         self._enforcer.settle_without_docker(snapshot)
         self._report_cut_off(snapshot.facts)
@@ -108,7 +122,10 @@ class FullCheck:
             self._reporter.unenforced(())
         else:
             inventory = with_foreign_ports(self._enforcer.inventory, facts)
-            self._reporter.unenforced(host_warnings.unenforced(policy, inventory, facts))
+            reasons = host_warnings.unenforced(policy, inventory, facts)
+            applied = self._store.policy.applied()
+            reasons += lost(applied.given, facts) if applied else ()
+            self._reporter.unenforced(reasons)
 
     def _report_cut_off(self, facts: HostFacts) -> None:
         """Report which bridges of the host the seal that was written last does not leave alone."""

@@ -93,7 +93,14 @@ class Daemon:
             kernel, edges.dockerd, self.schedule, self.enforcer, self.reporter
         )
         self.full_check = FullCheck(
-            kernel, clock, self.schedule, self.enforcer, self.reporter, self.links, edges.docker
+            kernel,
+            store,
+            clock,
+            self.schedule,
+            self.enforcer,
+            self.reporter,
+            self.links,
+            edges.docker,
         )
         self.docker = DockerFollower(
             clock, self.schedule, self.enforcer, self.reporter, self.links, self.full_check
@@ -305,6 +312,8 @@ class Daemon:
         checks = {task for task in checks if not is_dropped(task, states)}
         if Task.CHECK_LINKS in checks:
             self.links.check(docker_answers=self.docker.silent is None)
+        if Task.LOOK_AT_SETTINGS in checks:
+            self._attempt(self.full_check.look_at_settings)
         # Everything first: it has the rules in it.
         if checks & CHECKS_OF_ALL:
             self._begin_check_of_all()

@@ -34,6 +34,7 @@ class Task(Enum):
     CHECK_RULES_AGAIN_3 = "the same, some seconds after a repair"
     CHECK_ALL = "compare policy, Docker's answer and everything in the kernel"
     CHECK_ALL_AGAIN = "the same, after a repair"
+    LOOK_AT_SETTINGS = "see whether br_netfilter was switched"
     CHECK_LINKS = "see which bridges, or which interfaces of containers, there are"
 
 

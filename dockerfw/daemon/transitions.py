@@ -31,6 +31,8 @@ SEAL_DELAY = 0.2
 and the sets guard the port meanwhile."""
 DOCKERD_PAUSE = 1.0
 """dockerd's cgroup goes and comes when Docker is restarted; one that has gone matches nothing."""
+SETTINGS_PAUSE = 2.0
+"""Nobody announces that br_netfilter was switched; to look takes 0.1 ms."""
 HALF_WAY_PAUSE = 0.05
 """Jumps alone are repaired when they are wrong twice: Docker takes its own out and puts it back."""
 AGAIN = (0.1, 1.0, 5.0)
@@ -88,6 +90,8 @@ class Event(Enum):
     # Checks.
     CHECK_ALL_STARTED = "a check of everything begins"
     CHECK_ALL_BUSY = "a check of everything is due while another check is under way"
+    SETTINGS_SEEN = "it was looked whether br_netfilter was switched"
+    SETTINGS_CHANGED = "br_netfilter was switched on or off"
     CHECK_RULES_BUSY = "a check of rules is due while a snapshot is taken"
     CHECK_LINKS_BUSY = "a check of links is due while another is under way"
     CHECK_RULES_HELD_BACK = "a check of rules is due while repairs are paused"
@@ -162,7 +166,12 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     Event.BRIDGES_CHANGED: (Due(Task.CHECK_ALL),),
     Event.CONTAINER_INTERFACE_GONE: (Due(Task.DROP_ADDRESSES),),
     # The clock may have been set.
-    Event.CHECK_ALL_STARTED: (Due(Task.END_RULES),),
+    Event.CHECK_ALL_STARTED: (
+        Due(Task.END_RULES),
+        Due(Task.LOOK_AT_SETTINGS, SETTINGS_PAUSE),
+    ),
+    Event.SETTINGS_SEEN: (Due(Task.LOOK_AT_SETTINGS, SETTINGS_PAUSE),),
+    Event.SETTINGS_CHANGED: (Due(Task.CHECK_ALL),),
     # One snapshot at a time, and one wait for Docker's answer.
     Event.CHECK_ALL_BUSY: (Due(Task.CHECK_ALL, CHECK_PAUSE),),
     Event.CHECK_RULES_BUSY: (Due(Task.CHECK_RULES, CHECK_PAUSE),),
@@ -205,7 +214,7 @@ CHECKS_OF_RULES = frozenset(
     }
 )
 CHECKS_OF_ALL = frozenset({Task.CHECK_ALL, Task.CHECK_ALL_AGAIN})
-CHECKS = CHECKS_OF_RULES | CHECKS_OF_ALL | {Task.CHECK_LINKS}
+CHECKS = CHECKS_OF_RULES | CHECKS_OF_ALL | {Task.CHECK_LINKS, Task.LOOK_AT_SETTINGS}
 """Tasks that only read: they begin without the lock of the host, in a thread of their own."""
 
 DROPPED: Mapping[State, frozenset[Task]] = {

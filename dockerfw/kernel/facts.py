@@ -101,7 +101,7 @@ def read(
         backend=_backend(states[flavour], on_nftables=on_nftables, jumped=jumped),
         bridges=bridges,
         named_by_docker=_named_by_docker(states[flavour]),
-        br_netfilter=(_is_on(runner, _BR_NETFILTER[0]), _is_on(runner, _BR_NETFILTER[1])),
+        br_netfilter=br_netfilter(runner),
         stale_flavour=others[0] if others else None,
         addresses=_addresses(links),
         proxy=_proxy(runner, docker.proxy, sealed=nft_tables is not None),
@@ -319,6 +319,11 @@ def _has_ipv6(runner: Runner) -> bool:
 
 def _is_on(runner: Runner, path: str) -> bool:
     return (runner.read_file(path) or "0").strip() == "1"
+
+
+def br_netfilter(runner: Runner) -> tuple[bool, bool]:
+    """That of `read`, by two small files."""
+    return _is_on(runner, _BR_NETFILTER[0]), _is_on(runner, _BR_NETFILTER[1])
 
 
 def bridges(runner: Runner) -> tuple[Bridge, ...]:

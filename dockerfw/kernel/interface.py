@@ -40,6 +40,10 @@ class Kernel(Protocol):
         """Return what `facts` gave of docker-proxy, with dockerd's cgroup of now; quick."""
         ...
 
+    def br_netfilter(self) -> tuple[bool, bool]:
+        """Return what `facts` does of it, in some microseconds: nobody announces its changes."""
+        ...
+
     def bridges(self) -> tuple[Bridge, ...]:
         """Return every bridge interface, as `facts` does, by one process."""
         ...

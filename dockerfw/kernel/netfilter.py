@@ -60,6 +60,9 @@ class Netfilter:
     def proxy(self, known: Proxy) -> Proxy:
         return host_facts.proxy(self._runner, known)
 
+    def br_netfilter(self) -> tuple[bool, bool]:
+        return host_facts.br_netfilter(self._runner)
+
     def bridges(self) -> tuple[Bridge, ...]:
         return host_facts.bridges(self._runner)
 

@@ -16,6 +16,7 @@ from dockerfw.operations.plan import PolicyPlan, plan
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import collect
 from dockerfw.report import host_warnings
+from dockerfw.report.lost import given
 from dockerfw.state.confirm import Pending
 from dockerfw.state.stored_policy import Applied
 
@@ -100,6 +101,7 @@ def _write(session: Session, planned: PolicyPlan, config: Path) -> int:
         session.clock.time(),
         checked.facts.flavour,
         br_netfilter=needed and not checked.unenforced,
+        given=given(checked.facts),
     )
     session.store.policy.replace(checked.text, applied)
     session.store.policy.set_lockdown(False)

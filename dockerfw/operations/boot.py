@@ -14,6 +14,7 @@ from dockerfw.operations.rollback import restore
 from dockerfw.operations.session import Session
 from dockerfw.operations.standing import chains_and_seal_stand
 from dockerfw.report import host_warnings
+from dockerfw.report.lost import lost
 
 _NOTHING = "no policy was ever applied: nothing to install"
 
@@ -52,6 +53,8 @@ def install_before_docker(session: Session) -> str:
         store.confirm.end(kept=False)
     # By what was last seen: Docker's networks outlive a reboot.
     unenforced = host_warnings.unenforced(policy, store.last_seen.inventory(), facts)
+    applied = store.policy.applied()
+    unenforced += lost(applied.given, facts) if applied else ()
     return "; but NOT ON EVERY PATH: ".join([done, *unenforced])
 
 

@@ -25,6 +25,7 @@ from dockerfw.plan import planner
 from dockerfw.plan.steps import Plan, Step
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings, status, warnings as advice
+from dockerfw.report.lost import lost
 from dockerfw.report.traffic import counted_sets
 from dockerfw.report.unfiltered import not_filtered
 from dockerfw.state.daemon_record import DaemonState
@@ -147,7 +148,10 @@ def _health(
             *advice.ended(policy, session.clock.time()),
             *advice.nameless(policy),
         ),
-        unenforced=host_warnings.unenforced(policy, inventory, facts),
+        unenforced=(
+            *host_warnings.unenforced(policy, inventory, facts),
+            *(lost(applied.given, facts) if applied else ()),
+        ),
         first_packet=first_packet,
         first_packet_step=step,
         lockdown=store.policy.locked_down(),

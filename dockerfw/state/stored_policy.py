@@ -30,13 +30,15 @@ _NEEDED = "needs-br_netfilter"
 class Applied:
     """Of the last apply: which file it was, when (Unix time), under which iptables flavour.
 
-    ``br_netfilter``: the policy does not hold without it, and it was on.
+    ``br_netfilter``: the policy does not hold without it, and it was on. ``given``: what else the
+    host gave, see ``report/lost.py``.
     """
 
     config: str
     at: float
     flavour: Flavour
     br_netfilter: bool = False
+    given: tuple[str, ...] = ()
 
 
 class StoredPolicy:
@@ -76,7 +78,8 @@ class StoredPolicy:
         """Return what is known of the last apply, None where nothing readable is."""
         found = self._folder.read_json(_APPLIED)
         try:
-            return Applied(**found) if found else None
+            given = tuple(map(str, found.pop("given", ())))
+            return Applied(**found, given=given) if found else None
         except TypeError:
             return None
 

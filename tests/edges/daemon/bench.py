@@ -20,7 +20,7 @@ from dockerfw.daemon.log import Log
 from dockerfw.daemon.loop import Daemon
 from dockerfw.daemon.systemd import Systemd
 from dockerfw.daemon.timers import Task
-from dockerfw.daemon.transitions import CHECK_PAUSE
+from dockerfw.daemon.transitions import CHECK_PAUSE, SETTINGS_PAUSE, Event
 from dockerfw.dns.resolver import Moved
 from dockerfw.docker.engine import EngineInfo
 from dockerfw.docker.reports import Changed, Connected, Lost, Report
@@ -330,6 +330,17 @@ class Bench:
         self.daemon.dockerd.watch()
         self.daemon.turn()
         return told_in
+
+    def look_at_settings(self) -> None:
+        """A check of everything began some seconds ago."""
+        self.daemon.schedule.happened(Event.SETTINGS_SEEN)
+        self.pass_time(SETTINGS_PAUSE)
+
+    def switch_br_netfilter(self) -> None:
+        self.look_at_settings()
+        on = not self.kernel.host.br_netfilter[0]
+        self.kernel.host = replace(self.kernel.host, br_netfilter=(on, on))
+        self.pass_time(SETTINGS_PAUSE)
 
     def hang_up(self) -> None:
         self.daemon.signalled(signal.SIGHUP)

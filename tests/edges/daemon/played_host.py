@@ -114,6 +114,9 @@ class PlayedKernel:
         now = self.host.proxy
         return replace(known, cgroup=now.cgroup, dockerd_ports=now.dockerd_ports)
 
+    def br_netfilter(self) -> tuple[bool, bool]:
+        return self.host.br_netfilter
+
     def bridges(self) -> tuple[Bridge, ...]:
         return self.host.bridges
 

@@ -369,6 +369,8 @@ CASES = (
     Case(Event.CHECK_ALL_BUSY, WITH_POLICY, begin_two_checks),
     Case(Event.CHECK_ALL_BUSY, (FOLLOWING, PAUSED), check_while_docker_is_asked),
     Case(Event.CHECK_RULES_BUSY, WITH_POLICY, notice_while_busy),
+    Case(Event.SETTINGS_SEEN, WITH_POLICY, Bench.look_at_settings),
+    Case(Event.SETTINGS_CHANGED, WITH_POLICY, Bench.switch_br_netfilter),
     Case(Event.CHECK_LINKS_BUSY, WITH_POLICY, links_while_busy),
     Case(Event.RULES_OVERTAKEN, (STARTING, FOLLOWING, AWAY), overtake_rules),
     Case(Event.ALL_OVERTAKEN, (FOLLOWING, PAUSED), overtake_all),

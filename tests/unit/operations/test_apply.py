@@ -70,7 +70,9 @@ def test_the_policy_in_force_is_the_one_that_was_applied(bench: Bench) -> None:
     outcome = bench.apply(Terms())
     store = bench.session.store
     assert store.policy.load() == outcome.planned.checked.text
-    assert store.policy.applied() == Applied(str(bench.config), NOW, "nft")
+    assert store.policy.applied() == Applied(
+        str(bench.config), NOW, "nft", given=("nf_tables", "frames", "labels")
+    )
     assert store.last_seen.inventory().containers == SHOP.containers
     assert (outcome.steps, outcome.pending, bench.done) == (3, None, ["commit"])
 

@@ -72,6 +72,18 @@ def test_names_without_a_policy_cannot_be_kept(tmp_path: Path) -> None:
         Store(tmp_path / "lib", tmp_path / "run").policy.remember_names(NAMES)
 
 
+def test_what_the_host_gave_is_kept_and_need_not_be_there(tmp_path: Path) -> None:
+    state = state_with(tmp_path, NAMES)
+    applied = Applied("x", 2.0, "nft", given=("nf_tables", "labels"))
+    state.policy.replace(text({}), applied)
+    assert state.policy.applied() == applied
+    file = tmp_path / "lib" / "applied.json"
+    file.write_text('{"config": "x", "at": 2.0, "flavour": "nft"}')
+    assert state.policy.applied() == Applied("x", 2.0, "nft")
+    file.write_text('{"config": "x", "at": 2.0, "flavour": "nft", "given": 7}')
+    assert state.policy.applied() is None
+
+
 def test_what_boot_has_to_load_goes_with_the_policy_in_force(tmp_path: Path) -> None:
     state = state_with(tmp_path, NAMES)
     needed = tmp_path / "lib" / "needs-br_netfilter"
