@@ -345,7 +345,7 @@ class Enforcer:
             # we wrote last.
             wanted = self.sealed if self.sealed and not self._unsettled else ruleset.seal
             if snapshot.live.seal is None:  # docker-proxy's cgroup may have gone with Docker
-                wanted = wanted.with_proxy(snapshot.facts.proxy)
+                wanted = wanted.with_proxy(by_record(snapshot.facts, self._store.last_seen).proxy)
             self._check_rules(snapshot, wanted)
         elif self._install_closed(self.policy, snapshot.facts):
             text = "nothing of dockerfw stood: closed, by what was last seen of Docker"

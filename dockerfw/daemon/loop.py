@@ -187,7 +187,7 @@ class Daemon:
         if self.enforcer.followed and self.policy.policy is not None:
             last_seen = self._edges.store.last_seen
             self._attempt(lambda: last_seen.remember(self.enforcer.inventory))
-            self._attempt(lambda: last_seen.remember_foreign_bridges(self.enforcer.facts))
+            self._attempt(lambda: last_seen.remember_host(self.enforcer.facts))
         self.reporter.info("stopped; the rules stay as they are")
 
     def turn(self) -> None:
@@ -366,7 +366,7 @@ class Daemon:
 
         def write() -> None:
             store.last_seen.remember(inventory)
-            store.last_seen.remember_foreign_bridges(facts)
+            store.last_seen.remember_host(facts)
             reconciler.keep_seal(seal, facts)
 
         # Beside the loop: a slow disk must not hold up events.

@@ -107,5 +107,5 @@ def _write(session: Session, planned: PolicyPlan, config: Path) -> int:
     session.store.policy.set_lockdown(False)
     result = session.reconciler.commit(checked.policy, checked.inventory, checked.facts)
     session.store.last_seen.remember(checked.inventory)
-    session.store.last_seen.remember_foreign_bridges(checked.facts)
+    session.store.last_seen.remember_host(checked.facts)
     return result.steps

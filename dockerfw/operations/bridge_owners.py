@@ -12,7 +12,7 @@ from collections.abc import Container
 from dataclasses import replace
 
 from dockerfw.model.docker_names import is_docker_bridge
-from dockerfw.model.host import Bridge, HostFacts
+from dockerfw.model.host import Bridge, HostFacts, Proxy
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.session import Session
@@ -50,14 +50,25 @@ def by_answer(
 
 
 def by_record(facts: HostFacts, last_seen: LastSeen) -> HostFacts:
-    """Return the facts with foreign bridges by what was recorded when Docker last answered.
+    """Return the facts with foreign bridges, and where dockerd will start, by what was recorded
+    when Docker last answered.
 
     They need not exist yet, as at a boot.
     """
     claimed = {network.bridge for network in last_seen.inventory().bridges()}
     claimed |= {bridge.name for bridge in facts.bridges if _shows(facts, bridge)}
     foreign = frozenset(last_seen.foreign_bridges()) - claimed
-    return replace(facts, foreign_bridges=foreign)
+    proxy = _by_record(facts.proxy, last_seen.dockerd())
+    return replace(facts, foreign_bridges=foreign, proxy=proxy)
+
+
+def _by_record(now: Proxy, last: Proxy) -> Proxy:
+    """A dockerd that does not run yet will start where it did, and listen on what it did."""
+    if now.first_packet != "unseen":
+        return now
+    # None where it may run unseen: then its ports are not known.
+    homes = (*dict.fromkeys((*last.homes, *now.homes)),) if now.homes else ()
+    return replace(now, homes=homes, dockerd_ports=now.dockerd_ports | last.dockerd_ports)
 
 
 def ask_docker(session: Session, policy: Policy, facts: HostFacts) -> tuple[HostFacts, Inventory]:

@@ -51,4 +51,4 @@ def _let_go_of_others(session: Session, facts: HostFacts, inventory: Inventory) 
         return
     if now.foreign_bridges != facts.foreign_bridges:
         session.reconciler.commit(CLOSED, inventory, now)
-        session.store.last_seen.remember_foreign_bridges(now)
+        session.store.last_seen.remember_host(now)

@@ -20,6 +20,8 @@ from tests.lab.place import Place
 
 CONFIG = "/etc/dockerfw/config.toml"
 WEB, EVIL, LODGER = "172.17.0.2", "172.17.0.3", "172.17.0.100"
+SOON = 10.0
+"""Seconds; everything is checked every 30."""
 FAMILIES = ("iptables", "ip6tables")
 
 
@@ -80,13 +82,11 @@ def test_br_netfilter_that_goes_after_the_apply_is_no_secret(scene: Scene) -> No
         (reason,) = document["unenforced"]
         assert "baseline is without bridge" in reason
         assert "modprobe br_netfilter" in reason
-        daemon.send(signal.SIGHUP)
-        daemon.until_said("does NOT hold on every path")
+        daemon.until_said("does NOT hold on every path", patience=SOON)
         daemon.send(signal.SIGHUP)
 
         scene.bridge_calls(on=True)
-        daemon.send(signal.SIGHUP)
-        daemon.until_said("holds on every path again")
+        daemon.until_said("holds on every path again", patience=SOON)
         assert daemon.log().count("does NOT hold") == 1, "once"
         assert scene.status()[0] == 0
         assert not scene.open_to(scene.evil)

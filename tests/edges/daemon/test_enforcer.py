@@ -119,7 +119,7 @@ def test_a_bridge_of_somebody_elses_that_docker_is_given_is_sealed_for_good(benc
 def test_without_docker_no_bridge_is_somebody_elses_but_by_the_record(bench: Bench) -> None:
     bench.kernel.host = replace(FACTS, bridges=(*FACTS.bridges, Bridge("lan0"), Bridge("virbr0")))
     known = replace(bench.kernel.host, foreign_bridges=frozenset({"virbr0"}))
-    bench.store.last_seen.remember_foreign_bridges(known)
+    bench.store.last_seen.remember_host(known)
     bench.apply(WEB)
     bench.begin()
     bench.lose()

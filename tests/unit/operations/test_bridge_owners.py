@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from dockerfw.model.host import Bridge, HostFacts
+from dockerfw.model.host import Bridge, HostFacts, Proxy
+from dockerfw.model.net import Port
 from dockerfw.model.policy import Policy
 from dockerfw.operations.bridge_owners import await_claims, by_answer, by_record
 from dockerfw.operations.session import Session
@@ -42,22 +43,40 @@ def test_what_shows_something_of_dockers_is_nobody_elses(
     session: Session, about: HostFacts
 ) -> None:
     assert by_answer(about, NOTHING).foreign_bridges == {"virbr0"}
-    session.store.last_seen.remember_foreign_bridges(by_answer(HOST, NOTHING))
+    session.store.last_seen.remember_host(by_answer(HOST, NOTHING))
     assert by_record(about, session.store.last_seen).foreign_bridges == {"virbr0"}
 
 
 def test_by_the_record_there_is_never_a_new_one(session: Session) -> None:
     last_seen = session.store.last_seen
     assert by_record(HOST, last_seen).foreign_bridges == frozenset()
-    last_seen.remember_foreign_bridges(by_answer(HOST, OFFICE))
+    last_seen.remember_host(by_answer(HOST, OFFICE))
     assert by_record(HOST, last_seen).foreign_bridges == {"virbr0"}
     assert by_record(HostFacts(), last_seen).foreign_bridges == {"virbr0"}, "made later in a boot"
     last_seen.remember(build.inventory(build.network("given", "10.5.0.0/24", bridge="virbr0")))
     assert by_record(HOST, last_seen).foreign_bridges == frozenset()
 
 
+def test_a_dockerd_that_does_not_run_yet_starts_where_it_did_and_keeps_its_own_ports(
+    session: Session,
+) -> None:
+    api, more = frozenset({Port("tcp", 2375)}), frozenset({Port("tcp", 1)})
+    last = Proxy(first_packet="closed", homes=("a.service",), dockerd_ports=api)
+    session.store.last_seen.remember_host(HostFacts(proxy=last))
+
+    def recorded(proxy: Proxy) -> tuple[tuple[str, ...], frozenset[Port]]:
+        found = by_record(HostFacts(proxy=proxy), session.store.last_seen).proxy
+        return found.homes, found.dockerd_ports
+
+    waits = Proxy(first_packet="unseen", homes=("b", "a.service"), dockerd_ports=more)
+    assert recorded(waits) == (("a.service", "b"), api | more)
+    assert recorded(replace(waits, homes=())) == ((), api | more), "it may run, and is not seen"
+    runs = replace(waits, first_packet="elsewhere", homes=())
+    assert recorded(runs) == ((), more), "what is seen counts"
+
+
 def test_those_of_the_record_have_had_their_grace(session: Session, clock: FakeClock) -> None:
-    session.store.last_seen.remember_foreign_bridges(by_answer(HOST, OFFICE))
+    session.store.last_seen.remember_host(by_answer(HOST, OFFICE))
     found, _ = await_claims(session, Policy(), HOST, OFFICE)
     assert found.foreign_bridges == {"virbr0"}
     assert clock.slept == []

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from dockerfw.errors import Failed
-from dockerfw.model.host import Bridge, HostFacts
+from dockerfw.model.host import Bridge, HostFacts, Proxy
 from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Port
 from dockerfw.plan.steps import Created
 from dockerfw.state.store import Store
 from tests.build import container, inventory, network
@@ -90,10 +91,38 @@ def test_a_broken_inventory_is_empty(store: Store, content: bytes) -> None:
 )
 def test_a_broken_record_of_bridges_knows_none(store: Store, content: str) -> None:
     facts = HostFacts(bridges=(Bridge("virbr0", index=5),), foreign_bridges=frozenset({"virbr0"}))
-    store.last_seen.remember_foreign_bridges(facts)
+    store.last_seen.remember_host(facts)
     assert store.last_seen.foreign_bridges() == {"virbr0": 5}
     (store.folder / "foreign-bridges.json").write_text(content)
     assert store.last_seen.foreign_bridges() == {}
+
+
+def test_what_was_seen_of_dockerd_outlives_it(store: Store) -> None:
+    seen = Proxy(
+        first_packet="closed",
+        homes=("engine.slice/docker.service",),
+        dockerd_ports=frozenset({Port("tcp", 2375), Port("udp", 7946)}),
+    )
+    for proxy in (seen, Proxy(first_packet="unseen")):
+        store.last_seen.remember_host(HostFacts(proxy=proxy))
+        kept = store.last_seen.dockerd()
+        assert (kept.homes, kept.dockerd_ports) == (seen.homes, seen.dockerd_ports)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"homes": "x", "ports": []}',
+        '{"homes": [7], "ports": [7, [], ["tcp"], ["tcp", 0], ["icmp", 1], [["tcp"], 1]]}',
+    ],
+)
+def test_a_broken_record_of_dockerd_knows_nothing(store: Store, content: str) -> None:
+    store.folder.mkdir(parents=True, exist_ok=True)
+    (store.folder / "dockerd.json").write_text(content)
+    assert store.last_seen.dockerd() == Proxy()
+    assert store.last_seen.dockerd().homes == ()
 
 
 # --- what is in the kernel -----------------------------------------------------------------------
