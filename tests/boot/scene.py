@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow
 from tests.lab.boot import Machine
 from tests.lab.guard import LabError
@@ -94,6 +96,12 @@ def leaks_everywhere(hammer: Hammer) -> None:
 
 def running(machine: Machine) -> set[str]:
     return set(machine.docker("ps", "--format", "{{.Names}}").split())
+
+
+def first_packet(machine: Machine) -> str:
+    """What ``status`` says of ports of docker-proxy that nobody knows of."""
+    answer = json.loads(machine.dockerfw("status", "--json", check=False).stdout)
+    return str(answer["docker_proxy_first_packet"])
 
 
 def restart_docker(machine: Machine) -> None:

@@ -14,6 +14,7 @@ from tests.boot.scene import (
     boot_under_fire,
     by_port,
     everywhere,
+    first_packet,
     furnish,
     leaks,
     leaks_everywhere,
@@ -135,6 +136,10 @@ def test_in_its_slice_docker_proxy_is_closed_from_the_first_packet_with_no_daemo
     furnish(machine)
     protect(machine)
     machine.systemctl("start", "dockerfw-boot")
+    assert first_packet(machine) == "until restart"
+    restart_docker(machine)
+    assert first_packet(machine) == "open"
+    assert machine.dockerfw("status", check=False).returncode == 3
     stranger = machine.outside.hammer(late)
     machine.container("late", "-p", "9090:80")
     until(lambda: stranger.count().total > 0, "the port to be open where Docker has no slice", 30)
@@ -148,6 +153,8 @@ def test_in_its_slice_docker_proxy_is_closed_from_the_first_packet_with_no_daemo
     inside = ["busybox", "wget", "-q", "-O", "-", "http://[::1]:9090/"]
     until(lambda: machine.run(inside, check=False).returncode == 0, "the host itself to reach it")
     assert stranger.go_on(3000, seconds=60).accepted == {}
+    machine.dockerfw("apply", "--yes")
+    assert first_packet(machine) == "closed"
     restart_docker(machine)
     until(lambda: running(machine) == {"web", "db", "late"}, "all containers to be back")
     assert stranger.go_on(3000, seconds=60).accepted == {}

@@ -7,22 +7,23 @@ back at another port when Docker is restarted. Each is first seen to be open wit
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.boot.scene import POLICY, furnish, put_in_force, restart_docker, running
+from tests.boot.scene import POLICY, first_packet, furnish, put_in_force, restart_docker, running
 from tests.engine.scene import STRANGER
 from tests.lab.boot import Machine
 from tests.lab.engine import IMAGE
-from tests.lab.host import HOST_V6
+from tests.lab.host import HOST_V4, HOST_V6
 from tests.lab.place import Blows, Hammer
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.engine
 
-ON_DEBIAN_12_AND_13 = pytest.mark.parametrize("machine", ["bookworm", "trixie"], indirect=True)
+ON_DEBIAN_12_AND_13 = pytest.mark.parametrize(
+    "machine", ["bookworm", pytest.param("trixie", marks=pytest.mark.slow)], indirect=True
+)
 STORM = [f"new{number}" for number in range(10)]
 MANY = [f"any{number}" for number in range(30)]
 GONE = MANY[:15]
@@ -50,11 +51,6 @@ def stormed(machine: Machine, first: int) -> Blows:
         blows = stranger.stop()
     machine.docker("rm", "-f", *STORM)
     return blows
-
-
-def first_packet(machine: Machine) -> str:
-    answer = json.loads(machine.dockerfw("status", "--json", check=False).stdout)
-    return str(answer["docker_proxy_first_packet"])
 
 
 def in_sync(machine: Machine) -> None:
@@ -132,3 +128,53 @@ def test_what_comes_back_at_ports_that_nobody_knows_of_is_closed(machine: Machin
     until(known, "the ports to be guarded by number")
     until(lambda: not known(), "the ports to be let go of", 60)
     assert restarted(machine, ports).total == 0, machine.journal("dockerfw")
+
+
+# --- a dockerd that is hard to see ---------------------------------------------------------------
+
+API, MANAGERS = 2375, 2377
+
+
+def reconfigure(machine: Machine, *arguments: str) -> None:
+    """Docker's unit with these arguments more; systemd goes on to listen at its socket."""
+    started = machine.show("docker.service", "ExecStart")
+    argv = started.partition("argv[]=")[2].partition(" ;")[0]
+    text = f"[Service]\nExecStart=\nExecStart={' '.join([argv, *arguments])}\n"
+    machine.write("/etc/systemd/system/docker.service.d/test.conf", text)
+    machine.systemctl("daemon-reload")
+    restart_docker(machine)
+
+
+def answers(machine: Machine, port: int) -> bool:
+    return machine.outside.tcp(HOST_V4, port, source=STRANGER[0], patience=1).reached
+
+
+def test_its_own_ports_are_spared_and_it_is_found_without_its_pidfile_or_not_at_all(
+    machine: Machine,
+) -> None:
+    furnish(machine)
+    machine.install_dockerfw()
+    put_in_force(machine)
+    machine.systemctl("start", "dockerfw")
+    in_sync(machine)
+    reconfigure(machine, "-p", "/run/elsewhere.pid", "-H", f"tcp://0.0.0.0:{API}", "--tls=false")
+    in_sync(machine)
+    assert first_packet(machine) == "closed", "it answers where systemd listens"
+    assert answers(machine, API)
+    assert stormed(machine, 9500).total == 0, machine.journal("dockerfw")
+
+    machine.docker("swarm", "init", "--advertise-addr", HOST_V4)
+    until(lambda: answers(machine, MANAGERS), "the new swarm's own port to be spared", 5)
+
+    # Its own /proc shows what it has powers over, as a host's with hidepid and another gid does.
+    text = "[Service]\nProtectProc=ptraceable\n"
+    machine.write("/etc/systemd/system/dockerfw.service.d/test.conf", text)
+    machine.systemctl("daemon-reload")
+    machine.systemctl("restart", "dockerfw")
+
+    def closed() -> bool:
+        listed = machine.run(["nft", "list", "table", "inet", "dockerfw"]).stdout
+        return "socket cgroupv2" in listed
+
+    until(lambda: not closed(), "the daemon to go by no cgroup", 30)
+    assert answers(machine, API), "which ports are its own nobody knows"
