@@ -7,6 +7,7 @@ config.toml         the policy; ``conf.d/*.toml`` and list files may stand besid
 inventory.json      what runs, as ``dockerfw inventory`` writes it
 host.json           fields of `HostFacts` that are not the default; may be missing
 names.json          the addresses of ``host:`` sources, by name; may be missing
+lans.json           the networks of ``lan:`` sources, by interface; may be missing
 ruleset.txt         what should stand in a kernel in which nobody else has written a rule
 ==================  ===============================================================================
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,9 @@ def _policy(folder: Path) -> Policy:
 
     names = _json(folder / "names.json")
     addresses = {name: tuple(map(ip_address, texts)) for name, texts in names.items()}
-    return parse(documents, read_file).with_names(addresses)
+    lans = _json(folder / "lans.json")
+    networks = {name: tuple(map(ip_network, texts)) for name, texts in lans.items()}
+    return parse(documents, read_file).with_names(addresses, networks)
 
 
 def _facts(given: dict[str, Any]) -> HostFacts:

@@ -14,7 +14,8 @@ The reading:
   files and ``any`` match outside packets only; ``bridge`` and containers match inside packets
   only; ``iface:`` matches both.
 * Exceptions take addresses out of the outside ones of their own list, and out of nothing else.
-* A ``host:`` source is the addresses that its name has, each of them an outside one.
+* A ``host:`` source is the addresses that its name has, and a ``lan:`` source the networks of its
+  interface, each of them an outside one, whatever it comes in on.
 * An allow with ``until`` opens nothing from its last second on. What it names is guarded as before.
 * *Spoofed* never passes: an address of a Docker bridge network that did not come in on that
   network's bridge; an address of this host on a packet that is forwarded or sent to this host.
@@ -60,6 +61,7 @@ from dockerfw.model.policy import (
     FileSource,
     HostSource,
     InterfaceSource,
+    LanSource,
     Policy,
     PortKeyword,
     PortRange,
@@ -231,7 +233,11 @@ class _Reading:
                 return outside
             case AddressSource(network=network):
                 return IntervalSet.of_networks([network], family) & outside
-            case FileSource(networks=networks) | HostSource(networks=networks):
+            case (
+                FileSource(networks=networks)
+                | HostSource(networks=networks)
+                | LanSource(networks=networks)
+            ):
                 return IntervalSet.of_networks(networks, family) & outside
             case ExceptingSource(sources=sources, exceptions=exceptions):
                 return self._sources(sources) - self._sources(exceptions)

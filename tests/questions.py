@@ -21,6 +21,7 @@ from dockerfw.model.policy import (
     Deny,
     FileSource,
     HostSource,
+    LanSource,
     Policy,
     PortRange,
     parts,
@@ -190,7 +191,7 @@ def cut_points(family: int, policy: Policy, inventory: Inventory, facts: HostFac
     for source in parts((*policy.baseline, *every_source)):
         if isinstance(source, AddressSource):
             networks.append(source.network)
-        elif isinstance(source, FileSource | HostSource):
+        elif isinstance(source, FileSource | HostSource | LanSource):
             networks += source.networks
     addresses = {a for c in inventory.containers for e in c.endpoints for a in e.addresses}
     networks += [ip_network(a) for a in (*facts.addresses, *addresses)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import datetime, timezone
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeVar
 
 from hypothesis import HealthCheck, settings, strategies as st
@@ -24,7 +24,9 @@ from dockerfw.model.policy import (
     BridgeSource,
     Deny,
     FileSource,
+    HostSource,
     InterfaceSource,
+    LanSource,
     Policy,
     PortKeyword,
     PortRange,
@@ -223,6 +225,10 @@ _HOSTS = (
     host_name("both.example.org", "192.0.2.77", "2001:db8:10::7"),
     host_name("inner.example.org", "172.18.0.2", "10.1.0.3"),
     host_name("unknown.example.org"),
+    HostSource("home.example.org", prefix=48).at([ip_address("2001:db8:10::7")]),
+    LanSource("eth0", (ip_network("192.0.2.0/24"), ip_network("2001:db8:10::/64"))),
+    LanSource("wg0", (ip_network("10.1.0.0/24"),)),
+    LanSource("eth9"),
 )
 positive_selectors: st.SearchStrategy[Selector] = st.one_of(
     st.builds(Selector, st.just("container"), st.sampled_from(_NAMES)),

@@ -53,6 +53,13 @@ class RuleNotices(Protocol):
     def read(self) -> Noticed: ...
 
 
+class NetworkNotices(Protocol):
+    """The kernel's notices of addresses: `AddressNotices`."""
+
+    def fileno(self) -> int: ...
+    def read(self) -> bool: ...
+
+
 class NameNotices(Protocol):
     """What host names stand for: a `Resolver`."""
 
@@ -85,6 +92,7 @@ class Edges:
     worker: Background
     docker: DockerReports
     notices: RuleNotices
+    addresses: NetworkNotices
     files: FileNotices
     docker_socket: FileNotices
     dockerd: FileNotices

@@ -31,6 +31,7 @@ from dockerfw.daemon.dockerd_home import DockerdHome
 from dockerfw.daemon.edges import Edges
 from dockerfw.daemon.enforcer import Enforcer
 from dockerfw.daemon.full_check import FullCheck
+from dockerfw.daemon.lans import Lans
 from dockerfw.daemon.links import Links
 from dockerfw.daemon.policy_follower import PolicyFollower
 from dockerfw.daemon.policy_in_force import PolicyInForce
@@ -92,6 +93,7 @@ class Daemon:
         self.dockerd = DockerdHome(
             kernel, edges.dockerd, self.schedule, self.enforcer, self.reporter
         )
+        self.lans = Lans(kernel, worker, self.schedule, self.policy)
         self.full_check = FullCheck(
             kernel,
             store,
@@ -116,6 +118,7 @@ class Daemon:
             Task.ROLL_BACK: self.policy_follower.roll_back,
             Task.READ_LISTS: self.policy_follower.read_lists,
             Task.READ_NAMES: self.policy_follower.read_names,
+            Task.READ_LANS: self.policy_follower.read_lans,
             Task.END_RULES: self.policy_follower.end_rules,
             Task.EXPIRE_GUARDS: self.enforcer.expire,
             Task.WRITE_SEAL: self.enforcer.write_seal,
@@ -159,6 +162,9 @@ class Daemon:
             )
             selector.register(edges.dockerd.fileno(), selectors.EVENT_READ, self.dockerd.noticed)
             selector.register(edges.names.fileno(), selectors.EVENT_READ, self.names_moved)
+            selector.register(
+                edges.addresses.fileno(), selectors.EVENT_READ, self.addresses_noticed
+            )
             for handle in edges.notices.filenos():
                 selector.register(handle, selectors.EVENT_READ, self.kernel_noticed)
             yield selector
@@ -302,6 +308,11 @@ class Daemon:
         if noticed.links:
             self.links.changed()
 
+    def addresses_noticed(self) -> None:
+        """Take notices about addresses."""
+        if self._edges.addresses.read():
+            self.lans.changed()
+
     # --- checks ----------------------------------------------------------------------------------
 
     def _begin_checks(self) -> None:
@@ -314,6 +325,8 @@ class Daemon:
             self.links.check(docker_answers=self.docker.silent is None)
         if Task.LOOK_AT_SETTINGS in checks:
             self._attempt(self.full_check.look_at_settings)
+        if Task.CHECK_LANS in checks:
+            self.lans.check()
         # Everything first: it has the rules in it.
         if checks & CHECKS_OF_ALL:
             self._begin_check_of_all()

@@ -22,7 +22,7 @@ from dockerfw.docker.connection import listener_pids, socket_path
 from dockerfw.docker.watcher import Watcher
 from dockerfw.kernel.inotify import FileNotices
 from dockerfw.kernel.netfilter import Netfilter
-from dockerfw.kernel.netlink import KernelNotices
+from dockerfw.kernel.netlink import AddressNotices, KernelNotices
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.model.policy import Needs
 from dockerfw.operations.session import Session
@@ -62,6 +62,7 @@ def run(docker_host: str | None, form: Form) -> int:
             docker=Watcher(connect, Needs(), clock),
             # Listened to before anything is read, so that nothing falls in between.
             notices=KernelNotices(),
+            addresses=AddressNotices(),
             files=FileNotices(),
             docker_socket=docker_socket,
             dockerd=FileNotices(),

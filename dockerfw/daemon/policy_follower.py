@@ -96,6 +96,14 @@ class PolicyFollower:
         if moved:
             self._sources_moved("names stand for other addresses")
 
+    def read_lans(self) -> None:
+        """Take the networks that interfaces have now."""
+        changed = self._policy.read_lans()
+        for line in changed:
+            self._reporter.info(line)
+        if changed:
+            self._sources_moved("interfaces have other networks")
+
     def _show_wrong_names(self) -> None:
         self._reporter.keep("names", "; ".join(self._policy.wrong_names) or None)
 

@@ -14,7 +14,7 @@ from dockerfw.daemon.edges import NameNotices
 from dockerfw.dns.resolver import Moved
 from dockerfw.errors import Failed
 from dockerfw.kernel.inotify import FileNotices
-from dockerfw.model.policy import Policy
+from dockerfw.model.policy import LanNetworks, Policy
 from dockerfw.operations.policy_in_force import read_policy_in_force
 from dockerfw.policy import files as policyfiles
 from dockerfw.policy.files import PolicyText
@@ -42,6 +42,9 @@ class PolicyInForce:
         """Files whose changes the kernel does not announce: they have to be read now and then."""
         self.wrong_names: tuple[str, ...] = ()
         """What is wrong with names, as they were last looked up."""
+        self.interfaces: tuple[str, ...] = ()
+        """Those of its ``lan:`` sources."""
+        self._lans: LanNetworks | None = None
         self._stamp: tuple[object, ...] | None = None
         self._moved: Moved | None = None
 
@@ -64,6 +67,8 @@ class PolicyInForce:
         lists = [Path(name) for name in text.files] if text else []
         self._moved = None
         self.unwatched = self._files.watch([*self._store.policy.files(), *lists])
+        self.interfaces = tuple(whole.interfaces()) if whole else ()
+        self._lans = None
         names = whole.host_names() if whole else {}
         self._names.follow(names, text.names if text else {})
         followed = {f"host:{name}" for name in names}
@@ -131,6 +136,29 @@ class PolicyInForce:
             said += (str(error),)
         self._take(replace(self.text, names=moved.names))
         return True, said
+
+    def lans_found(self, found: LanNetworks) -> bool:
+        """Take the networks of interfaces. Return True if `read_lans` has something to do."""
+        self._lans = found if found.keys() == set(self.interfaces) else None
+        return self._lans is not None and self.text is not None and self._lans != self.text.lans
+
+    def read_lans(self) -> tuple[str, ...]:
+        """Return what has changed of the networks of interfaces, for people."""
+        found, self._lans = self._lans, None
+        if found is None or self.text is None or found == self.text.lans:
+            return ()
+        before = self.text.lans
+        said = [
+            f"lan:{name} is {listed([str(n) for n in networks]) or 'without a network'}"
+            for name, networks in found.items()
+            if networks != before.get(name, ())
+        ]
+        try:
+            self._store.policy.remember_lans(found)
+        except Failed as error:  # they count all the same
+            said.append(str(error))
+        self._take(replace(self.text, lans=found))
+        return tuple(said)
 
     def _take(self, text: PolicyText) -> None:
         self.text, self.whole = text, text.parse()

@@ -23,6 +23,7 @@ class Task(Enum):
     ROLL_BACK = "go back to what stood before an apply that nobody has confirmed"
     READ_LISTS = "read the list files of the policy in force again"
     READ_NAMES = "use the addresses that host names stand for now"
+    READ_LANS = "use the networks that interfaces have now"
     END_RULES = "take out the rules that have ended"
     EXPIRE_GUARDS = "stop guarding host ports whose container has been gone for long"
     WRITE_SEAL = "bring the seal's own list of ports in line with the sets"
@@ -36,6 +37,7 @@ class Task(Enum):
     CHECK_ALL_AGAIN = "the same, after a repair"
     LOOK_AT_SETTINGS = "see whether br_netfilter was switched"
     CHECK_LINKS = "see which bridges, or which interfaces of containers, there are"
+    CHECK_LANS = "see which networks the interfaces of lan: sources have"
 
 
 class Timers:

@@ -69,6 +69,9 @@ class Event(Enum):
     LIST_FILES_CHANGED = "a list file has changed"
     LISTS_UNWATCHED = "a check of everything begins, and there are list files without notices"
     NAMES_MOVED = "host names stand for other addresses"
+    ADDRESSES_CHANGED = "an interface has got or lost an address or a route"
+    CHECK_LANS_BUSY = "a check of networks is due while another is under way"
+    LANS_READ = "it is known which networks the interfaces of lan: sources have"
     TIMEOUTS_RENEWED = "ends that the kernel cannot count up to were put off"
 
     # Docker.
@@ -136,7 +139,8 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     Event.TASK_FAILED: (Due(None, None),),
     # Only wakes the loop: it compares the stamp of the policy before anything else it does.
     Event.POLICY_FILES_CHANGED: (Due(Task.READ_POLICY),),
-    Event.POLICY_READ: (Due(Task.CHECK_ALL),),
+    # The networks of its interfaces may have changed while nobody followed them.
+    Event.POLICY_READ: (Due(Task.CHECK_ALL), Due(Task.CHECK_LANS)),
     # The moment: a little after the deadline, which is the business of another process unless that
     # was killed; None where no apply waits.
     Event.CONFIRM_AWAITED: (Due(Task.ROLL_BACK, None, exact=True),),
@@ -146,6 +150,10 @@ SCHEDULED: Mapping[Event, tuple[Due, ...]] = {
     # With every check of everything, where the kernel does not announce changes of files.
     Event.LISTS_UNWATCHED: (Due(Task.READ_LISTS),),
     Event.NAMES_MOVED: (Due(Task.READ_NAMES),),
+    # One address brings several notices, and its routes follow.
+    Event.ADDRESSES_CHANGED: (Due(Task.CHECK_LANS, CHECK_PAUSE),),
+    Event.CHECK_LANS_BUSY: (Due(Task.CHECK_LANS, CHECK_PAUSE),),
+    Event.LANS_READ: (Due(Task.READ_LANS),),
     Event.TIMEOUTS_RENEWED: (Due(Task.RENEW_TIMEOUTS, DAY, exact=True),),
     Event.DOCKER_CONNECTED: (Due(Task.CHECK_ALL),),
     # From here on ``status`` goes by what was recorded.
@@ -214,7 +222,9 @@ CHECKS_OF_RULES = frozenset(
     }
 )
 CHECKS_OF_ALL = frozenset({Task.CHECK_ALL, Task.CHECK_ALL_AGAIN})
-CHECKS = CHECKS_OF_RULES | CHECKS_OF_ALL | {Task.CHECK_LINKS, Task.LOOK_AT_SETTINGS}
+CHECKS = (
+    CHECKS_OF_RULES | CHECKS_OF_ALL | {Task.CHECK_LINKS, Task.LOOK_AT_SETTINGS, Task.CHECK_LANS}
+)
 """Tasks that only read: they begin without the lock of the host, in a thread of their own."""
 
 DROPPED: Mapping[State, frozenset[Task]] = {

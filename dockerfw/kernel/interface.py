@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
-from dockerfw.model.policy import Committer
+from dockerfw.model.policy import Committer, LanNetworks
 from dockerfw.plan.state import Identity, KernelState, LiveElement, SealState, SetState
 from dockerfw.plan.steps import Created, Step
 from dockerfw.rules.bindings import Bindings
@@ -50,6 +50,10 @@ class Kernel(Protocol):
 
     def container_interfaces(self) -> frozenset[str]:
         """Return the host's halves of the interface pairs of containers that run."""
+        ...
+
+    def networks(self, interfaces: Iterable[str]) -> LanNetworks:
+        """Return the networks that are connected to each of these interfaces, if there are any."""
         ...
 
     # what stands

@@ -1,8 +1,8 @@
-"""Notices of the kernel that rules or links were changed, by netlink.
+"""Notices of the kernel that rules, links or addresses were changed, by netlink.
 
-`KernelNotices` has descriptors for a selector, and a `read` that never blocks. A notice reports
-that something was written, not that its meaning changed: the caller reads the state and compares.
-Never changes anything, and starts no process.
+`KernelNotices` and `AddressNotices` have descriptors for a selector, and a `read` that never
+blocks. A notice reports that something was written, not that its meaning changed: the caller reads
+the state and compares. Never changes anything, and starts no process.
 
 No kernel announces what ipset and iptables-legacy write: that has to be polled.
 
@@ -29,6 +29,7 @@ from dockerfw.errors import Failed
 _NETLINK_ROUTE, _NETLINK_NETFILTER = 0, 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _GROUP_LINKS, _GROUP_NFTABLES = 1, 7
+_GROUPS_ADDRESSES = (5, 9, 11)  # addresses of IPv4, of IPv6, routes of IPv6
 _ERROR, _DONE = 2, 3
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWGEN, _GETGEN = 0x0A0F, 0x0A10
@@ -141,8 +142,35 @@ class KernelNotices:
         return changes
 
 
-def _join(protocol: int, group: int) -> socket.socket:
-    """Return a netlink socket that receives from this group."""
+class AddressNotices:
+    """Notices that an interface got or lost an address or, in IPv6, that there is another route.
+
+    Of the network namespace that it is made in; raises `Failed` where they cannot be had.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._listener = _join(_NETLINK_ROUTE, *_GROUPS_ADDRESSES)
+        except OSError as error:
+            raise Failed(
+                f"the kernel's notices of addresses cannot be had ({error.strerror}): run dockerfw "
+                "as root, or with CAP_NET_ADMIN"
+            ) from None
+
+    def fileno(self) -> int:
+        return self._listener.fileno()
+
+    def read(self) -> bool:
+        """Return True if any came since the last call, or were lost. Never blocks."""
+        messages, lost = _drain(self._listener)
+        return bool(messages) or lost
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def _join(protocol: int, *groups: int) -> socket.socket:
+    """Return a netlink socket that receives from these groups."""
     kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     with ExitStack() as opened:
         listener = opened.enter_context(socket.socket(socket.AF_NETLINK, kind, protocol))
@@ -151,7 +179,8 @@ def _join(protocol: int, group: int) -> socket.socket:
             _filter_commits(listener)
         # The address 0 lets the kernel choose one: a socket without any receives from no group.
         listener.bind((0, 0))
-        listener.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        for group in groups:
+            listener.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
         opened.pop_all()
     return listener
 

@@ -6,11 +6,12 @@ Takes and gives nothing but frozen values; never reads a file, the clock or Dock
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from ipaddress import ip_network
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from dockerfw.model.intervals import less
@@ -148,15 +149,40 @@ class FileSource:
 class HostSource:
     """``host:NAME``: the name and the addresses that it had when it was last looked up.
 
-    ``networks`` are single addresses, at most `MOST_ADDRESSES`; empty where the name was never
-    looked up or has no address: then it matches nobody.
+    ``networks`` are those of at most `MOST_ADDRESSES` addresses; empty where the name was never
+    looked up or has no address: then it matches nobody. ``prefix`` is the length of the network
+    around each IPv6 address; None: the address alone.
     """
 
     name: str
     networks: tuple[IPNetwork, ...] = ()
+    prefix: int | None = None
+
+    def at(self, addresses: Iterable[Address]) -> HostSource:
+        """Return the same name with these addresses."""
+        around = (ip_network((a, self._length(a)), strict=False) for a in addresses)
+        return replace(self, networks=tuple(dict.fromkeys(around)))
+
+    def _length(self, address: Address) -> int:
+        alone = address.max_prefixlen
+        return alone if self.prefix is None or address.version == 4 else self.prefix
 
     def __str__(self) -> str:
-        return f"host:{self.name}"
+        return f"host:{self.name}" + ("" if self.prefix is None else f"/{self.prefix}")
+
+
+@dataclass(frozen=True, slots=True)
+class LanSource:
+    """``lan:INTERFACE``: the networks that are connected to an interface of this host.
+
+    ``networks`` are those that it had when it was last asked; empty where it has none.
+    """
+
+    interface: str
+    networks: tuple[IPNetwork, ...] = ()
+
+    def __str__(self) -> str:
+        return f"lan:{self.interface}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +239,7 @@ Source: TypeAlias = (
     | AddressSource
     | FileSource
     | HostSource
+    | LanSource
     | InterfaceSource
     | BridgeSource
     | SelectorSource
@@ -227,7 +254,9 @@ def may_be_inside(source: Source) -> bool:
     match source:
         case InterfaceSource() | BridgeSource() | SelectorSource():
             return True
-        case AnySource() | AddressSource() | FileSource() | HostSource() | ExceptingSource():
+        case AnySource() | AddressSource() | FileSource() | HostSource() | LanSource():
+            return False
+        case ExceptingSource():
             return False
 
 
@@ -244,6 +273,7 @@ def outside_networks(source: Source) -> tuple[IPNetwork, ...]:
         case (
             FileSource(networks=networks)
             | HostSource(networks=networks)
+            | LanSource(networks=networks)
             | ExceptingSource(networks=networks)
         ):
             return networks
@@ -269,6 +299,8 @@ def parts(sources: Iterable[Source]) -> Iterator[Source]:
 
 HostAddresses: TypeAlias = Mapping[str, tuple[Address, ...]]
 """By name of a ``host:`` source, its addresses."""
+LanNetworks: TypeAlias = Mapping[str, tuple[IPNetwork, ...]]
+"""By interface of a ``lan:`` source, its networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,35 +433,53 @@ class Policy:
 
         None: only the baseline has it.
         """
-        found: dict[str, Origin | None] = {}
-        rules: tuple[Allow | Deny, ...] = (*self.allows, *self.denies)
-        for rule in rules:
-            found |= {n: rule.origin for n in _host_names(rule.sources) if n not in found}
-        return {**dict.fromkeys(_host_names(self.baseline)), **found}
+        return self._first_rules(lambda s: s.name if isinstance(s, HostSource) else None)
 
-    def with_names(self, names: HostAddresses) -> Policy:
-        """Return the policy with these addresses for its names; the other names have none."""
-        if not self.host_names():
+    def interfaces(self) -> Mapping[str, Origin | None]:
+        """Return the interfaces of all ``lan:`` sources, as `host_names` does names."""
+        return self._first_rules(lambda s: s.interface if isinstance(s, LanSource) else None)
+
+    def _first_rules(self, key: Callable[[Source], str | None]) -> Mapping[str, Origin | None]:
+        rules: tuple[Allow | Deny, ...] = (*self.allows, *self.denies)
+        found: dict[str, Origin | None] = {}
+        for rule in rules:
+            for source in parts(rule.sources):
+                if (name := key(source)) is not None:
+                    found.setdefault(name, rule.origin)
+        names = (key(source) for source in parts(self.baseline))
+        return {**dict.fromkeys(name for name in names if name is not None), **found}
+
+    def with_names(self, names: HostAddresses, lans: LanNetworks = MappingProxyType({})) -> Policy:
+        """Return the policy with these addresses for its names, and these networks for its
+        interfaces; the others have none.
+        """
+        if not self.host_names() and not self.interfaces():
             return self
+
+        def now(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+            return tuple(_as_it_is(source, names, lans) for source in sources)
+
         return replace(
             self,
-            baseline=_looked_up(self.baseline, names),
-            allows=tuple(replace(a, sources=_looked_up(a.sources, names)) for a in self.allows),
-            denies=tuple(replace(d, sources=_looked_up(d.sources, names)) for d in self.denies),
+            baseline=now(self.baseline),
+            allows=tuple(replace(a, sources=now(a.sources)) for a in self.allows),
+            denies=tuple(replace(d, sources=now(d.sources)) for d in self.denies),
         )
 
 
-def _host_names(sources: tuple[Source, ...]) -> tuple[str, ...]:
-    return tuple(s.name for s in parts(sources) if isinstance(s, HostSource))
+def moves(sources: Iterable[Source]) -> bool:
+    """Return True if what these stand for may change while the policy does not."""
+    return any(isinstance(source, HostSource | LanSource) for source in parts(sources))
 
 
-def _looked_up(sources: tuple[Source, ...], names: HostAddresses) -> tuple[Source, ...]:
-    return tuple(_with_addresses(source, names) for source in sources)
-
-
-def _with_addresses(source: Source, names: HostAddresses) -> Source:
+def _as_it_is(source: Source, names: HostAddresses, lans: LanNetworks) -> Source:
     if isinstance(source, HostSource):
-        return HostSource(source.name, tuple(ip_network(a) for a in names.get(source.name, ())))
-    if isinstance(source, ExceptingSource) and _host_names((source,)):
-        return excepting(_looked_up(source.sources, names), _looked_up(source.exceptions, names))
+        return source.at(names.get(source.name, ()))
+    if isinstance(source, LanSource):
+        return replace(source, networks=lans.get(source.interface, ()))
+    if isinstance(source, ExceptingSource) and moves((source,)):
+        return excepting(
+            tuple(_as_it_is(one, names, lans) for one in source.sources),
+            tuple(_as_it_is(one, names, lans) for one in source.exceptions),
+        )
     return source

@@ -9,6 +9,7 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.check import RECORDED
 from dockerfw.operations.host_names import with_names
+from dockerfw.operations.lan_networks import with_networks
 from dockerfw.operations.policy_in_force import NOTHING_APPLIED, read_policy_in_force
 from dockerfw.operations.reconcile import fitted, with_foreign_ports
 from dockerfw.operations.session import Session
@@ -30,7 +31,7 @@ def explain(
         facts = session.kernel.facts()
     else:
         facts = RECORDED
-    policy = _policy(session, config)
+    policy = _policy(session, config, on_this_host=inventory is None)
     if inventory is None:
         inventory = session.inventory(policy)
     facts = fitted(facts, inventory)
@@ -39,9 +40,10 @@ def explain(
     return report.explain(policy, inventory, facts, source, target, facts.addresses)
 
 
-def _policy(session: Session, config: Path | None) -> Policy:
+def _policy(session: Session, config: Path | None, *, on_this_host: bool) -> Policy:
     if config is not None:
-        return with_names(session.store, collect(config, for_kernel=False), session.clock).parse()
+        text = with_names(session.store, collect(config, for_kernel=False), session.clock)
+        return (with_networks(session.kernel, text) if on_this_host else text).parse()
     policy, _, problem = read_policy_in_force(session.store)
     if problem == NOTHING_APPLIED:
         raise UsageError(f"{problem}, so nothing is filtered: name a policy with --config")

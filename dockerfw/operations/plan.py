@@ -9,6 +9,7 @@ from dockerfw.operations.bridge_owners import ask_docker
 from dockerfw.operations.check import RECORDED, CheckedPolicy, check
 from dockerfw.operations.foreign_rules import foreign_rule_warnings
 from dockerfw.operations.host_names import with_names
+from dockerfw.operations.lan_networks import with_networks, without_networks
 from dockerfw.operations.reconcile import Observation
 from dockerfw.operations.session import Session
 from dockerfw.operations.standing import chains_stand
@@ -72,7 +73,7 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
     Raises `PolicyError` for a policy that is refused, `Failed` without root or Docker.
     """
     session.require_root()
-    text = with_names(session.store, text, session.clock)
+    text = with_networks(session.kernel, with_names(session.store, text, session.clock))
     facts, inventory = ask_docker(session, text.parse(), session.kernel.facts())
     checked = check(text, inventory, facts, session.clock.time())
     observation = session.reconciler.observe(checked.policy, checked.inventory, facts)
@@ -93,7 +94,8 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
 def plan_from_nothing(session: Session, text: PolicyText, inventory: Inventory) -> PolicyPlan:
     """Plan for a recorded inventory, on a host where nothing of dockerfw stands yet."""
     now = session.clock.time()
-    checked = check(with_names(session.store, text, session.clock), inventory, RECORDED, now)
+    text = without_networks(with_names(session.store, text, session.clock))
+    checked = check(text, inventory, RECORDED, now)
     empty = KernelState({f: TablesState(f) for f in RECORDED.families}, {}, None)
     ruleset = compile_ruleset(checked.policy.without_ended(now), checked.inventory, RECORDED)
     steps = planner.plan(empty, ruleset, RECORDED, session.kernel.identity)

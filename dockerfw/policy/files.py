@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from dockerfw.errors import PolicyError, UsageError
-from dockerfw.model.policy import HostAddresses, Policy
+from dockerfw.model.policy import HostAddresses, LanNetworks, Policy
 from dockerfw.policy import trust
 from dockerfw.policy.document import Document, list_name, without_contents
 from dockerfw.policy.parser import parse
@@ -32,22 +32,23 @@ class PolicyText:
 
     ``files`` holds the list files by the name that messages give them. ``warnings`` are about
     owners and modes when the files were read; those about the text are in ``Policy.warnings``.
-    ``names`` are the addresses of ``host:`` sources, as far as known; they change by themselves, so
-    they do not make it another policy. ``hidden`` are the files that the user who called sudo may
-    not read: no message shows what they hold.
+    ``names`` are the addresses of ``host:`` sources, as far as known, and ``lans`` the networks of
+    ``lan:`` sources; they change by themselves, so they do not make it another policy. ``hidden``
+    are the files that the user who called sudo may not read: no message shows what they hold.
     """
 
     documents: tuple[Document, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     names: HostAddresses = field(default_factory=dict, compare=False)
+    lans: LanNetworks = field(default_factory=dict, compare=False)
     hidden: frozenset[str] = field(default=frozenset(), compare=False)
     _policy: Policy | None = field(default=None, compare=False, repr=False)
 
     def parse(self) -> Policy:
         """Return the policy; after `collect` this costs nothing. Raises `PolicyError`."""
         policy = self._policy or parse(self.documents, self._read, self.hidden)
-        return policy.with_names(self.names)
+        return policy.with_names(self.names, self.lans)
 
     def without_contents(self, lines: Sequence[str]) -> tuple[str, ...]:
         """Return lines ``FILE:LINE: text`` without the text of those about hidden files."""

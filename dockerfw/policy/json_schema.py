@@ -205,9 +205,9 @@ def _selector() -> Schema:
 
 def _source() -> Schema:
     return {
-        "description": "any, bridge, an IP address or CIDR, iface:NAME, file:PATH, host:NAME, "
-        "container:NAME, compose:..., label:..., network:..., or a name from [sources]. `!` in "
-        "front takes addresses out of the others.",
+        "description": "any, bridge, an IP address or CIDR, iface:NAME, lan:NAME, file:PATH, "
+        "host:NAME[/64], container:NAME, compose:..., label:..., network:..., or a name from "
+        "[sources]. `!` in front takes addresses out of the others.",
         "type": "string",
         # `service:` and `image:` are the words with a colon that are no source, and what goes by
         # anything but addresses is no exception.

@@ -33,6 +33,7 @@ _IN_WORDS: Mapping[str, tuple[str, ...]] = {
     "host": ("dns", "name", "hostname", "fqdn", "domain", "dyndns", "ddns"),
     "file": ("list", "ipset", "set", "path", "netset", "include"),
     "network": ("docker", "bridge"),
+    "lan": ("local", "localnet", "connected", "subnet", "nets"),
     "compose": ("project", "stack"),
 }
 """Prefixes, each with what other programs call the same."""
@@ -60,11 +61,12 @@ def _meant_by_form(word: str) -> str | None:
         return "this host itself reaches its containers always: take it out"
     if word.lower() in _NEIGHBOURS:
         network = "write its network, `192.168.0.0/24`, say"
-        return f"{network}, or `iface:eth0` for all that comes in on that interface"
+        return f"{network}, or `lan:eth0` for the networks of that interface"
     if _NUMBERED.fullmatch(word):
         return _NO_DIRECTORY
     if _INTERFACE.fullmatch(word):
-        return f"an interface is {shown('iface:' + word)}"
+        iface, lan = shown("iface:" + word), shown("lan:" + word)
+        return f"an interface is {iface}, its networks are {lan}"
     if _FILE.fullmatch(word):
         return f"a list is {shown('file:' + word)}"
     if not _DOMAIN.fullmatch(word):

@@ -18,11 +18,12 @@ from dockerfw.model.policy import (
     FileSource,
     HostSource,
     InterfaceSource,
+    LanSource,
     Source,
     excepting,
     may_be_inside,
+    moves,
     outside_networks,
-    parts,
 )
 from dockerfw.policy.document import Node
 from dockerfw.policy.words import shown
@@ -97,12 +98,12 @@ def _fits(entry: Found, sources: Sequence[Source]) -> bool:
 
 def _warn_of_idle(exceptions: Iterable[Found], outside: tuple[Source, ...]) -> None:
     """Report exceptions that change nothing; of names that move, nobody can know."""
-    if _moves(outside):
+    if moves(outside):
         return
     networks = tuple(network for source in outside for network in outside_networks(source))
     for entry in exceptions:
         own = [network for source in entry.sources for network in outside_networks(source)]
-        if own and not _moves(entry.sources) and less(networks, own) == networks:
+        if own and not moves(entry.sources) and less(networks, own) == networks:
             entry.node.warning(
                 f"{shown(entry.node.value)} takes nothing out: no address of it is in this list"
             )
@@ -119,7 +120,7 @@ def refuse_unfit(entry: Found, verdict: Verdict) -> None:
 def refuse_empty(node: Node, sources: Iterable[Source], verdict: Verdict) -> None:
     """Report a list of which its exceptions leave nothing."""
     for source in sources:
-        if isinstance(source, ExceptingSource) and not source.networks and not _moves((source,)):
+        if isinstance(source, ExceptingSource) and not source.networks and not moves((source,)):
             left = f"nothing is left of {shown(str(source))}"
             if verdict == "deny":
                 node.error(f"{left}, so this deny would deny nobody")
@@ -137,6 +138,12 @@ def _refuse(node: Node, source: Source, verdict: Verdict, *, taken_out: bool) ->
             f"{word}: a name may fail or change, and this {verdict} {result}: write addresses or "
             "`file:`"
         )
+    elif isinstance(source, LanSource) and must_hold:
+        result = "would deny nobody" if verdict == "deny" else "would open more"
+        node.error(
+            f"{word}: an interface may have no address, and this {verdict} {result}: write its "
+            f"networks, or {shown(f'iface:{source.interface}')}"
+        )
     elif isinstance(source, FileSource) and not source.networks:
         if must_hold:
             result = "it takes nothing out" if taken_out else "this deny would deny nobody"
@@ -149,10 +156,6 @@ def _refuse(node: Node, source: Source, verdict: Verdict, *, taken_out: bool) ->
             _refuse(node, one, verdict, taken_out=taken_out)
         for one in source.exceptions:
             _refuse(node, one, verdict, taken_out=not taken_out)
-
-
-def _moves(sources: Iterable[Source]) -> bool:
-    return any(isinstance(source, HostSource) for source in parts(sources))
 
 
 def _depth(source: Source) -> int:

@@ -21,6 +21,7 @@ from dockerfw.model.policy import (
     FileSource,
     HostSource,
     InterfaceSource,
+    LanSource,
     SelectorSource,
     Source,
     may_be_inside,
@@ -44,7 +45,7 @@ from dockerfw.policy.words import (
 )
 
 SOURCE_WORDS = ("any", "bridge")
-SOURCE_PREFIXES = ("iface", "file", "host", "container", "compose", "label", "network")
+SOURCE_PREFIXES = ("iface", "lan", "file", "host", "container", "compose", "label", "network")
 
 # The kernel's IFNAMSIZ is 16 with the closing NUL (include/uapi/linux/if.h).
 _INTERFACE_LENGTH = 15
@@ -54,6 +55,9 @@ _FQDN = re.compile(
     r"[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?",
     re.ASCII,
 )
+
+# Shorter ones are no home: whoever answers for the name would open half of the world.
+_HOST_PREFIXES = range(33, 128)
 
 ReadFile: TypeAlias = Callable[[str, str], bytes]
 """``(document name, path)`` -> the bytes of a ``file:`` source; raises OSError."""
@@ -139,7 +143,9 @@ class SourceReader:
             case "file":
                 return self._file(node, name)
             case "host":
-                return HostSource(parse_host_name(name))
+                return _host(name)
+            case "lan":
+                return _lan(name)
             case "image" | "service":
                 raise WordError(f"`{kind}:` is for `to` only: write container:, compose: or label:")
         return SelectorSource(parse_selector(kind, name))
@@ -214,6 +220,26 @@ def parse_interface(name: str) -> InterfaceSource:
             f"{_INTERFACE_LENGTH}: see `ip -br link`"
         )
     return InterfaceSource(name)
+
+
+def _lan(name: str) -> LanSource:
+    interface = parse_interface(name).name
+    if interface.endswith("*"):
+        raise WordError(f"{shown('lan:' + name)}: write one interface, without `*`")
+    return LanSource(interface)
+
+
+def _host(text: str) -> HostSource:
+    """Return ``host:NAME``, or ``host:NAME/64``: the network of that length around each address."""
+    name, slash, length = text.partition("/")
+    if not slash:
+        return HostSource(parse_host_name(name))
+    if not length.isascii() or not length.isdigit() or int(length) not in _HOST_PREFIXES:
+        raise WordError(
+            f"{shown('host:' + text)}: a length behind a name is for its IPv6 addresses, from 33 "
+            f"to 127: write {shown(f'host:{name}/64')}"
+        )
+    return HostSource(parse_host_name(name), prefix=int(length))
 
 
 def parse_host_name(name: str) -> str:

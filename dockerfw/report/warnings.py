@@ -26,10 +26,12 @@ from dockerfw.model.policy import (
     Allow,
     Deny,
     HostSource,
+    LanSource,
     Policy,
     Selector,
     SelectorSource,
     Source,
+    outside_networks,
     parts,
 )
 from dockerfw.report import host_warnings, port_warnings
@@ -85,13 +87,14 @@ def ended_early(policy: Policy, now: float) -> tuple[str, ...]:
 
 
 def nameless(policy: Policy) -> tuple[str, ...]:
-    """Return a warning for each ``host:`` source without an address."""
+    """Return a warning for each ``host:`` or ``lan:`` source without an address."""
     sources = [source for rule in _statements(policy) for source in rule.sources]
     return tuple(
         dict.fromkeys(
-            f"{source} has no address, so it opens nothing until it has one"
+            f"{source} has no {'network' if isinstance(source, LanSource) else 'address'}, so it "
+            "opens nothing until it has one"
             for source in parts((*policy.baseline, *sources))
-            if isinstance(source, HostSource) and not source.networks
+            if isinstance(source, HostSource | LanSource) and not source.networks
         )
     )
 
@@ -158,17 +161,13 @@ class _StatementChecks:
 
     def _docker_network(self, source: Source) -> Network | None:
         """Return the bridge network that this one address or network lies in."""
-        if not isinstance(source, AddressSource):
+        if not isinstance(source, AddressSource | LanSource):
             return None
-        return next(
-            (
-                network
-                for network in self.inventory.bridges()
-                for subnet in network.subnets
-                if _within(source.network, subnet)
-            ),
-            None,
-        )
+        networks = outside_networks(source)
+        for network in self.inventory.bridges() if networks else ():
+            if all(any(_within(n, subnet) for subnet in network.subnets) for n in networks):
+                return network
+        return None
 
     def _selectors(self, statement: Statement, named: Collection[Container]) -> Iterator[str]:
         missing = False

@@ -5,6 +5,7 @@ hold, and a manifest says which of them make up the policy::
 
     manifest.json  names and checksums, with a checksum of its own
     names.json     the addresses of ``host:`` sources: they change without the policy
+    lans.json      the networks of ``lan:`` sources, likewise
     SHA-256        one document or list file each
 
 Never reads the files that the user edits, and asks no DNS.
@@ -15,19 +16,22 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dockerfw.errors import Failed
-from dockerfw.model.policy import HostAddresses
+from dockerfw.model.policy import HostAddresses, LanNetworks
 from dockerfw.policy.document import Document
 from dockerfw.policy.files import PolicyText
 from dockerfw.state.durable import replace_file, sync_folder
 
 _MANIFEST = "manifest.json"
 _NAMES = "names.json"
+_LANS = "lans.json"
+
+_T = TypeVar("_T")
 
 
 def load(folder: Path) -> PolicyText:
@@ -43,7 +47,12 @@ def load(folder: Path) -> PolicyText:
             f"the copy of the policy in force in {folder} is broken ({_reason(error)}): "
             "run dockerfw apply to replace it"
         ) from error
-    return PolicyText(documents, files, names=_load_names(folder))
+    return PolicyText(
+        documents,
+        files,
+        names=_load_moving(folder / _NAMES, ip_address),
+        lans=_load_moving(folder / _LANS, ip_network),
+    )
 
 
 def save(text: PolicyText, folder: Path) -> None:
@@ -59,15 +68,24 @@ def save(text: PolicyText, folder: Path) -> None:
 
 def save_names(folder: Path, names: HostAddresses) -> None:
     """Keep the addresses that the names of this policy have now. Raises OSError."""
-    text = {name: [str(address) for address in found] for name, found in sorted(names.items())}
-    replace_file(folder / _NAMES, json.dumps(text, indent=1).encode() + b"\n")
+    _save_moving(folder / _NAMES, names)
 
 
-def _load_names(folder: Path) -> HostAddresses:
-    """Return nothing where they cannot be read: they are looked up again anyway."""
+def save_lans(folder: Path, lans: LanNetworks) -> None:
+    """Keep the networks that the interfaces of this policy have now. Raises OSError."""
+    _save_moving(folder / _LANS, lans)
+
+
+def _save_moving(path: Path, moving: Mapping[str, Sequence[object]]) -> None:
+    text = {name: [str(one) for one in found] for name, found in sorted(moving.items())}
+    replace_file(path, json.dumps(text, indent=1).encode() + b"\n")
+
+
+def _load_moving(path: Path, read: Callable[[str], _T]) -> dict[str, tuple[_T, ...]]:
+    """Return nothing where they cannot be read: they are asked for again anyway."""
     try:
-        found = json.loads((folder / _NAMES).read_text("utf-8"))
-        return {name: tuple(map(ip_address, texts)) for name, texts in found.items()}
+        found = json.loads(path.read_text("utf-8"))
+        return {name: tuple(map(read, texts)) for name, texts in found.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
@@ -123,9 +141,12 @@ def _save_into(text: PolicyText, folder: Path) -> None:
     sync_folder(folder)
     if text.names:
         save_names(folder, text.names)
+    if text.lans:
+        save_lans(folder, text.lans)
     replace_file(folder / _MANIFEST, _manifest(text))
     sync_folder(folder)
     kept = {_MANIFEST, *blobs, *before, *([_NAMES] if text.names else ())}
+    kept |= {_LANS} if text.lans else set()
     for path in folder.iterdir():
         if path.name not in kept:
             path.unlink()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dockerfw.errors import Failed
 from dockerfw.model.host import Flavour
-from dockerfw.model.policy import HostAddresses
+from dockerfw.model.policy import HostAddresses, LanNetworks
 from dockerfw.policy.files import PolicyText
 from dockerfw.state import policy_copy
 from dockerfw.state.folder import Folder
@@ -67,6 +67,13 @@ class StoredPolicy:
         """
         try:
             policy_copy.save_names(self._copy, names)
+        except OSError as error:
+            raise Failed(f"cannot write {self._copy}: {error.strerror}") from error
+
+    def remember_lans(self, lans: LanNetworks) -> None:
+        """Keep the networks of the policy's interfaces, as `remember_names`. Raises `Failed`."""
+        try:
+            policy_copy.save_lans(self._copy, lans)
         except OSError as error:
             raise Failed(f"cannot write {self._copy}: {error.strerror}") from error
 

@@ -12,6 +12,7 @@ from dockerfw.model.policy import (
     ExceptingSource,
     Expect,
     HostSource,
+    LanSource,
     Policy,
     Source,
     excepting,
@@ -59,8 +60,8 @@ def broken_expectations(policy: Policy, inventory: Inventory, facts: HostFacts) 
             )
         elif wrong and expect.allowed and _may_hold(at_most, inventory, facts, expect):
             warnings.append(
-                f"{expect.origin}: not checked: it depends on a host: name, which has "
-                "no address now"
+                f"{expect.origin}: not checked: it depends on a host: name or a lan: interface "
+                "that has no address now"
             )
         elif wrong:
             errors.append(f"{expect.origin}: {_broken(found, expect.allowed, wrong)}")
@@ -74,7 +75,7 @@ def _with_every_name(policy: Policy) -> Policy | None:
         return tuple(map(widened_one, sources))
 
     def widened_one(source: Source) -> Source:
-        if isinstance(source, HostSource) and not source.networks:
+        if isinstance(source, HostSource | LanSource) and not source.networks:
             return AnySource()
         if isinstance(source, ExceptingSource):
             return excepting(widened(source.sources), widened(source.exceptions))

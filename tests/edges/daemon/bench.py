@@ -28,6 +28,7 @@ from dockerfw.kernel.inotify import FileNotices
 from dockerfw.kernel.netlink import Noticed
 from dockerfw.model.host import Cgroup
 from dockerfw.model.inventory import Container, Inventory, Network
+from dockerfw.model.net import IPNetwork
 from dockerfw.model.policy import HostAddresses, Needs
 from dockerfw.plan.state import ChainState, LiveElement, OddElement, TablesState
 from dockerfw.policy.document import Document
@@ -135,6 +136,16 @@ class PlayedNotices:
         return self.noticed
 
 
+class PlayedAddresses:
+    """The kernel's notices of addresses: there always is one."""
+
+    def fileno(self) -> int:
+        raise AssertionError("the bench steps by hand")
+
+    def read(self) -> bool:
+        return True
+
+
 class PlayedNames:
     """The resolver: ``moved`` is what it has found."""
 
@@ -224,6 +235,7 @@ class Bench:
                 worker=self.worker,
                 docker=self.docker,
                 notices=self.notices,
+                addresses=PlayedAddresses(),
                 files=self.files,
                 docker_socket=self.docker_socket,
                 dockerd=self.dockerd_files,
@@ -268,6 +280,11 @@ class Bench:
         """The kernel announces this."""
         self.notices.noticed = noticed
         self.daemon.kernel_noticed()
+
+    def change_lans(self, **lans: tuple[IPNetwork, ...]) -> None:
+        """Interfaces have these networks from now on, and the kernel announces it."""
+        self.kernel.lans = lans
+        self.daemon.addresses_noticed()
 
     def lose_seal(self) -> None:
         self.kernel.live = replace(self.kernel.live, seal=None)

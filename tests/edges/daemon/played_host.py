@@ -13,8 +13,8 @@ from dockerfw.kernel.netfilter import Digests
 from dockerfw.kernel.nft import render as nft_render
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.net import Family
-from dockerfw.model.policy import Committer
+from dockerfw.model.net import Family, IPNetwork
+from dockerfw.model.policy import Committer, LanNetworks
 from dockerfw.operations.reconcile import Observation, Reconciler
 from dockerfw.plan.state import (
     ChainState,
@@ -66,6 +66,7 @@ class PlayedKernel:
         self.looked_into: list[int] = []
         self.bound: Bindings | None = None
         self.bindings_written: list[Bindings | None] = []
+        self.lans: dict[str, tuple[IPNetwork, ...]] = {}
         self.broken = ""
         self.lines: list[str] = []
         self.documents: list[str] = []
@@ -122,6 +123,9 @@ class PlayedKernel:
 
     def container_interfaces(self) -> frozenset[str]:
         return self.interfaces
+
+    def networks(self, interfaces: Iterable[str]) -> LanNetworks:
+        return {name: self.lans.get(name, ()) for name in interfaces}
 
     def read(self, _facts: HostFacts, _lists: Iterable[IPSet] = ()) -> KernelState:
         return self.live

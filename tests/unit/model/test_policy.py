@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from dockerfw.model.net import Address
-from dockerfw.model.policy import BridgeSource, Origin, Policy
+from dockerfw.model.policy import BridgeSource, HostSource, Origin, Policy
 from tests.build import allow, host_name
 
 VPN, GW = "vpn.example.org", "gw.example.org"
@@ -35,3 +35,13 @@ def test_names_are_given_addresses_everywhere_and_lose_those_that_they_had() -> 
     named = policy.with_names({VPN: addresses("203.0.113.7", "2001:db8::7")})
     assert named.baseline == (BridgeSource(), host_name(VPN, "203.0.113.7", "2001:db8::7"))
     assert named.allows[0].sources == (host_name(VPN, "203.0.113.7", "2001:db8::7"), host_name(GW))
+
+
+def test_the_network_around_an_address_is_of_ipv6_alone() -> None:
+    home = HostSource("home.example.org", prefix=64)
+    found = home.at(addresses("203.0.113.7", "2001:db8:1::7", "2001:db8:1::8", "2001:db8:2::7"))
+    assert [str(network) for network in found.networks] == [
+        "203.0.113.7/32",
+        "2001:db8:1::/64",
+        "2001:db8:2::/64",
+    ]
