@@ -223,10 +223,10 @@ class Exposures:
     def _host_openings(
         self, found: _Found, ports: Iterable[HostPort], on_host: _HostNetwork
     ) -> Iterator[tuple[HostPort, tuple[HostOpening, ...]]]:
+        targets = _HostTargets(found)
         for port in ports:
-            for each in (port, *_at_named_addresses(port, found)):
-                about = frozenset(i for i, by_family in found.items() if _concerns(by_family, each))
-                about |= on_host.about.get(port.port, frozenset())
+            for each in (port, *targets.at_named_addresses(port)):
+                about = targets.about(each) | on_host.about.get(port.port, frozenset())
                 left = (
                     (index, self._left_of(index, about, each.families))
                     for index in sorted(about - self._denies)
@@ -283,39 +283,50 @@ def _host_ports(inventory: Inventory, container: Container) -> Iterator[HostPort
         yield HostPort(where, port, container_port, frozenset(families))
 
 
-def _at_named_addresses(port: HostPort, found: _Found) -> Iterator[HostPort]:
-    """Yield it at each address of the host that some statement names: others may use it there."""
-    if port.address is not None:
-        return
-    named = {
-        address
-        for by_family in found.values()
-        for family in port.families
-        for address in _addresses(by_family[family].get("host", _NOTHING), port.port)
-    }
-    for address in sorted(named, key=lambda a: (a.version, int(a))):
-        if not address.is_loopback:
+class _HostTargets:
+    """Which statements are about a port of this host, and the addresses that they name with it."""
+
+    def __init__(self, found: _Found) -> None:
+        self._exact: dict[tuple[Family, Port], dict[Address | None, set[int]]] = {}
+        self._spans: dict[Family, list[tuple[Address | None, Span, int]]] = {4: [], 6: []}
+        for index, by_family in found.items():
+            for family, targets in by_family.items():
+                self._add(index, family, targets.get("host", _NOTHING))
+
+    def _add(self, index: int, family: Family, targets: Targets) -> None:
+        for address, port in targets.exact:
+            by_address = self._exact.setdefault((family, port), {})
+            by_address.setdefault(address, set()).add(index)
+        for where, span in targets.spans:
+            if where is None or isinstance(where, Address):
+                self._spans[family].append((where, span, index))
+
+    def about(self, port: HostPort) -> frozenset[int]:
+        """Return the indexes of the statements."""
+        found: set[int] = set()
+        for family in port.families:
+            by_address = self._exact.get((family, port.port), {})
+            for where in {None, port.address}:
+                found |= by_address.get(where, set())
+                found |= {
+                    index
+                    for at, span, index in self._spans[family]
+                    if at == where and _in_span(span, port.port)
+                }
+        return frozenset(found)
+
+    def at_named_addresses(self, port: HostPort) -> Iterator[HostPort]:
+        """Yield a port of every address at each that is named with it: others may use it there."""
+        if port.address is not None:
+            return
+        named: set[Address] = set()
+        for family in port.families:
+            spans = self._spans[family]
+            at = {where for where, span, _ in spans if _in_span(span, port.port)}
+            at |= self._exact.get((family, port.port), {}).keys()
+            named |= {where for where in at if where is not None and not where.is_loopback}
+        for address in sorted(named, key=lambda a: (a.version, int(a))):
             yield replace(port, address=address, families=_families([address]))
-
-
-def _addresses(targets: Targets, wanted: Port) -> Iterator[Address]:
-    for address, port in targets.exact:
-        if address is not None and port == wanted:
-            yield address
-    for where, span in targets.spans:
-        if isinstance(where, Address) and _in_span(span, wanted):
-            yield where
-
-
-def _concerns(by_family: Mapping[Family, Mapping[Place, Targets]], port: HostPort) -> bool:
-    """Return True if a statement with these targets is about this host port."""
-    wheres = {None, port.address}
-    return any(
-        any((where, port.port) in targets.exact for where in wheres)
-        or any(where in wheres and _in_span(span, port.port) for where, span in targets.spans)
-        for family in port.families
-        if (targets := by_family[family].get("host")) is not None
-    )
 
 
 def _ranges(targets: Targets, addresses: tuple[Address, ...]) -> Iterator[Range]:
