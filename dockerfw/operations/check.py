@@ -15,6 +15,7 @@ from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import with_foreign_ports
 from dockerfw.policy.files import PolicyText
 from dockerfw.report import explain, host_warnings, warnings as advice
+from dockerfw.report.endings import ended
 
 RECORDED = HostFacts(br_netfilter=(True, True))
 """The host of a recorded inventory: one that can enforce everything."""
@@ -48,7 +49,7 @@ def check(text: PolicyText, inventory: Inventory, facts: HostFacts, now: float) 
         raise PolicyError(text.without_contents(broken.errors))
     about_rules = (
         *broken.warnings,
-        *advice.ended(policy, now),
+        *ended(policy, now),
         *advice.advise(policy.without_ended(now), inventory, facts),
     )
     warnings = (*text.warnings, *policy.warnings, *text.without_contents(about_rules))

@@ -25,6 +25,7 @@ from dockerfw.plan import planner
 from dockerfw.plan.steps import Plan, Step
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings, status, warnings as advice
+from dockerfw.report.endings import ended
 from dockerfw.report.lost import lost
 from dockerfw.report.traffic import counted_sets
 from dockerfw.report.unfiltered import not_filtered
@@ -145,7 +146,7 @@ def _health(
             *host_warnings.lost_without_frames(policy, inventory, facts),
             *(() if daemon_alive else host_warnings.lost_without_daemon(policy, inventory, facts)),
             *not_filtered(policy, inventory),
-            *advice.ended(policy, session.clock.time()),
+            *ended(policy, session.clock.time()),
             *advice.nameless(policy),
         ),
         unenforced=(

@@ -63,15 +63,6 @@ def advise(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str,
     return tuple(dict.fromkeys(found))
 
 
-def ended(policy: Policy, now: float) -> tuple[str, ...]:
-    """Return a warning for each allow whose time is over at that Unix time."""
-    return tuple(
-        f"{allow.origin}: this rule ended on {moment(allow.end)}: take it out"
-        for allow in policy.allows
-        if allow.end is not None and allow.ended(now)
-    )
-
-
 def ended_early(policy: Policy, now: float) -> tuple[str, ...]:
     """Return a warning for each allow that lasts longer than the kernel counts.
 

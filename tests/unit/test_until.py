@@ -33,6 +33,7 @@ from dockerfw.plan.state import KernelState, TablesState, wanted_set
 from dockerfw.plan.steps import AddElements, DeleteElements, Plan, WriteSets
 from dockerfw.report import warnings as advice
 from dockerfw.report.diff import diff
+from dockerfw.report.endings import ended
 from dockerfw.report.status import Health, Status, build
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ledger import Ledger
@@ -333,8 +334,8 @@ def test_a_rule_that_has_ended_and_one_that_the_kernel_ends_early_are_told() -> 
     far = datetime(2090, 1, 1, tzinfo=timezone.utc)
     policy = Policy(allows=(allow(SOON, line=3), allow(far, line=7), allow(None, line=9)))
     now = SOON.timestamp()
-    assert advice.ended(policy, now - 60) == ()
-    assert advice.ended(policy, now) == (
+    assert ended(policy, now - 60) == ()
+    assert ended(policy, now) == (
         "config.toml:3: this rule ended on 2027-01-31 00:00 UTC: take it out",
     )
     (early,) = advice.ended_early(policy, now)

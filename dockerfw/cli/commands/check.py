@@ -26,15 +26,17 @@ from dockerfw.text import counted
 def command(config: Path, inventory_path: Path | None, as_json: bool, quiet: bool) -> int:
     """Validate the policy; with --inventory its expectations as well."""
     from dockerfw.clock import SystemClock
-    from dockerfw.operations.check import RECORDED, check
     from dockerfw.policy.files import collect
-    from dockerfw.report import warnings as advice
+    from dockerfw.report.endings import ended
 
     now = SystemClock().time()
     text = collect(config, for_kernel=False)
     policy = text.parse()
-    warnings = (*text.warnings, *policy.warnings, *text.without_contents(advice.ended(policy, now)))
+    warnings = (*text.warnings, *policy.warnings, *text.without_contents(ended(policy, now)))
     if inventory_path is not None:
+        # With the whole compiler, which takes longer to load than to parse most policies.
+        from dockerfw.operations.check import RECORDED, check
+
         warnings = check(text, read_inventory(inventory_path), RECORDED, now).warnings
     if as_json:
         print_json({"valid": True, "warnings": list(warnings)})

@@ -14,7 +14,7 @@ import pytest
 from dockerfw.cli import commands
 from dockerfw.cli.app import cli
 from dockerfw.errors import Failed, PolicyError, UsageError
-from tests.paths import REPOSITORY
+from tests.paths import EXAMPLE, REPOSITORY
 from tests.unit.cli.terminal import Terminal
 
 HEAVY = ("docker", "dns", "requests", "dockerfw.operations", "dockerfw.kernel", "dockerfw.rules")
@@ -35,11 +35,12 @@ def test_every_file_of_commands_is_a_command_of_that_name() -> None:
     assert {command.name for command in cli.commands.values()} == files
 
 
-def test_help_does_not_wait_for_what_it_never_uses() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "-c", str(EXAMPLE)]])
+def test_what_needs_no_host_does_not_wait_for_what_it_never_uses(arguments: list[str]) -> None:
     script = (
         "import sys\n"
         "from dockerfw.cli.app import cli\n"
-        "cli.main(['--help'], standalone_mode=False)\n"
+        f"cli.main({arguments!r}, standalone_mode=False)\n"
         "print(*sys.modules)"
     )
     done = subprocess.run(
