@@ -48,7 +48,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
-from dockerfw.model.host import HostFacts
+from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import Address
 from dockerfw.model.policy import (
@@ -126,18 +126,37 @@ def allowed_sources(
     if not inner.ours():
         return reading.everyone - inner.spoofed()
     opened = reading.opened(now)
-    if _is_forwarded(facts, question) and not reading.ours():
+    if _is_forwarded(facts, question, address) and not reading.ours():
         opened |= inner.opened(now, by_container=True)
     return opened - reading.denied() - inner.denied() - inner.spoofed()
 
 
-def _is_forwarded(facts: HostFacts, question: Question) -> bool:
+def _is_forwarded(facts: HostFacts, question: Question, to: Address) -> bool:
+    """Whether NAT that is known leads this port on to there.
+
+    NAT that leads to the host itself counts where no other NAT rule may take one of its packets:
+    which of the two a packet meets is not known.
+    """
+    leading = [f for f in facts.forwards if _takes_port(f, question)]
+    here = [f for f in leading if f.address in (None, question.address)]
+    if to not in facts.addresses:
+        return any(f.to is not None for f in here)
     return any(
+        f.to is None
+        and not any(
+            other is not f and (None in (f.address, other.address) or f.address == other.address)
+            for other in leading
+        )
+        for f in here
+    )
+
+
+def _takes_port(forward: PortForward, question: Question) -> bool:
+    """Whether it may lead on what is sent to this port of some address of the host."""
+    return (
         forward.family == question.family
-        and forward.address in (None, question.address)
         and forward.protocol in (None, question.protocol)
         and (forward.protocol is None or forward.first <= question.port <= forward.last)
-        for forward in facts.forwards
     )
 
 

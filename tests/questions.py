@@ -64,7 +64,7 @@ def _forwards(inventories: Iterable[Inventory]) -> Iterator[PortForward]:
         for network in inventory.bridges()
         for s in network.subnets
     }
-    yield PortForward(4, None, "tcp", 9997, 9997, None, 8080)
+    yield PortForward(4, OWN_ADDRESSES[0], "tcp", 9997, 9997, None, 8080)
     yield PortForward(6, None, "tcp", 9997, 9997, None, 8080)
     if to := by_family.get(4):
         yield PortForward(4, None, "tcp", 9999, 9999, to)
