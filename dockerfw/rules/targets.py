@@ -131,8 +131,11 @@ class TargetFinder:
         for spec in statement.published:
             if spec.address is not None and spec.address.version != family:
                 continue
+            closed: PortRange | set[int] = spec.ports
             if statement.to:
-                exact |= self._narrowed(family, statement, spec)
+                narrowed = self._narrowed(family, statement, spec)
+                exact |= narrowed
+                closed = {port.number for _, port in narrowed}
             elif _wide(spec.ports):
                 span = Span(spec.ports.protocol, spec.ports.first, spec.ports.last)
                 spans.add((spec.address, span))
@@ -140,7 +143,7 @@ class TargetFinder:
             else:
                 exact |= {(spec.address, port) for port in _expanded(spec.ports)}
             if isinstance(statement, Deny):
-                exact |= self._denied_by_redirect(family, spec)
+                exact |= self._denied_by_redirect(family, spec.ports.protocol, closed)
         return Targets(frozenset(exact), frozenset(spans), frozenset(meant))
 
     def _redirected(
@@ -158,15 +161,15 @@ class TargetFinder:
         }
 
     def _denied_by_redirect(
-        self, family: Family, spec: PublishedSpec
+        self, family: Family, protocol: str, closed: PortRange | set[int]
     ) -> set[tuple[Address | None, Port]]:
-        """Return the host ports from which NAT of others leads to one of a deny."""
+        """Return the host ports from which NAT of others leads to one that a deny closes."""
         return {
             (redirect.address, Port(redirect.protocol, number))
             for redirect in self._redirects
-            if redirect.family == family and redirect.protocol == spec.ports.protocol
+            if redirect.family == family and redirect.protocol == protocol
             for number in range(redirect.first, redirect.last + 1)
-            if redirect.port_behind(number) in spec.ports
+            if redirect.port_behind(number) in closed
         }
 
     def _narrowed(
