@@ -56,9 +56,9 @@ def drop_the_rules_on_first_packets(scene: Scene) -> None:
             scene.host.run(words)
 
 
-def entries(scene: Scene, port: int) -> int:
-    listing = scene.host.run(["conntrack", "-L", "-p", "udp", f"--dport={port}"], check=False)
-    return len(listing.stdout.splitlines())
+def entries(scene: Scene, family: Family, port: int) -> bool:
+    argv = ["conntrack", "-L", "-f", f"ipv{family}", "-p", "udp"]
+    return f"port={port} " in scene.host.run(argv).stdout
 
 
 def sends(scene: Scene, name: str, packet: Packet) -> None:
@@ -73,7 +73,7 @@ def heard_after_its_entry_ran_out(scene: Scene, family: Family, source: str, por
 
     Over IPv4 that is masqueraded, and is answered to this host's address.
     """
-    until(lambda: not entries(scene, 5353) and not entries(scene, port), "the entries to run out")
+    until(lambda: not entries(scene, family, port), "the entries to run out")
     sends(scene, "web", Packet("udp", at("web", family), source, 53, port, payload=b"news"))
     web = scene.places["web"]
     web.received()

@@ -85,7 +85,7 @@ def _heard(
     return outcome.passed and sealed
 
 
-@profile()
+@profile(share=0.5)
 @given(fitting(), st.integers(0, 2**32))
 def test_who_is_heard_is_who_was_asked_or_may_begin(
     pair: tuple[Policy, Inventory], seed: int
