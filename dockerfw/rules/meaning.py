@@ -113,15 +113,19 @@ class Destination(NamedTuple):
 class BucketMeaning:
     """What the name of a target set, and the rule that uses it, say of its elements.
 
-    ``source`` None: it stands in each element. ``span`` None: the port does.
+    ``source`` None: it stands in each element. ``span`` None: the port does. ``parts``: how many
+    parts an element has that the rule can mean (a set of another type may stand under the name).
     """
 
     name: BucketName
     source: SourceMatch | None = None
     span: tuple[str | None, int, int] | None = None
+    parts: frozenset[int] = frozenset({1, 2})
 
     def read(self, element: Element) -> tuple[Destination, SourceMatch] | None:
         """Return what one element allows or denies, and to whom; None: no element of ours."""
+        if len(element) not in self.parts:
+            return None
         match element:
             case (IPv4Network() | IPv6Network() as where, Port() as port, network):
                 if not isinstance(network, IPv4Network | IPv6Network):
@@ -155,10 +159,11 @@ def read_bucket(name: str, rule: Rule | None) -> BucketMeaning | None:
     if not isinstance(found, BucketName):
         return None
     if found.keyed:
-        return BucketMeaning(found)
+        return BucketMeaning(found, parts=frozenset({2 if found.wildcard else 3}))
     if rule is None:
         return BucketMeaning(found, Unknown(name))
-    return BucketMeaning(found, _source(rule, found), _span(name, rule))
+    span = _span(name, rule)
+    return BucketMeaning(found, _source(rule, found), span, frozenset({2 if span is None else 1}))
 
 
 def rules_by_set(rules: Iterable[Rule]) -> dict[str, Rule]:

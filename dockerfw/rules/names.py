@@ -136,8 +136,8 @@ class BucketName:
     """A set of allowed or denied targets.
 
     ``keyed``: each element has the source in it; else the rule that uses the set matches the
-    source (an interface, a list, everyone). ``until`` is when its elements end by themselves
-    (Unix time), None: never.
+    source (an interface, a list, everyone). ``wildcard``: such elements are host ports on every
+    address. ``until`` is when its elements end by themselves (Unix time), None: never.
     """
 
     place: Place
@@ -145,6 +145,7 @@ class BucketName:
     verdict: Verdict
     family: Family
     keyed: bool
+    wildcard: bool = False
     until: int | None = None
 
 
@@ -171,6 +172,7 @@ def read_name(name: str) -> SetName | None:
             verdict="deny" if host_deny or verdict == "deny" else "allow",
             family=_family(family),
             keyed=True,
+            wildcard=host_kind == "port",
             until=_moment(end),
         )
     if found := _TERM_NAME.fullmatch(name):

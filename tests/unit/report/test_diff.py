@@ -22,7 +22,7 @@ from dockerfw.plan.steps import (
 )
 from dockerfw.report.diff import Diff, diff
 from dockerfw.rules.compiler import compile_ruleset
-from dockerfw.rules.ruleset import Ruleset, Seal
+from dockerfw.rules.ruleset import Ruleset, Seal, SetType
 from tests.build import allow, container, deny, facts, inventory, network, policy
 from tests.questions import facts_for
 from tests.standing import element, sets_of, tables_of
@@ -350,6 +350,35 @@ def test_entries_by_hand_that_mean_nothing_to_us_are_no_error() -> None:
     )
     found = diff(live, compiled(NOTHING), RUNNING, before_installed=True)
     assert said(found) == ["- 192.0.2.1 gre closes to 10.0.0.0/8"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "held"),
+    [
+        ("dockerfw-allow4", "hash:net,port", "172.18.0.4,tcp:5432"),
+        ("dockerfw-allow4", "hash:net", "172.18.0.4"),
+        ("dockerfw-port4", "hash:ip,port,net", "172.18.0.4,tcp:5432,10.0.0.0/8"),
+        ("dockerfw-port4", "hash:net", "10.0.0.0/8"),
+        ("dockerfw-addr4", "hash:net,port", "10.0.0.0/8,tcp:5432"),
+    ],
+)
+def test_elements_that_the_rule_of_a_set_cannot_mean_are_not_put_into_words(
+    name: str, kind: SetType, held: str
+) -> None:
+    live = sets_of(compiled(NOTHING))
+    live[name] = SetState(name, kind, 4, 65536, 1, frozenset({element(held, kind)}))
+    assert said(diff(live, compiled(NOTHING), RUNNING, before_installed=True)) == []
+
+
+def test_elements_without_the_ports_that_their_rule_asks_for_are_not_put_into_words() -> None:
+    live = compiled(policy(allow("iface:wg0", to="db", ports=5432)))
+    sets = sets_of(live)
+    (name,) = (n for n in sets if n.startswith("dockerfw-coa-") and n.endswith("-4"))
+    held = frozenset({element("172.18.0.4", "hash:net")})
+    sets[name] = replace(sets[name], type="hash:net", elements=held)
+    wanted = compiled(NOTHING)
+    found = diff(sets, wanted, RUNNING, before_installed=True, live_tables=tables_of(live))
+    assert not [text for text in said(found) if "some" in text or "all ports" in text]
 
 
 def test_a_list_that_goes_and_that_nobody_read_is_shown_by_its_name() -> None:
