@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol, TypeAlias
 
+from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer, LanNetworks
@@ -50,6 +51,10 @@ class Kernel(Protocol):
 
     def container_interfaces(self) -> frozenset[str]:
         """Return the host's halves of the interface pairs of containers that run."""
+        ...
+
+    def foreign_tables(self, facts: HostFacts) -> tuple[ForeignTable, ...]:
+        """Return the rules of others at the hooks of netfilter, as far as they can be read."""
         ...
 
     def networks(self, interfaces: Iterable[str]) -> LanNetworks:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
-from dockerfw.kernel import facts as host_facts, lan, ports
+from dockerfw.kernel import facts as host_facts, foreign, lan, ports
 from dockerfw.kernel.interface import RuleCounters, SetCounters
 from dockerfw.kernel.ipset import driver as ipset, render as ipset_render
 from dockerfw.kernel.iptables import base_chains, driver as iptables, render as iptables_render
 from dockerfw.kernel.nft import driver as nft, render as nft_render
 from dockerfw.kernel.runner import Runner
+from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer, LanNetworks
@@ -68,6 +69,9 @@ class Netfilter:
 
     def container_interfaces(self) -> frozenset[str]:
         return host_facts.container_interfaces(self._runner)
+
+    def foreign_tables(self, facts: HostFacts) -> tuple[ForeignTable, ...]:
+        return foreign.read(self._runner, facts)
 
     def networks(self, interfaces: Iterable[str]) -> LanNetworks:
         return {name: lan.networks(self._runner, name) for name in interfaces}

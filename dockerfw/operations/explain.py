@@ -29,15 +29,16 @@ def explain(
     if inventory is None:
         session.require_root()
         facts = session.kernel.facts()
+        foreign = session.kernel.foreign_tables(facts)
     else:
-        facts = RECORDED
+        facts, foreign = RECORDED, ()
     policy = _policy(session, config, on_this_host=inventory is None)
     if inventory is None:
         inventory = session.inventory(policy)
     facts = fitted(facts, inventory)
     inventory = with_foreign_ports(inventory, facts)
     policy = policy.without_ended(session.clock.time())
-    return report.explain(policy, inventory, facts, source, target, facts.addresses)
+    return report.explain(policy, inventory, facts, source, target, facts.addresses, foreign)
 
 
 def _policy(session: Session, config: Path | None, *, on_this_host: bool) -> Policy:

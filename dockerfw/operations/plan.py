@@ -18,6 +18,7 @@ from dockerfw.plan.state import KernelState, TablesState
 from dockerfw.plan.steps import Plan
 from dockerfw.policy.files import PolicyText
 from dockerfw.report import diff, host_warnings, warnings as advice
+from dockerfw.report.obstacles import published_obstacles
 from dockerfw.report.unfiltered import not_filtered
 from dockerfw.rules.compiler import compile_ruleset
 
@@ -85,6 +86,7 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
     hints = (
         *not_filtered(checked.policy, checked.inventory),
         *host_warnings.hints(checked.inventory, facts),
+        *published_obstacles(session.kernel.foreign_tables(facts), checked.inventory),
     )
     if not daemon_alive:
         hints += advice.ended_early(checked.policy, session.clock.time())

@@ -27,6 +27,7 @@ from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings, status, warnings as advice
 from dockerfw.report.endings import ended
 from dockerfw.report.lost import lost
+from dockerfw.report.obstacles import published_obstacles
 from dockerfw.report.traffic import counted_sets
 from dockerfw.report.unfiltered import not_filtered
 from dockerfw.state.daemon_record import DaemonState
@@ -146,6 +147,7 @@ def _health(
             *host_warnings.lost_without_frames(policy, inventory, facts),
             *(() if daemon_alive else host_warnings.lost_without_daemon(policy, inventory, facts)),
             *not_filtered(policy, inventory),
+            *published_obstacles(session.kernel.foreign_tables(facts), inventory),
             *ended(policy, session.clock.time()),
             *advice.nameless(policy),
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dockerfw.errors import UsageError
+from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address
@@ -20,13 +21,16 @@ def explain(
     source: str,
     target: str,
     local_addresses: frozenset[Address] = frozenset(),
+    foreign: tuple[ForeignTable, ...] = (),
 ) -> Explanation:
     """Return the verdict on every path from ``source`` to ``target``.
 
-    ``local_addresses`` are this host's own, besides those in ``facts``. Raises `UsageError` when
+    ``local_addresses`` are this host's own, besides those in ``facts``; ``foreign`` the rules of
+    others. Raises `UsageError` when
     source or target cannot be read, `UnknownContainer` when no container of that name runs.
     """
-    return Explainer(policy, inventory, facts, local_addresses).explain(source, target)
+    explainer = Explainer(policy, inventory, facts, local_addresses, foreign)
+    return explainer.explain(source, target)
 
 
 class Explainer:
@@ -38,13 +42,14 @@ class Explainer:
         inventory: Inventory,
         facts: HostFacts,
         local_addresses: frozenset[Address] = frozenset(),
+        foreign: tuple[ForeignTable, ...] = (),
     ) -> None:
         self.policy = policy
         self.inventory = inventory
         self.facts = facts
         local = local_addresses | facts.addresses
         self.reader = Reader(inventory, local)
-        self.paths = Paths(policy, inventory, facts, local)
+        self.paths = Paths(policy, inventory, facts, local, foreign)
 
     def explain(self, source: str, target: str) -> Explanation:
         """Return the verdict on every path; raises as the function `explain` does."""

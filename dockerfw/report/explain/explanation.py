@@ -12,12 +12,16 @@ from dockerfw.text import paragraph, printable
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One path of one family: ``path`` as in ``P1 published 8080 → 80 (DNAT)``."""
+    """One path of one family: ``path`` as in ``P1 published 8080 → 80 (DNAT)``.
+
+    ``others`` are rules of others that may drop what dockerfw lets pass there.
+    """
 
     path: str
     family: Family
     allowed: bool
     reason: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ class Explanation:
         return by_verdict[self.verdict]
 
     def to_json(self) -> dict[str, object]:
-        """``paths`` has ``path``, ``family`` (4 or 6), ``allowed`` and ``reason`` for each row."""
+        """``paths`` has ``path``, ``family`` (4 or 6), ``allowed``, ``reason`` and ``others`` for
+        each row.
+        """
         return {
             "schema": 1,
             "source": self.source,
@@ -60,7 +66,13 @@ class Explanation:
             "observing": self.observing,
             "verdict": self.verdict,
             "paths": [
-                {"path": r.path, "family": r.family, "allowed": r.allowed, "reason": r.reason}
+                {
+                    "path": r.path,
+                    "family": r.family,
+                    "allowed": r.allowed,
+                    "reason": r.reason,
+                    "others": list(r.others),
+                }
                 for r in self.rows
             ],
             "warnings": list(self.warnings),
@@ -83,6 +95,9 @@ class Explanation:
             first, rest = f"  IPv{row.family} {verdict}  ", " " * 16
             found += paragraph(printable(row.path), width=width, first=first, rest=rest)
             found += paragraph(printable(row.reason), width=width, first=rest, rest=rest)
+            for other in row.others:
+                text = printable(f"dockerfw lets it pass; {other} may not")
+                found += paragraph(text, width=width, first=rest, rest=rest)
         for warning in self.warnings:
             found += paragraph(printable(f"note: {warning}"), width=width, rest="  ")
         return tuple(found)

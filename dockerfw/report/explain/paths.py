@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dockerfw.model.docker_names import GATEWAY_BRIDGE
+from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
 from dockerfw.model.net import Address, Family, Port
@@ -30,13 +31,18 @@ class Paths:
     """``local`` are all of this host's own addresses that are known."""
 
     def __init__(
-        self, policy: Policy, inventory: Inventory, facts: HostFacts, local: frozenset[Address]
+        self,
+        policy: Policy,
+        inventory: Inventory,
+        facts: HostFacts,
+        local: frozenset[Address],
+        foreign: tuple[ForeignTable, ...] = (),
     ) -> None:
         self.policy = policy
         self.inventory = inventory
         self.facts = facts
         self.local = local
-        self.reasons = Reasons(policy, inventory, facts, local)
+        self.reasons = Reasons(policy, inventory, facts, local, foreign)
 
     def rows(self, source: ParsedSource, target: ParsedTarget) -> Iterator[Row]:
         """Yield the rows of every sender; none if there is no path. A row may come twice."""
@@ -158,6 +164,7 @@ class Paths:
             for container in self.inventory.containers
             for binding in container.ports
             if (binding.host_port, binding.protocol) == (target.port, target.protocol)
+            and (target.address is None or _listens_at(binding, target.address))
         ]
         for container, binding in bindings:
             yield from self._published(sender, binding, container, target)
@@ -181,7 +188,9 @@ class Paths:
         label = f"NAT of others {short_port(port.number, port.protocol)} → {to}:{behind}"
         where = forward.address or target.address if target.host_port else forward.address
         redirected = forward.to is None
-        host_port = HostPort(port, forward.to, behind, by_proxy=False, redirected=redirected)
+        host_port = HostPort(
+            port, forward.to, behind, by_proxy=False, redirected=redirected, by_docker=False
+        )
         yield from self._at_host(label, sender, where, host_port)
 
     def _leading_to(self, sender: Sender, address: Address, target: ParsedTarget) -> Iterator[Row]:
@@ -308,8 +317,14 @@ class Paths:
         return here
 
 
+def _listens_at(binding: PublishedPort, address: Address) -> bool:
+    if binding.host_address.version != address.version:
+        return False
+    return binding.wildcard or binding.host_address == address
+
+
 def _row(path: str, family: Family, decision: Decision) -> Row:
-    return Row(path, family, decision.allowed, decision.reason)
+    return Row(path, family, decision.allowed, decision.reason, decision.others)
 
 
 def _host_network_label(target: ParsedTarget) -> str:

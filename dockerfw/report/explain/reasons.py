@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family
 from dockerfw.model.policy import Allow, Deny, Policy, Source
+from dockerfw.report.explain.reader import network_of
 from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
+from dockerfw.report.obstacles import Traveller, docker_writes, obstacles
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
 from dockerfw.rules.walk import Packet, WalkResult, walk
@@ -29,10 +32,11 @@ the one statement of that index."""
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a packet passes, and why, in words."""
+    """Whether a packet passes, and why, in words; and who may drop it all the same."""
 
     allowed: bool
     reason: str
+    others: tuple[str, ...] = ()
 
 
 class Reasons:
@@ -42,9 +46,15 @@ class Reasons:
     """
 
     def __init__(
-        self, policy: Policy, inventory: Inventory, facts: HostFacts, local: frozenset[Address]
+        self,
+        policy: Policy,
+        inventory: Inventory,
+        facts: HostFacts,
+        local: frozenset[Address],
+        foreign: tuple[ForeignTable, ...] = (),
     ) -> None:
         self.policy = replace(policy, mode="enforce")
+        self.foreign = foreign
         self.inventory = inventory
         self.facts = facts
         self.local = local
@@ -65,8 +75,31 @@ class Reasons:
         """Return whether a packet on this route passes, and the line of the policy that decides."""
         result = self._walk(self.whole, route)
         if result.passed:
-            return Decision(True, self._why_allowed(route, result))
+            return Decision(True, self._why_allowed(route, result), self._others(route))
         return Decision(False, self._why_denied(route, result))
+
+    def _others(self, route: Route) -> tuple[str, ...]:
+        """Return the rules of others that may drop it, at both hooks that it meets."""
+        packet = route.packet
+        home = network_of(self.inventory, packet.destination) if route.hook == "forward" else None
+        here = Traveller(
+            route.hook,
+            None if packet.interface == OUTSIDE else packet.interface,
+            None if home is None else home.bridge,
+            packet.source,
+            packet.destination,
+            packet.protocol,
+            packet.port,
+            dnat=packet.dnat,
+        )
+        address, port = packet.host_port or (packet.destination, packet.port)
+        arriving = replace(
+            here, hook="prerouting", out_interface=None, destination=address, port=port, dnat=False
+        )
+        if route.by_docker and not docker_writes(self.foreign, address.version):
+            here = replace(arriving, hook="input")
+        found = (*obstacles(self.foreign, arriving), *obstacles(self.foreign, here))
+        return tuple(dict.fromkeys(found))
 
     def guards(self, family: Family, protocol: str, port: int) -> bool:
         """Return True if a rule guards this port of the host for a host-network container."""

@@ -33,11 +33,15 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One hook that a packet may meet on a path; ``suffix`` tells routes of one path apart."""
+    """One hook that a packet may meet on a path; ``suffix`` tells routes of one path apart.
+
+    ``by_docker``: Docker's own NAT leads there, where it has any.
+    """
 
     suffix: str
     hook: Hook
     packet: Packet
+    by_docker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,8 @@ class HostPort:
     """A port of this host, and the container's address and port that Docker's NAT leads it to.
 
     ``inner`` None: no NAT of this family, docker-proxy or the host itself answers.
-    ``redirected``: at ``inner_port``, where NAT of others leads to. ``by_proxy`` False:
-    docker-proxy never does, as for the ports that a swarm publishes.
+    ``by_proxy`` False: docker-proxy never does, as for the ports that a swarm publishes.
+    ``by_docker`` False: NAT of others does; ``redirected``: it leads to ``inner_port`` here.
     """
 
     port: Port
@@ -54,6 +58,7 @@ class HostPort:
     inner_port: int = 0
     by_proxy: bool = True
     redirected: bool = False
+    by_docker: bool = True
 
     def routes(self, sender: Sender, address: Address) -> tuple[Route, ...]:
         """Return the routes of a packet to this port at one address of this host.
@@ -76,5 +81,5 @@ class HostPort:
         if self.inner is None:
             return (proxied,)
         behind_nat = replace(to_host, destination=self.inner, port=self.inner_port, dnat=True)
-        nat = Route(" (DNAT)", "forward", behind_nat)
+        nat = Route(" (DNAT)", "forward", behind_nat, by_docker=self.by_docker)
         return (nat, proxied) if sender.bridge is not None and self.by_proxy else (nat,)

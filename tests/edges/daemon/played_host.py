@@ -11,6 +11,7 @@ from dockerfw.kernel.interface import RuleCounters, SetCounters
 from dockerfw.kernel.ipset import render as ipset_render
 from dockerfw.kernel.netfilter import Digests
 from dockerfw.kernel.nft import render as nft_render
+from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family, IPNetwork
@@ -120,6 +121,9 @@ class PlayedKernel:
 
     def bridges(self) -> tuple[Bridge, ...]:
         return self.host.bridges
+
+    def foreign_tables(self, _facts: HostFacts) -> tuple[ForeignTable, ...]:
+        return ()
 
     def container_interfaces(self) -> frozenset[str]:
         return self.interfaces

@@ -36,4 +36,5 @@ def test_the_document_has_every_row() -> None:
         "family": 4,
         "allowed": True,
         "reason": "allowed by config.toml:3 (from office)",
+        "others": [],
     }

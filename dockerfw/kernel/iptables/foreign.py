@@ -1,0 +1,115 @@
+"""Tables of iptables, anybody's -> `ForeignTable`s. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from ipaddress import ip_network
+
+from dockerfw.kernel.iptables.parse import split_words
+from dockerfw.model.foreign import (
+    Asked,
+    ForeignChain,
+    ForeignRule,
+    ForeignTable,
+    ForeignVerdict,
+    Hook,
+    NameAsked,
+    NetworksAsked,
+)
+from dockerfw.model.host import Flavour
+from dockerfw.model.net import Family
+from dockerfw.plan.state import LiveRule, TablesState
+from dockerfw.rules.names import is_our_chain
+
+TABLES = ("raw", "mangle", "nat", "filter")
+_HOOKS: Mapping[str, Hook] = {"PREROUTING": "prerouting", "FORWARD": "forward", "INPUT": "input"}
+_VERDICTS: Mapping[str, ForeignVerdict] = {
+    "ACCEPT": "accept",
+    "DROP": "drop",
+    "REJECT": "drop",
+    "RETURN": "return",
+}
+# Options that ask nothing, or what every packet in question has.
+_NOTHING = ("-m", "--comment", "--reject-with")
+
+
+def foreign_tables(state: TablesState, flavour: Flavour) -> Iterator[ForeignTable]:
+    """Yield the tables, without our chains."""
+    for table in TABLES:
+        chains = state.tables.get(table, {})
+        yield ForeignTable(
+            state.family,
+            {
+                name: ForeignChain(
+                    f"{table} {name} of ip{'6' if state.family == 6 else ''}tables-{flavour}",
+                    tuple(_rules(chain.rules, state.family, frozenset(chains))),
+                    # Nothing may be dropped in nat.
+                    _HOOKS.get(name) if chain.policy != "-" and table != "nat" else None,
+                    drops=chain.policy == "DROP",
+                )
+                for name, chain in chains.items()
+                if not is_our_chain(name)
+            },
+        )
+
+
+def _rules(
+    rules: tuple[LiveRule, ...], family: Family, known: frozenset[str]
+) -> Iterator[ForeignRule]:
+    for rule in rules:
+        target = rule.target or ""
+        if is_our_chain(target):
+            continue
+        asked = _asked(split_words(rule.text), family)
+        if target in known:
+            yield ForeignRule(rule.text, asked, "goto" if rule.goto else "jump", target)
+        elif target in _VERDICTS:
+            yield ForeignRule(rule.text, asked, _VERDICTS[target])
+
+
+def _asked(words: list[str], family: Family) -> Asked:
+    asked = Asked(family)
+    rest = iter(words)
+    for word in rest:
+        negated = word == "!"
+        option = next(rest, "") if negated else word
+        if not option.startswith("-"):
+            continue  # a second value
+        value = next(rest, "")
+        if option in ("-j", "-g", *_NOTHING):
+            continue
+        try:
+            asked = _narrowed(asked, option, value, negated=negated)
+        except ValueError:
+            asked = replace(asked, unread=True)
+    return asked
+
+
+def _narrowed(asked: Asked, option: str, value: str, *, negated: bool) -> Asked:
+    """Return what is asked with one more condition; `ValueError` for one that is not known."""
+    match option:
+        case "-i":
+            return replace(asked, in_interface=NameAsked(_pattern(value), negated))
+        case "-o":
+            return replace(asked, out_interface=NameAsked(_pattern(value), negated))
+        case "-s":
+            return replace(asked, source=NetworksAsked((ip_network(value),), negated))
+        case "-d":
+            return replace(asked, destination=NetworksAsked((ip_network(value),), negated))
+        case "-p" if not negated:
+            return replace(asked, protocol="icmp" if value == "ipv6-icmp" else value)
+        case "--dport" | "--dports" if not negated:
+            return replace(asked, ports=tuple(_range(part) for part in value.split(",")))
+        case "--ctstate" | "--state" if not negated:
+            return replace(asked, states=frozenset(value.split(",")))
+    raise ValueError(option)
+
+
+def _pattern(name: str) -> str:
+    return f"{name[:-1]}*" if name.endswith("+") else name
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition(":")
+    return int(first), int(last or first)

@@ -1,0 +1,76 @@
+"""Rules of others in netfilter's hooks, as far as they can be read: what they ask, what they do.
+
+Pure values: ``kernel/foreign.py`` reads them, ``report/obstacles.py`` asks which of them may drop a
+packet that dockerfw lets pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from dockerfw.model.net import Family, IPNetwork
+
+Hook: TypeAlias = Literal["prerouting", "forward", "input"]
+ForeignVerdict: TypeAlias = Literal["accept", "drop", "return", "jump", "goto", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class NameAsked:
+    """The name of an interface; a ``*`` at the end matches any rest."""
+
+    name: str
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NetworksAsked:
+    networks: tuple[IPNetwork, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a rule asks of a packet; a condition that is None it does not have.
+
+    ``unread``: it asks for something besides, which is not known here.
+    """
+
+    family: Family | None = None
+    in_interface: NameAsked | None = None
+    out_interface: NameAsked | None = None
+    source: NetworksAsked | None = None
+    destination: NetworksAsked | None = None
+    protocol: str | None = None
+    ports: tuple[tuple[int, int], ...] | None = None
+    states: frozenset[str] | None = None
+    unread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignRule:
+    """``text`` is the rule as its tool prints it; ``chain`` where a jump leads."""
+
+    text: str
+    asked: Asked
+    verdict: ForeignVerdict
+    chain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignChain:
+    """``hook`` None: others jump to it. ``place`` is where it stands, in words."""
+
+    place: str
+    rules: tuple[ForeignRule, ...] = ()
+    hook: Hook | None = None
+    drops: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignTable:
+    """The chains of one table by name; ``family`` None: of both."""
+
+    family: Family | None
+    chains: Mapping[str, ForeignChain] = field(default_factory=dict)
