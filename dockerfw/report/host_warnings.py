@@ -199,11 +199,10 @@ def foreign_ports(inventory: Inventory, facts: HostFacts) -> Iterator[str]:
     """Yield the Docker bridges with a NIC or a VM's tap in them, and who is cut off by that."""
     for network, foreign in _mixed(inventory, facts):
         subnets = listed([str(subnet) for subnet in network.subnets])
-        each_other = "" if _blind(facts, (network,)) else " and from each other"
         yield (
             f"{_not_dockers(network, foreign)}: VMs and machines behind {_them(foreign)} at "
-            f"{subnets} are CUT OFF from other networks{each_other} (they can begin connections "
-            "elsewhere, but only this host and its containers can begin one to them), and reach "
+            f"{subnets} are CUT OFF from other networks (they can begin connections elsewhere, but "
+            "only each other, this host and its containers can begin one to them), and reach "
             "containers only as the outside does; give the Docker network a bridge and a subnet "
             f"of its own. Allow from iface:{network.bridge} opens containers to them, and no more"
         )

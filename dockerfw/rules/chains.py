@@ -29,6 +29,7 @@ from dockerfw.rules.names import (
 )
 from dockerfw.rules.rule import (
     AddressType,
+    BridgedToOthers,
     Chain,
     ConnState,
     DestNetwork,
@@ -60,7 +61,8 @@ class Skeleton:
 
     ``inside_denied``: some deny names sources on Docker's bridges, so that even where the
     baseline lets them all pass the host port matters. ``labels``: the seal labels connections
-    that nobody properly began.
+    that nobody properly began. ``bridged``: the families whose bridged packets meet the chains, on
+    a host that bridges for others.
     """
 
     host_bit: int
@@ -70,6 +72,7 @@ class Skeleton:
     bridge_baseline: bool
     inside_denied: bool
     labels: bool
+    bridged: frozenset[Family] = frozenset()
 
     def chains(self, family: Family, buckets: BucketRules) -> list[Chain]:
         """Return all our chains of one family, the buckets in their places."""
@@ -162,11 +165,13 @@ class Skeleton:
 
     def _main_head(self, family: Family) -> tuple[Rule, ...]:
         return (
+            *self._bridged_to_others(family, Reply()),
             # The seal recognises answers by itself: those of other people's connections get no bit.
             *(Rule(answer, Return(), "answers") for answer in self._answers()),
             *_icmp_that_always_passes(family),
             self._spoofed_container(family),
             self._spoofed((AddressType("src", "LOCAL"),), "forged: an address of this host"),
+            *self._bridged_to_others(family),
             *self._stray(family),
             Rule(
                 (InSet(topology_set("inside", family), ("src", "src")),),
@@ -174,6 +179,17 @@ class Skeleton:
                 "from a Docker bridge",
             ),
         )
+
+    def _bridged_to_others(self, family: Family, *matches: Match) -> tuple[Rule, ...]:
+        """Return the rule for what a bridge carries to a VM or to its uplink: Docker's network may
+        be on that bridge, too, and its subnet be theirs.
+
+        Answers pass before anything else: of a connection between such ports the seal may think
+        that it came in elsewhere than its source lives.
+        """
+        if family not in self.bridged:
+            return ()
+        return (Rule((*matches, BridgedToOthers()), Goto(OK), "bridged to others"),)
 
     def _answers(self) -> tuple[tuple[Match, ...], tuple[Match, ...]]:
         """Return what an answer is: a packet in the reply direction of a connection that somebody

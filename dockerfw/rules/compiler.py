@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dockerfw.model.docker_names import VETH_PREFIX
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory, is_interface_name
-from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork, Port
 from dockerfw.model.policy import (
     Allow,
     BridgeSource,
@@ -195,4 +195,14 @@ class Compiler:
             bridge_baseline=self._bridge_baseline,
             inside_denied=self._inside_denied,
             labels=self.facts.labels,
+            bridged=self._bridged(),
         )
+
+    def _bridged(self) -> frozenset[Family]:
+        """Return the families of which bridged packets meet the chains, where there may be such
+        that are not Docker's. (The match that tells them needs br_netfilter, and would load it.)
+        """
+        if not any(bridge.foreign_ports for bridge in self.facts.bridges):
+            return frozenset()
+        seen = zip(FAMILIES, self.facts.br_netfilter, strict=True)
+        return frozenset(family for family, on in seen if on)

@@ -86,6 +86,11 @@ class Stray:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgedToOthers:
+    """Is bridged to a port of the bridge that Docker did not make, by its name: no ``veth``."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnState:
     """Connection state: ``RELATED`` or ``DNAT``."""
 
@@ -128,6 +133,7 @@ Match: TypeAlias = (
     | NotTcp
     | Unlabelled
     | Stray
+    | BridgedToOthers
     | ConnState
     | AddressType
     | DestNetwork

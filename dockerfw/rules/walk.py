@@ -14,6 +14,7 @@ from dockerfw.rules.names import INPUT, MAIN, PRE
 from dockerfw.rules.rule import (
     FIRST_EPHEMERAL,
     AddressType,
+    BridgedToOthers,
     ConnState,
     DestNetwork,
     DestPorts,
@@ -156,6 +157,8 @@ class _Walk:
             case Stray():
                 stray = packet.protocol == "tcp" and not packet.begins and not packet.reply
                 return stray and packet.source_port < FIRST_EPHEMERAL
+            case BridgedToOthers():
+                return False  # a `Packet` is no VM's
             case ConnState(name=state, negated=negated):
                 return (packet.dnat if state == "DNAT" else packet.related) != negated
             case AddressType(side=side, type=wanted_type, negated=negated):

@@ -29,6 +29,7 @@ from dockerfw.plan.steps import (
 )
 from dockerfw.rules.rule import (
     AddressType,
+    BridgedToOthers,
     ConnState,
     DestNetwork,
     DestPorts,
@@ -172,6 +173,7 @@ RULES: list[tuple[tuple[Match, ...], Target]] = [
         SetMark(OK_BIT, OK_BIT),
     ),
     ((AddressType("src", "LOCAL"), Stray()), Drop()),
+    ((Reply(), BridgedToOthers()), Goto("DOCKERFW-OK")),
     ((InSet("dockerfw-b", ("dst", "dst", "src"), negated=True),), NoTarget()),
     ((Marked(OK_BIT, OK_BIT), ConnState("DNAT")), Return()),
     ((ConnState("DNAT", negated=True), InInterface("eth*")), Return()),
@@ -224,7 +226,7 @@ def test_every_kind_of_rule_reads_as_it_was_written(
         assert meaning is not None, found.text
         assert sorted(meaning.matches, key=repr) == sorted(rule.matches, key=repr)
         assert (meaning.target, meaning.comment) == (rule.target, rule.comment)
-    assert [r.target for r in live if r.goto] == ["DOCKERFW-OK"] * 3
+    assert [r.target for r in live if r.goto] == ["DOCKERFW-OK"] * 4
     assert [r.mark_bits for r in live if r.mark_bits] == [OK_BIT]
     (jump,) = state.rules("filter", "FORWARD")
     assert jump.is_jump("DOCKER-USER")

@@ -18,6 +18,7 @@ from dockerfw.rules.names import is_our_chain
 from dockerfw.rules.rule import (
     TABLES,
     AddressType,
+    BridgedToOthers,
     ConnState,
     DestNetwork,
     DestPorts,
@@ -195,6 +196,10 @@ class _Reader:
         match option:
             case "-m":
                 self._next()
+            case "--update-counters":
+                pass  # of a negated set
+            case "--physdev-is-bridged":
+                self._matches.append(BridgedToOthers())
             case "-p":
                 self._take_protocol(self._next(), negated=negated)
             case "-i":
@@ -230,6 +235,8 @@ class _Reader:
             case "--mark":
                 bits, _, mask = value.partition("/")
                 self._matches.append(Marked(int(bits, 0), int(mask or "0xffffffff", 0)))
+            case "--physdev-out" if negated and value == "veth+":
+                pass  # of `BridgedToOthers`
             case "--ctdir" | "--ctstate":
                 self._take_conntrack(value, negated=negated)
             case "--label" if negated:

@@ -10,8 +10,9 @@ sees the exit status. Nothing is read back for the same reason: rules go to the 
 package's own check of them, which prints each rule to a pipe and parses it again.
 
 Understands what ``kernel/iptables/render.py`` writes and refuses all else by its line:
-``-i -d -p -m -j -g``; matches set, conntrack, addrtype, mark, comment, tcp, udp, sctp, icmp and
-icmp6; targets RETURN, DROP, REJECT, MARK and our chains; ``:CHAIN``, ``-A``, ``-I … 1``, ``-D``.
+``-i -d -p -m -j -g``; matches set, conntrack, addrtype, mark, physdev, comment, tcp, udp, sctp,
+icmp and icmp6; targets RETURN, DROP, REJECT, MARK and our chains; ``:CHAIN``, ``-A``,
+``-I … 1``, ``-D``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ LOCK_SECONDS = 30
 
 _MATCH_OPTIONS = {
     "match-set": 2,
+    "update-counters": 0,
+    "physdev-out": 1,
+    "physdev-is-bridged": 0,
     "ctdir": 1,
     "ctstate": 1,
     "label": 1,

@@ -28,6 +28,7 @@ from dockerfw.rules.rule import (
     FIRST_EPHEMERAL,
     TABLES,
     AddressType,
+    BridgedToOthers,
     ConnState,
     DestNetwork,
     DestPorts,
@@ -141,7 +142,9 @@ def _match_text(match: Match, family: Family) -> str:  # noqa: C901, PLR0912 - o
         case IcmpTypes(type=number):
             return _icmp_text(number, family)
         case InSet(name=name, directions=directions, negated=negated):
-            return f"-m set {_not(negated)}--match-set {word(name)} {','.join(directions)}"
+            text = f"-m set {_not(negated)}--match-set {word(name)} {','.join(directions)}"
+            # What is in the set does not meet the rule: its entry counts nothing.
+            return f"{text} ! --update-counters" if negated else text
         case Reply():
             return "-m conntrack --ctdir REPLY"
         case NoSyn():
@@ -152,6 +155,8 @@ def _match_text(match: Match, family: Family) -> str:  # noqa: C901, PLR0912 - o
             return f"-m connlabel ! --label {bit:d}"
         case Stray():
             return f"-p tcp -m tcp --sport {_STRAY_PORTS} ! {_BEGINS} -m conntrack --ctstate NEW"
+        case BridgedToOthers():
+            return "-m physdev ! --physdev-out veth+ --physdev-is-bridged"
         case ConnState(name=state, negated=negated):
             return f"-m conntrack {_not(negated)}--ctstate {state}"
         case AddressType(side=side, type=kind, negated=negated):

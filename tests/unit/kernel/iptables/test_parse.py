@@ -10,6 +10,7 @@ from dockerfw.kernel.iptables.parse import interfaces, parse, parse_rule
 from dockerfw.plan.state import ChainState, LiveRule
 from dockerfw.rules.rule import (
     AddressType,
+    BridgedToOthers,
     ConnState,
     DestNetwork,
     DestPorts,
@@ -137,6 +138,10 @@ STRAY = "-p tcp -m tcp --sport 1:32767 ! --tcp-flags FIN,SYN,RST,ACK SYN -m conn
         (f"-m conntrack --ctstate RELATED {NOTE}", (ConnState("RELATED"),), NoTarget()),
         (f"-m conntrack ! --ctstate DNAT {NOTE}", (ConnState("DNAT", negated=True),), NoTarget()),
         (f"{STRAY} {NOTE} -j DROP", (Stray(),), Drop()),
+        (f"-m physdev ! --physdev-out veth+ --physdev-is-bridged {NOTE}", (BridgedToOthers(),),
+         NoTarget()),
+        (f"-m set ! --match-set dockerfw-a dst ! --update-counters {NOTE}",
+         (InSet("dockerfw-a", ("dst",), negated=True),), NoTarget()),
         (f"-m addrtype --src-type LOCAL {NOTE}", (AddressType("src", "LOCAL"),), NoTarget()),
         (f"-m addrtype ! --dst-type UNICAST {NOTE}",
          (AddressType("dst", "UNICAST", negated=True),), NoTarget()),
