@@ -14,7 +14,7 @@ from dockerfw.errors import Failed, PolicyError
 from dockerfw.operations.confirm import under_lock
 from dockerfw.operations.plan import PolicyPlan, plan
 from dockerfw.operations.session import Session
-from dockerfw.policy.files import collect
+from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings
 from dockerfw.report.lost import given
 from dockerfw.state.confirm import Pending
@@ -47,11 +47,16 @@ class Outcome:
 
 
 def apply(
-    session: Session, config: Path, terms: Terms, start_rollback: Callable[[Pending], None]
+    session: Session,
+    config: Path,
+    terms: Terms,
+    start_rollback: Callable[[Pending], None],
+    planner: Callable[[Session, PolicyText], PolicyPlan] = plan,
 ) -> Outcome:
     """Put the policy of ``config`` in force and make the kernel match it.
 
     ``start_rollback`` is called before anything is written, with what may have to be undone.
+    ``planner`` asks this host what would change, and what may keep the policy from being applied.
     Raises `PolicyError` for a policy that is refused and `Failed` for what cannot be enforced here
     or does not stay as written.
     """
@@ -59,7 +64,7 @@ def apply(
     config = config.absolute()
     text = collect(config, for_kernel=True)
     with under_lock(session):
-        planned = plan(session, text)
+        planned = planner(session, text)
         _refuse(planned, terms)
         pending = _begin_confirm(session, terms, start_rollback)
         steps = _write(session, planned, config)

@@ -26,7 +26,7 @@ class Session:
     """What a use case needs of the host.
 
     ``docker_host`` is the address of Docker's socket, None for ``DOCKER_HOST`` or the default one.
-    ``notify`` gets remarks for people, a sentence each.
+    ``notify`` gets remarks for people, a sentence each. ``user`` gives who this is.
     """
 
     kernel: Kernel
@@ -34,6 +34,7 @@ class Session:
     clock: Clock
     docker_host: str | None
     notify: Callable[[str], None]
+    user: Callable[[], int] = os.geteuid
 
     @property
     def reconciler(self) -> Reconciler:
@@ -41,7 +42,7 @@ class Session:
 
     def require_root(self) -> None:
         """Raise `Failed` for everybody but root."""
-        if os.geteuid() != 0:
+        if self.user() != 0:
             raise Failed("only root may read and write the firewall: run it with sudo")
 
     def inventory(

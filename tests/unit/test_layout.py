@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,27 @@ from tests.paths import PACKAGE, REPOSITORY
 MOST_LINES = 500
 CODE = ("dockerfw", "tests", "script", "benchmarks")
 MIRRORS = ("tests/unit", "tests/edges")
+PATCHED = {
+    # where a test puts something of its own in the place of code, and why that is not passed in
+    "tests/edges/dns/conftest.py": "the system's resolver: nothing may leave this machine",
+    "tests/edges/dns/test_lookup.py": "the system's resolver",
+    "tests/edges/docker/test_connection.py": "docker-py, a missing package, a refusing socket",
+    "tests/edges/docker/test_engine.py": "the release of the kernel, which is one for all",
+    "tests/edges/kernel/test_inotify.py": "what happens between two calls of the kernel",
+    "tests/packets/test_ipset.py": "a C library without names of protocols",
+    "tests/packets/test_netlink.py": "kernels that were built without nf_tables",
+    "tests/unit/cli/commands/test_apply.py": "the terminal",
+    "tests/unit/cli/commands/test_check.py": "who runs the program",
+    "tests/unit/cli/commands/test_plan.py": "who runs the program",
+    "tests/unit/cli/terminal.py": "the arguments of the program",
+    "tests/unit/cli/test_app.py": "who runs the program, and commands that fail in every way",
+    "tests/unit/cli/test_output.py": "the terminal",
+    "tests/unit/kernel/ipset/conftest.py": "a C library that has or has not names of protocols",
+    "tests/unit/kernel/ipset/test_driver.py": "the same",
+    "tests/unit/operations/test_host_names.py": "the network: that nobody asks anything of it",
+    "tests/unit/rules/test_ledger.py": "a set is full at 64 instead of 65,536 elements",
+    "tests/unit/state/test_policy_copy.py": "the disk: what is written before what",
+}
 
 
 def test_tests_mirror_the_package() -> None:
@@ -23,10 +45,31 @@ def test_no_file_is_too_long() -> None:
     assert not too_long, "\n".join(too_long)
 
 
+def test_what_is_patched_is_listed_with_its_reason() -> None:
+    found = {
+        str(path.relative_to(REPOSITORY))
+        for path in (REPOSITORY / "tests").rglob("*.py")
+        if any(map(_patches, ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
+    }
+    assert found == set(PATCHED)
+
+
 def test_tests_of_the_daemon_patch_nothing() -> None:
-    files = [path for mirror in MIRRORS for path in (REPOSITORY / mirror / "daemon").glob("*.py")]
-    assert len(files) > 10
-    assert [path for path in files if "monkeypatch" in path.read_text(encoding="utf-8")] == []
+    assert [path for path in PATCHED if "/daemon/" in path] == []
+
+
+def _patches(node: ast.AST) -> bool:
+    """Return True for ``monkeypatch.setattr`` and its like, whatever the fixture is called.
+
+    Variables of the environment and the working directory are what a program is given: no patches.
+    """
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return any("mock" in name.name for name in node.names) or (
+            isinstance(node, ast.ImportFrom) and "mock" in (node.module or "")
+        )
+    return isinstance(node, ast.Attribute) and node.attr in (
+        "setattr", "delattr", "setitem", "delitem", "syspath_prepend",
+    )  # fmt: skip
 
 
 def _without_module() -> Iterator[Path]:

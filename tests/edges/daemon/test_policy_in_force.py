@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dockerfw.dns.resolver import Moved
 from dockerfw.operations.boot import install_before_docker
@@ -13,7 +13,7 @@ from tests.edges.daemon.bench import CLOSED, WEB, Bench, here
 
 @dataclass(frozen=True)
 class PlayedSession(Session):
-    played: Reconciler
+    played: Reconciler = field(kw_only=True)
 
     @property
     def reconciler(self) -> Reconciler:
@@ -27,7 +27,7 @@ def test_a_policy_whose_record_is_broken_still_holds(bench: Bench) -> None:
     assert bench.daemon.policy.policy is not None
     assert bench.kernel.live.seal is None
     session = PlayedSession(
-        bench.kernel, bench.store, bench.clock, None, lambda _: None, bench.reconciler
+        bench.kernel, bench.store, bench.clock, None, lambda _: None, played=bench.reconciler
     )
     install_before_docker(session)
     assert bench.kernel.live.seal is not None

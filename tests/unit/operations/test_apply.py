@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from dockerfw.errors import Failed, PolicyError
 from dockerfw.operations.apply import Outcome, Terms, apply
 from dockerfw.operations.plan import PolicyPlan, plan_from_nothing
-from dockerfw.operations.reconcile import Reconciler
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import PolicyText
 from dockerfw.state.confirm import Pending
 from dockerfw.state.stored_policy import Applied
 from tests import build
 from tests.clock import NOW
+from tests.unit.operations.conftest import PlayedSession
 
 POLICY = '[[allow]]\nto = "web"\nports = [80]\nfrom = ["any"]\n'
 SHOP = build.inventory(
@@ -29,40 +28,38 @@ SHOP = build.inventory(
 class Bench:
     """Applies one policy; what it does beyond the store is written down in ``done``."""
 
-    def __init__(self, session: Session, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, session: PlayedSession, config: Path) -> None:
         self.session = session
         self.config = config
         self.done: list[str] = []
         self.foreign: tuple[str, ...] = ()
         self.unenforced: tuple[str, ...] = ()
-        monkeypatch.setattr("dockerfw.operations.apply.plan", self._plan)
-        monkeypatch.setattr(Reconciler, "commit", self._commit)
+        session.reconciler.before_commit = self._before_commit
 
     def _plan(self, session: Session, text: PolicyText) -> PolicyPlan:
         found = plan_from_nothing(session, text, SHOP)
         checked = replace(found.checked, unenforced=self.unenforced)
         return replace(found, checked=checked, foreign=self.foreign)
 
-    def _commit(self, *_: object) -> SimpleNamespace:
+    def _before_commit(self) -> None:
         assert self.session.store.policy.applied() is not None, "the copy comes first"
         assert not self.session.store.policy.locked_down()
         self.done.append("commit")
-        return SimpleNamespace(steps=3)
 
     def _start_rollback(self, pending: Pending) -> None:
         assert pending == self.session.store.confirm.pending()
         self.done.append("start rollback")
 
     def apply(self, terms: Terms) -> Outcome:
-        return apply(self.session, self.config, terms, self._start_rollback)
+        return apply(self.session, self.config, terms, self._start_rollback, self._plan)
 
 
 @pytest.fixture
-def bench(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(played: PlayedSession, tmp_path: Path) -> Bench:
     config = tmp_path / "config.toml"
     config.write_text(POLICY)
     config.chmod(0o600)
-    return Bench(session, config, monkeypatch)
+    return Bench(played, config)
 
 
 def test_the_policy_in_force_is_the_one_that_was_applied(bench: Bench) -> None:

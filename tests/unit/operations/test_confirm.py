@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from dockerfw.errors import Failed
 from dockerfw.operations.confirm import (
     GRACE,
+    RETRY_SECONDS,
     await_confirm,
     confirm,
     roll_back_when_due,
@@ -17,6 +16,7 @@ from dockerfw.operations.confirm import (
 from dockerfw.operations.session import Session
 from dockerfw.state.confirm import Pending
 from tests.clock import FakeClock
+from tests.unit.operations.conftest import PlayedSession
 
 
 @pytest.fixture
@@ -25,17 +25,14 @@ def pending(session: Session, clock: FakeClock) -> Pending:
 
 
 @pytest.fixture
-def rolled_back(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> list[float]:
-    """When it was rolled back; the kernel is left out."""
-    moments: list[float] = []
+def session(played: PlayedSession) -> PlayedSession:
+    return played
 
-    def roll_back(session: Session) -> None:
-        session.store.confirm.restore_previous()
-        session.store.confirm.end(kept=False)
-        moments.append(clock.now)
 
-    monkeypatch.setattr("dockerfw.operations.confirm.roll_back", roll_back)
-    return moments
+@pytest.fixture
+def rolled_back(session: PlayedSession) -> list[float]:
+    """When it was rolled back: nothing stood before the apply, so that is to take all of it out."""
+    return session.reconciler.moments
 
 
 def nobody(_remaining: float) -> None:
@@ -72,26 +69,11 @@ def test_what_was_confirmed_in_time_is_kept(
     clock: FakeClock,
     pending: Pending,
     rolled_back: list[float],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    during(clock, monkeypatch, pending.deadline - 30, lambda: confirm(session))
+    clock.at(pending.deadline - 30, lambda: confirm(session))
     roll_back_when_due(session, pending.token)
     assert rolled_back == []
     assert session.store.confirm.was_kept(pending.token)
-
-
-def during(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, moment: float, act: Callable[[], None]
-) -> None:
-    """Do something once, in the sleep that reaches this moment."""
-    sleep, todo = clock.sleep, [act]
-
-    def sleep_and_act(seconds: float) -> None:
-        sleep(seconds)
-        if clock.now >= moment and todo:
-            todo.pop()()
-
-    monkeypatch.setattr(clock, "sleep", sleep_and_act)
 
 
 # --- the apply, at its terminal ------------------------------------------------------------------
@@ -189,16 +171,12 @@ def test_the_apply_at_its_terminal_rolls_back_if_nobody_else_does(
 
 
 def test_a_roll_back_that_fails_is_tried_again(
-    session: Session, pending: Pending, notices: list[str], monkeypatch: pytest.MonkeyPatch
+    session: PlayedSession, pending: Pending, rolled_back: list[float], notices: list[str]
 ) -> None:
-    def roll_back(session: Session) -> None:
-        if not notices:
-            raise Failed("the disk is full")
-        session.store.confirm.end(kept=False)
-
-    monkeypatch.setattr("dockerfw.operations.confirm.roll_back", roll_back)
+    session.reconciler.broken = 1
     roll_back_when_due(session, pending.token)
     assert notices == ["the roll-back failed, and is tried again: the disk is full"]
+    assert rolled_back == [pending.deadline + RETRY_SECONDS]
     assert session.store.confirm.pending() is None
 
 
