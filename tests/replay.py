@@ -152,7 +152,7 @@ class Replay:
     def ruleset(self) -> Ruleset:
         """What stands, as values to walk through; a chain that no jump leads to is left out."""
         chains = tuple(
-            Chain(family, table, name, tuple(self._rules[family, r.text] for r in rules))
+            Chain(family, table, name, tuple(self._rule(family, r) for r in rules))
             for family, tables in self.tables.items()
             for table in TABLES
             for name, rules in tables[table].items()
@@ -169,6 +169,12 @@ class Replay:
         )
         ruleset._indexes.update({name: self._index(s) for name, s in self.sets.items()})
         return ruleset
+
+    def _rule(self, family: Family, rule: LiveRule) -> Rule:
+        """What it was written from; of a rule that no ruleset has, what it means as it is read."""
+        found = self._rules.get((family, rule.text)) or rule.meaning
+        assert found is not None, rule
+        return found
 
     def _index(self, live: _LiveSet) -> _SetIndex:
         if live.index is None:

@@ -25,6 +25,7 @@ from dockerfw.model.docker_names import DOCKER_USER
 from dockerfw.model.host import HostFacts
 from dockerfw.model.net import Family
 from dockerfw.plan import jumps, order
+from dockerfw.plan.closed import close, is_closed
 from dockerfw.plan.order import Turns
 from dockerfw.plan.seal import SealUpdate, update_seal
 from dockerfw.plan.skeletons import Skeletons
@@ -65,13 +66,9 @@ from dockerfw.rules.names import (
     seal_table,
     swap_set,
 )
-from dockerfw.rules.rule import TABLES, ConnState, Drop, Reply, Return, Rule
 from dockerfw.rules.ruleset import LONGEST_TIMEOUT, IPSet, Ruleset
 
 _DAY = 86_400
-_RULES_WITHOUT_SETS = (Rule((Reply(),), Return()), Rule((ConnState("DNAT"),), Drop()))
-"""What `MAIN` holds while broken sets are replaced, as a set that a rule uses cannot be destroyed:
-replies pass, so that connections last; what Docker's NAT brings is dropped."""
 
 
 def plan(live: KernelState, wanted: Ruleset, facts: HostFacts, identity: Identity) -> Plan:
@@ -183,12 +180,15 @@ class _Planner:
                 why = "the baseline, before what it makes needless goes"
                 draft.rules(family, writes, why)
             turns = [t for t in turns if t[0] >= order.ALL_ADDED]
-        draft.sets(order.in_order(t for t in turns if t[0] < order.AFTER_CHAINS), "elements")
+        # Where nothing of ours holds, what sets guard is guarded from the first rule on: chains
+        # that were closed while broken sets are replaced open to nobody in between.
+        late = [t for t in turns if standing and t[0] >= order.AFTER_CHAINS]
+        draft.sets(order.in_order(t for t in turns if t not in late), "elements")
         if standing and self.facts.nf_tables:
             draft.notes += self._lost_tables()
         for family, skeleton in skeletons.items():
             self._final(family, skeleton)
-        draft.sets(order.in_order(t for t in turns if t[0] >= order.AFTER_CHAINS), "elements")
+        draft.sets(order.in_order(late), "elements")
         draft.seal(seal.rest)
         stale = sorted(set(self.live_sets) - set(self.sets))
         draft.sets(map(DestroySet, stale), "sets that nothing needs")
@@ -208,7 +208,13 @@ class _Planner:
     # sets
 
     def _take_out_broken(self) -> None:
-        """A set of another type under a name of ours: close, destroy it, make it anew."""
+        """A set of another type under a name of ours: close, destroy it, make it anew.
+
+        Who was killed in the middle of that has left closed chains: nothing of ours holds there.
+        """
+        for family, state in self.tables.items():
+            if is_closed(state, self.identity):
+                self.tables[family] = _without_our_chains(state)
         broken = [
             name
             for name, state in self.states.items()
@@ -221,7 +227,9 @@ class _Planner:
             text = f"set {name} was of type {live}: made anew as {wanted}"
             self.draft.notes.append(Note("set", text))
         for family, state in self.tables.items():
-            self.draft.rules(family, _closed(state), "closed while broken sets are replaced")
+            self.draft.rules(
+                family, close(state, self.wanted), "closed while broken sets are replaced"
+            )
             self.tables[family] = _without_our_chains(state)
         self.draft.sets(map(DestroySet, broken), "sets of the wrong type")
         for name in broken:
@@ -316,18 +324,8 @@ def _regrown(state: SetState, kept: frozenset[LiveElement]) -> list[SetWrite]:
     ]
 
 
-def _closed(state: TablesState) -> list[RuleWrite]:
-    """Return the writes that leave our chains without any set."""
-    return [
-        ReplaceChain(table, name, _RULES_WITHOUT_SETS if (table, name) == ("filter", MAIN) else ())
-        for table in TABLES
-        for name in state.tables.get(table, {})
-        if is_our_chain(name)
-    ]
-
-
 def _without_our_chains(state: TablesState) -> TablesState:
-    """The state after `_closed`, as far as planning is concerned: nothing of ours holds."""
+    """The state after `close`, as far as planning is concerned: nothing of ours holds."""
     tables = {
         table: {name: chain for name, chain in chains.items() if not is_our_chain(name)}
         for table, chains in state.tables.items()

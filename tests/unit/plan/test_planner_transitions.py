@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
+from dockerfw.model.net import Port
 from dockerfw.model.policy import (
     AddressSource,
     Allow,
@@ -22,12 +23,15 @@ from dockerfw.model.policy import (
     Selector,
     SelectorSource,
 )
+from dockerfw.rules.names import topology_set
 from dockerfw.rules.ruleset import Ruleset
+from dockerfw.rules.walk import Packet
 from tests.build import ORIGIN
-from tests.questions import facts_for
+from tests.questions import OWN_ADDRESSES, facts_for
 from tests.replay import NO_SEAL, Replay, Tables, foreign
 from tests.situations import (
     Situation,
+    Way,
     commit,
     docker_tables,
     interesting_probes,
@@ -167,6 +171,17 @@ _NO_HTTP_FROM_WEB, _NO_HTTPS_FROM_WEB = (
 )
 _WG0, _IFACE_DENY = InterfaceSource("wg0"), Deny(ORIGIN, (InterfaceSource("wg0"),), _TO_WEB)
 _ELSEWHERE = AddressSource(ip_network("203.0.113.0/24"))
+_SSH = Way(
+    "input",
+    Packet(
+        interface="eth0",
+        source=IPv4Address("203.0.113.9"),
+        destination=OWN_ADDRESSES[0],
+        protocol="tcp",
+        port=22,
+        host_port=(OWN_ADDRESSES[0], 22),
+    ),
+)
 _KEPT = Deny(ORIGIN, (AddressSource(ip_network("198.51.100.7/32")),), _TO_WEB, _PORT_80)
 
 
@@ -226,3 +241,56 @@ def test_a_host_network_port_that_is_published_now_stays_closed_while_the_baseli
             (Policy(baseline=(), allows=rule), _ONE_HOST),
             Random(seed),
         )
+
+
+# --- sets of another type under our names --------------------------------------------------------
+
+
+def _is_guarded(host: Situation, ruleset: Ruleset, way: Way) -> bool:
+    """Whether it is sent to a container or to a guarded port of this host."""
+    to = way.packet
+    if way.hook == "forward":
+        return host.knows(to.destination)
+    port = (to.destination, Port(to.protocol, to.port))
+    return ruleset.contains(topology_set("pub", 4 if to.destination.version == 4 else 6), port)
+
+
+@pytest.mark.parametrize("topic", ["guarded", "pub", "own", "port", "allow"])
+@pytest.mark.parametrize("killed_after", [0, 2, 5])
+def test_nothing_opens_while_a_broken_set_is_replaced_without_a_seal(
+    topic: str, killed_after: int
+) -> None:
+    """Without nf_tables the chains alone close docker-proxy's ports and the containers."""
+    allow = Allow(ORIGIN, (_ELSEWHERE,), (*_TO_WEB, Selector("container", "agent")), _PORT_80)
+    policy = Policy(baseline=(), allows=(allow,))
+    facts = replace(facts_for(_ONE_HOST), nf_tables=False)
+    host = Situation(policy, _ONE_HOST, facts)
+    ruleset = host.ruleset()
+    kernel = Replay({4: docker_tables(), 6: docker_tables()}, [ruleset], facts.addresses)
+    commit(kernel, host, ruleset)
+    broken = [name for name in kernel.sets if name.startswith(f"dockerfw-{topic}")]
+    assert broken
+    for name in broken:
+        kernel.sets[name].timeout = True
+    probes = interesting_probes(host, host, ruleset, ruleset, Random(1))
+    closed = [p for p in probes if not p.before and _is_guarded(host, ruleset, p.way)]
+    assert {probe.way.hook for probe in closed} == {"input", "forward"}
+    met = 0
+
+    def check(done: str) -> None:
+        now = kernel.ruleset()
+        for probe in closed:
+            fault = probe.fault(passes(now, probe.way, probe.source, facts, _ONE_HOST)[0])
+            assert fault is None, f"after {done}\n{fault}"
+        assert passes(now, _SSH, IPv4Address("203.0.113.9"), facts, _ONE_HOST)[0], done
+
+    for done in islice(
+        kernel.run(planned(kernel, host, ruleset).steps, ruleset.seal), killed_after
+    ):
+        check(done)
+        met += 1
+    for done in kernel.run(planned(kernel, host, ruleset).steps, ruleset.seal):
+        check(done)
+        met += 1
+    assert met > killed_after
+    assert planned(kernel, host, ruleset).steps == ()
