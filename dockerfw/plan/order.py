@@ -42,6 +42,7 @@ AFTER_CHAINS = ORDER.index(("deny", "-"))
 """From this turn on writes wait for the wanted chains: a rule of the live ones that lets pass
 without a set (baseline ``bridge``) may be what a deny that goes was there to beat."""
 LAST = len(ORDER)
+AT_THE_END = LAST + 1
 
 Turns: TypeAlias = list[tuple[float, SetWrite]]
 """Writes, each with its turn: they are to be sorted by that."""

@@ -182,13 +182,13 @@ class _Planner:
             turns = [t for t in turns if t[0] >= order.ALL_ADDED]
         # Where nothing of ours holds, what sets guard is guarded from the first rule on: chains
         # that were closed while broken sets are replaced open to nobody in between.
-        late = [t for t in turns if standing and t[0] >= order.AFTER_CHAINS]
-        draft.sets(order.in_order(t for t in turns if t not in late), "elements")
+        chains_at = order.AFTER_CHAINS if standing else order.AT_THE_END
+        draft.sets(order.in_order(t for t in turns if t[0] < chains_at), "elements")
         if standing and self.facts.nf_tables:
             draft.notes += self._lost_tables()
         for family, skeleton in skeletons.items():
             self._final(family, skeleton)
-        draft.sets(order.in_order(late), "elements")
+        draft.sets(order.in_order(t for t in turns if t[0] >= chains_at), "elements")
         draft.seal(seal.rest)
         stale = sorted(set(self.live_sets) - set(self.sets))
         draft.sets(map(DestroySet, stale), "sets that nothing needs")
