@@ -5,7 +5,8 @@ A case is a folder of ``tests/golden``:
 ==================  ===============================================================================
 config.toml         the policy; ``conf.d/*.toml`` and list files may stand beside it
 inventory.json      what runs, as ``dockerfw inventory`` writes it
-host.json           fields of `HostFacts` that are not the default; may be missing
+host.json           fields of `HostFacts` that are not the default, and ``when``: ``boot`` (before
+                    Docker answers) or ``lockdown``; may be missing
 names.json          the addresses of ``host:`` sources, by name; may be missing
 lans.json           the networks of ``lan:`` sources, by interface; may be missing
 ruleset.txt         what should stand in a kernel in which nobody else has written a rule
@@ -27,6 +28,8 @@ from dockerfw.kernel.nft import render as nft_render
 from dockerfw.model.host import Bridge, Cgroup, HostFacts, Proxy
 from dockerfw.model.net import Family, Port
 from dockerfw.model.policy import Policy
+from dockerfw.operations.boot import without_addresses
+from dockerfw.operations.policy_in_force import CLOSED
 from dockerfw.plan.jumps import fixes
 from dockerfw.plan.state import SetState, TablesState, wanted_set
 from dockerfw.plan.steps import (
@@ -63,9 +66,16 @@ def case_text(folder: Path) -> str:
 
 def case_ruleset(folder: Path) -> tuple[Ruleset, HostFacts]:
     """What should stand on one golden host, and what there is to know of that host."""
+    policy = _policy(folder)
     inventory = inventory_file.load((folder / "inventory.json").read_text())
-    host = _facts(_json(folder / "host.json"))
-    return compile_ruleset(_policy(folder), inventory, host), host
+    given = _json(folder / "host.json")
+    match given.pop("when", None):
+        case "boot":
+            inventory = without_addresses(inventory)
+        case "lockdown":
+            policy = CLOSED
+    host = _facts(given)
+    return compile_ruleset(policy, inventory, host), host
 
 
 def kernel_text(ruleset: Ruleset, host: HostFacts) -> str:
