@@ -25,6 +25,11 @@ from dockerfw.rules.bindings import Bindings
 from dockerfw.rules.rule import Rule
 from dockerfw.rules.ruleset import IPSet, Seal
 
+_COMMIT_RULES: Mapping[Committer, Callable[[Runner, Flavour, WriteRules], None]] = {
+    "iptables-restore": iptables.commit,
+    "python-iptables": iptables.commit_by_python_iptables,
+}
+
 
 class Digests:
     """Recognises our rules by the digest in their comment."""
@@ -107,9 +112,9 @@ class Netfilter:
                 case WriteSets():
                     ipset.commit(self._runner, step, self._now())
                 case WriteRules():
-                    python = committer == "python-iptables" and facts.flavour == "legacy"
-                    write = iptables.commit_by_python_iptables if python else iptables.commit
-                    write(self._runner, facts.flavour, step)
+                    # python-iptables knows the legacy flavour alone.
+                    which = committer if facts.flavour == "legacy" else "iptables-restore"
+                    _COMMIT_RULES[which](self._runner, facts.flavour, step)
                 case WriteSeal():
                     nft.commit(self._runner, step)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from dockerfw.model.policy import Source
 from tests.paths import DOCS, PACKAGE, REPOSITORY
 
 DOCUMENTS = sorted(
@@ -64,6 +66,31 @@ def test_every_recipe_names_files_of_the_package() -> None:
     assert len(recipes) == 10
     for recipe in recipes:
         assert len(set(re.findall(r"`dockerfw/[\w/]+(?:\.py|/)`", recipe))) > 1, recipe
+
+
+def recipe(title: str) -> set[str]:
+    """The files of the package that a recipe names."""
+    text = CONTRIBUTING.partition(f"### {title}")[2].partition("\n### ")[0]
+    return set(re.findall(r"`dockerfw/([\w/]+\.py)`", text))
+
+
+def test_the_recipe_of_a_source_kind_names_every_file_that_tells_kinds_apart() -> None:
+    kinds = "|".join(kind.__name__ for kind in get_args(Source))
+    files = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if re.search(rf"\b({kinds})\b", path.read_text(encoding="utf-8"))
+    }
+
+    assert files - recipe("To add a source kind") == set()
+
+
+def test_the_recipe_of_a_backend_names_every_file_that_the_architecture_does() -> None:
+    section = ARCHITECTURE.partition("## A second backend")[2].partition("\n## ")[0]
+    files = set(re.findall(r"`(\w+/[\w/]+\.py)`", section))
+
+    assert len(files) > 8
+    assert files - recipe("To add a second kernel backend") == set()
 
 
 def test_every_home_of_a_word_in_the_glossary_exists() -> None:
