@@ -47,7 +47,7 @@ class Tracker:
         self._missing = MissingEvents()
         self._whole_at: float | None = None
         self._resync_unanswered = False
-        self.silent: tuple[str, ...] = ()
+        self.missed: tuple[str, ...] = ()
         """Names of what no event ever reported, once that is certain: the stream is dead."""
         self.needs = needs
         self._inventory = self._read_all()
@@ -72,7 +72,8 @@ class Tracker:
         asked_for_more = not self.needs.covers(needs)
         due = self._whole_at is not None and self._whole_at <= self._clock.monotonic()
         if todo.resync or due or asked_for_more:
-            # What an event that could not be read was about is no event that is missing.
+            # Nothing counts as missed where lines of the stream could not be read, or where more is
+            # asked for than before: the lists differ from what is known for that reason.
             compare = self._whole_at is None and not asked_for_more
             yield from self._read_whole(needs, compare=compare)
         yield from self._answer_resync()
@@ -191,7 +192,7 @@ class Tracker:
 
     def _answer_resync(self) -> Iterable[Report]:
         """Report that the stream is alive, or what it missed, once that is certain."""
-        self.silent = self.silent or self._missing.overdue(self._clock.monotonic())
-        if self._resync_unanswered and (self.silent or not self._missing):
+        self.missed = self.missed or self._missing.overdue(self._clock.monotonic())
+        if self._resync_unanswered and (self.missed or not self._missing):
             self._resync_unanswered = False
-            yield replace(self._changed(), whole=True, missed=self.silent)
+            yield replace(self._changed(), whole=True, missed=self.missed)

@@ -185,8 +185,8 @@ class Watcher:
                 raise inbox.bug
             for report in tracker.work(inbox, needs):
                 self._outbox.put(report)
-            if tracker.silent:
-                missed = ", ".join(tracker.silent[:3])
+            if tracker.missed:
+                missed = ", ".join(tracker.missed[:3])
                 raise Failed(f"Docker's event stream is silent: it told nothing of {missed}")
             if inbox.ended is not None:
                 raise Failed(inbox.ended)

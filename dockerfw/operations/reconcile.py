@@ -23,7 +23,8 @@ from dockerfw.rules.ruleset import Ruleset, Seal
 from dockerfw.state.store import Store
 
 ATTEMPTS = 5
-"""How often at most: Docker and other tools write the same tables, so each commit is checked."""
+"""Writes of one commit at most. After each of them all is read again, since Docker and other tools
+write the same tables."""
 
 
 @dataclass(frozen=True, slots=True)
