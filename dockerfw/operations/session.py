@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dockerfw.clock import Clock
 from dockerfw.docker.client import Docker
@@ -34,7 +34,7 @@ class Session:
     clock: Clock
     docker_host: str | None
     notify: Callable[[str], None]
-    user: Callable[[], int] = os.geteuid
+    user: Callable[[], int] = field(default_factory=lambda: os.geteuid)
 
     @property
     def reconciler(self) -> Reconciler:
