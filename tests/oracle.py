@@ -10,15 +10,20 @@ addresses are in ``tests/intervals.py``, its reading of the inventory in
 The reading:
 
 * *Inside* is a packet that came in on a Docker bridge from that bridge's own subnet; on a bridge
-  with foreign ports only from its containers' own addresses. All else is *outside*. Addresses,
-  files and ``any`` match outside packets only; ``bridge`` and containers match inside packets
-  only; ``iface:`` matches both.
+  with foreign ports only from its containers' own addresses. So is one from a link-local address of
+  IPv6, of a container without a name: it is none of those that an allow names, and one of those
+  that a deny names, on whatever bridge. (On a bridge with foreign ports it reaches nothing of ours:
+  it is a container's or not.) All else is *outside*. Addresses, files and ``any`` match outside
+  packets only; ``bridge`` and containers match inside packets only; ``iface:`` matches both.
 * Exceptions take addresses out of the outside ones of their own list, and out of nothing else.
 * A ``host:`` source is the addresses that its name has, and a ``lan:`` source the networks of its
   interface, each of them an outside one, whatever it comes in on.
 * An allow with ``until`` opens nothing from its last second on. What it names is guarded as before.
-* *Spoofed* never passes: an address of a Docker bridge network that did not come in on that
-  network's bridge; an address of this host on a packet that is forwarded or sent to this host.
+* *Spoofed* is a source whose way back leads elsewhere than the packet came in, by the routes of the
+  host, if it came in on a Docker bridge, or claims an address of a Docker network. It reaches
+  nothing of ours. What claims an address of a Docker network is not forwarded anywhere.
+* On a Docker bridge a source whose way back is through there is outside: a container routes for it.
+* An address of this host is spoofed on a packet that is forwarded or sent to this host.
 * A container as a source is its addresses, each on the bridge of its own network; one that shares
   another's network is at the network owner's addresses.
 * ``!network:NAME`` takes the whole container out, not only its address there.
@@ -28,7 +33,7 @@ The reading:
 * A host port is guarded when a container publishes it (wildcard bindings: on every address), or
   when a rule that names a host-network container exactly writes it down, alone or in a range of
   no more than 1,024 ports (on every address). Host ports that nobody guards are not ours: all
-  but spoofed packets pass.
+  packets pass but those with an address of this host.
 * ``ports`` open the host ports that lead to them, ``published`` opens host ports alone; a binding
   to a loopback address is opened by nothing.
 * A host port that nobody guards may lead to a container all the same, by a NAT rule of others that
@@ -68,6 +73,7 @@ from dockerfw.model.policy import (
     SelectorSource,
     Source,
 )
+from dockerfw.model.routes import Route
 from tests.intervals import NOTHING, IntervalSet
 from tests.oracle_inventory import World, addresses_of, glob
 
@@ -77,6 +83,8 @@ WIDE = 1024
 TODAY = 1_800_000_000.0
 """Unix time of questions that do not say when: in January 2027."""
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+LINK_LOCAL = ip_network("fe80::/10")
+NOBODY = (ip_network("0.0.0.0/8"), ip_network("::/128"))
 
 
 # --- questions -----------------------------------------------------------------------------------
@@ -114,17 +122,17 @@ def allowed_sources(
 ) -> IntervalSet:
     """The source addresses from which this packet passes at that time, all of them and no other.
 
-    Of the facts only this host's own addresses matter: policy and inventory say the rest.
+    Of the facts only addresses and routes of this host matter: policy and inventory say the rest.
     """
-    reading = _Reading(policy, inventory, facts.addresses, question)
+    reading = _Reading(policy, inventory, facts, question)
     if question.behind is None:
         return reading.allowed(now)
     address, port = question.behind
     path: Literal["host", "direct"] = "host" if address in facts.addresses else "direct"
     there = replace(question, path=path, address=address, port=port, behind=None)
-    inner = _Reading(policy, inventory, facts.addresses, there)
+    inner = _Reading(policy, inventory, facts, there)
     if not inner.ours():
-        return reading.everyone - inner.spoofed()
+        return reading.everyone - inner.this_host()
     opened = reading.opened(now)
     if _is_forwarded(facts, question, address) and not reading.ours():
         opened |= inner.opened(now, by_container=True)
@@ -160,6 +168,17 @@ def _takes_port(forward: PortForward, question: Question) -> bool:
     )
 
 
+def returning_sources(routes: Iterable[Route], interface: str, family: int) -> IntervalSet:
+    """The addresses that this host reaches by this interface, link-local ones always."""
+    found = NOTHING
+    for route in sorted(routes, key=lambda route: route.network.prefixlen):
+        here = IntervalSet.of_networks([route.network], family)
+        found = found | here if route.interface == interface else found - here
+    return (found - IntervalSet.of_networks(NOBODY, family)) | IntervalSet.of_networks(
+        [LINK_LOCAL], family
+    )
+
+
 def inside_sources(inventory: Inventory, interface: str, family: int) -> IntervalSet:
     """The source addresses of inside packets on this interface."""
     world = World(inventory)
@@ -168,7 +187,7 @@ def inside_sources(inventory: Inventory, interface: str, family: int) -> Interva
         if network.foreign_ports:
             inside |= IntervalSet.of_addresses(world.addresses_on(network), family)
         else:
-            inside |= IntervalSet.of_networks(network.subnets, family)
+            inside |= IntervalSet.of_networks((*network.subnets, LINK_LOCAL), family)
     return inside
 
 
@@ -176,13 +195,13 @@ def matched_sources(
     sources: Iterable[Source], inventory: Inventory, facts: HostFacts, question: Question
 ) -> IntervalSet:
     """The addresses that these words of ``from`` mean for such a packet, if it is not spoofed."""
-    reading = _Reading(Policy(), inventory, facts.addresses, question)
+    reading = _Reading(Policy(), inventory, facts, question)
     return reading._sources(sources) - reading.spoofed()
 
 
 def is_ours(policy: Policy, inventory: Inventory, facts: HostFacts, question: Question) -> bool:
     """Whether the policy judges what is asked for: a guarded host port, a Docker subnet."""
-    return _Reading(policy, inventory, facts.addresses, question).ours()
+    return _Reading(policy, inventory, facts, question).ours()
 
 
 class _Reading:
@@ -190,19 +209,34 @@ class _Reading:
         self,
         policy: Policy,
         inventory: Inventory,
-        host_addresses: frozenset[Address],
+        facts: HostFacts,
         question: Question,
     ) -> None:
         self.policy = policy
-        self.host_addresses = host_addresses
+        self.host_addresses = facts.addresses
         self.world = World(inventory)
         self.question = question
-        self.everyone = IntervalSet.everything(question.family)
-        self.inside = inside_sources(inventory, question.interface, question.family)
+        family, interface = question.family, question.interface
+        self.everyone = IntervalSet.everything(family)
+        self.routes = facts.routes or self.world.routes()
+        self.returning = returning_sources(self.routes, interface, family)
+        self.on_bridges = list(self.world.bridges_named(interface))
+        self.own = IntervalSet.of_networks(
+            (subnet for network in self.on_bridges for subnet in network.subnets), family
+        )
+        self.link_local = NOTHING
+        if self.on_bridges:
+            self.link_local = IntervalSet.of_networks([LINK_LOCAL], family)
+        self.nameless = NOTHING
+        if not any(network.foreign_ports for network in self.on_bridges):
+            self.nameless = self.link_local
+        self.inside = inside_sources(inventory, interface, family)
 
     def allowed(self, now: float) -> IntervalSet:
         if not self.ours():
-            return self.everyone - self.spoofed()
+            if self.question.path == "host":
+                return self.everyone - self.this_host()
+            return self.everyone - self.this_host() - self._spoofed_container()
         return self.opened(now) - self.denied() - self.spoofed()
 
     def opened(self, now: float, *, by_container: bool = False) -> IntervalSet:
@@ -220,22 +254,30 @@ class _Reading:
         for deny in self.policy.denies:
             if self._about(deny):
                 denied |= self._sources(deny.sources)
+                if any(isinstance(source, SelectorSource) for source in deny.sources):
+                    denied |= self.nameless
         return denied
 
     # who sends
 
-    def spoofed(self) -> IntervalSet:
+    def this_host(self) -> IntervalSet:
         question = self.question
-        elsewhere = (
-            subnet
-            for network in self.world.bridges
-            if network.bridge != question.interface
-            for subnet in network.subnets
-        )
-        spoofed = IntervalSet.of_networks(elsewhere, question.family)
-        if question.path == "direct" or question.address in self.host_addresses:
-            spoofed |= IntervalSet.of_addresses(self.host_addresses, question.family)
-            spoofed |= IntervalSet.of_networks(LOOPBACK, question.family)
+        if question.path == "host" and question.address not in self.host_addresses:
+            return NOTHING
+        return IntervalSet.of_addresses(
+            self.host_addresses, question.family
+        ) | IntervalSet.of_networks(LOOPBACK, question.family)
+
+    def _spoofed_container(self) -> IntervalSet:
+        claimed = (subnet for network in self.world.bridges for subnet in network.subnets)
+        claims = IntervalSet.of_networks(claimed, self.question.family)
+        return claims - self.own - self.returning
+
+    def spoofed(self) -> IntervalSet:
+        spoofed = self._spoofed_container() | self.this_host()
+        if self.on_bridges:
+            spoofed |= self.everyone - self.returning
+            spoofed |= self.link_local - self.nameless
         return spoofed
 
     def _sources(self, sources: Iterable[Source]) -> IntervalSet:
@@ -273,7 +315,10 @@ class _Reading:
     def ours(self) -> bool:
         if self.question.path == "host":
             return self._published() or self._named_host_port()
-        return self.world.in_docker_subnet(self.question.address)
+        return any(
+            self.question.address in returning_sources(self.routes, bridge, self.question.family)
+            for bridge in self.world.bridge_names()
+        )
 
     def _published(self) -> bool:
         return any(

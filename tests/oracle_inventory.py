@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dockerfw.model.inventory import Container, Endpoint, Inventory, Network, PublishedPort
 from dockerfw.model.net import Address
 from dockerfw.model.policy import Selector
+from dockerfw.model.routes import Route
 
 
 class World:
@@ -26,12 +27,12 @@ class World:
     def bridges_named(self, interface: str) -> Iterator[Network]:
         return (n for n in self.bridges if n.bridge == interface)
 
-    def in_docker_subnet(self, address: Address) -> bool:
-        return any(
-            address.version == subnet.version and address in subnet
-            for network in self.bridges
-            for subnet in network.subnets
-        )
+    def bridge_names(self) -> list[str]:
+        return [n.bridge for n in self.bridges if n.bridge]
+
+    def routes(self) -> tuple[Route, ...]:
+        """Those to Docker's networks, on a host that has no others."""
+        return tuple(Route(s, n.bridge) for n in self.bridges if n.bridge for s in n.subnets)
 
     def home(self, container: Container) -> Container:
         if container.network_owner is None:

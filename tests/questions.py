@@ -26,6 +26,7 @@ from dockerfw.model.policy import (
     PortRange,
     parts,
 )
+from dockerfw.model.routes import Route
 from tests.oracle import Question
 
 OUTSIDE_INTERFACES = ("eth0", "wg0", "br-lan")
@@ -38,6 +39,22 @@ HEARD: tuple[Address, ...] = (IPv4Address("255.255.255.255"), IPv6Address("ff02:
 """Destinations that docker-proxy hears without their being this host's own."""
 ELSEWHERE: tuple[Address, ...] = (IPv4Address("198.51.100.200"), IPv6Address("2001:db8:e::5"))
 """Hosts that this one routes to and that are no container's."""
+
+ROUTES = tuple(
+    Route(ip_network(network), interface)
+    for network, interface in (
+        ("0.0.0.0/0", "eth0"),
+        ("::/0", "eth0"),
+        ("10.0.0.0/8", "wg0"),
+        # Parts of a Docker network, see ``tests/strategies.py``.
+        ("198.51.100.0/24", "eth0"),
+        ("2001:db8:11::/48", "wg0"),
+        # Clients of a container that routes for them.
+        ("203.0.113.0/25", "br-front"),
+        ("2001:db8:2::/48", "br-front"),
+    )
+)
+"""Besides those to Docker's networks."""
 
 _Target: TypeAlias = tuple[bool, Address, str, int]
 """On the host path or not, address, protocol, port."""
@@ -53,7 +70,18 @@ def facts_for(*inventories: Inventory) -> HostFacts:
         for subnet in network.subnets
     }
     addresses = frozenset({*OWN_ADDRESSES, *gateways})
-    return HostFacts(addresses=addresses, forwards=tuple(_forwards(inventories)))
+    to_docker = {
+        Route(subnet, network.bridge)
+        for inventory in inventories
+        for network in inventory.networks
+        if network.bridge
+        for subnet in network.subnets
+    }
+    return HostFacts(
+        addresses=addresses,
+        routes=(*ROUTES, *to_docker),
+        forwards=tuple(_forwards(inventories)),
+    )
 
 
 def _forwards(inventories: Iterable[Inventory]) -> Iterator[PortForward]:
@@ -195,7 +223,9 @@ def cut_points(family: int, policy: Policy, inventory: Inventory, facts: HostFac
             networks += source.networks
     addresses = {a for c in inventory.containers for e in c.endpoints for a in e.addresses}
     networks += [ip_network(a) for a in (*facts.addresses, *addresses)]
-    networks += [ip_network("127.0.0.0/8"), ip_network("::1/128"), ip_address_space(family)]
+    networks += [route.network for route in facts.routes]
+    networks += [ip_network(n) for n in ("127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128")]
+    networks += [ip_network("fe80::/10"), ip_address_space(family)]
     return {
         edge
         for n in networks

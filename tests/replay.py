@@ -161,7 +161,7 @@ class Replay:
         ruleset = Ruleset(
             chains,
             tuple(
-                IPSet(name, s.type, s.family, "guard", frozenset())  # type: ignore[arg-type]
+                IPSet(name, s.type, s.family, "guard", _members(s))  # type: ignore[arg-type]
                 for name, s in self.sets.items()
             ),
             self.seal,
@@ -317,6 +317,11 @@ def _jumps(rules: Iterable[LiveRule], target: str) -> bool:
 
 def _leads_to_us(rule: LiveRule) -> bool:
     return rule.target is not None and is_our_chain(rule.target)
+
+
+def _members(live: _LiveSet) -> frozenset[Element]:
+    """Of a list of sets; what others hold is found by their indexes."""
+    return frozenset(map(_plain, live.elements)) if live.type == "list:set" else frozenset()
 
 
 def _plain(element: LiveElement) -> Element:

@@ -18,23 +18,31 @@ EPHEMERAL = 32768
 
 def seal_passes(seal: Seal, inventory: Inventory, hook: Hook, packet: Packet, bit: bool) -> bool:
     """Whether it passes, when the chains let it pass with our bit or without."""
-    if seal.observe or bit:
+    if seal.observe:
         return True
-    family = packet.source.version
+    docker = {network.bridge for network in inventory.bridges()}
+    if packet.interface in docker and not packet.way_back and not packet.reply:
+        # Whoever let it pass: no container has that address.
+        return packet.leaves_by not in docker and not (hook == "input" and _guards(seal, packet))
+    if bit:
+        return True
     if hook == "input":
-        sent_to = Port(packet.protocol, packet.port)
-        return not any(
-            guarded_family == family and port == sent_to and address in (None, packet.destination)
-            for address, guarded_family, port in seal.guarded
-        )
-    leaves_by = _home(inventory, packet.destination)
-    if leaves_by is None or leaves_by in seal.foreign_bridges:
+        return not _guards(seal, packet)
+    if packet.leaves_by not in docker or packet.leaves_by in seal.foreign_bridges:
         return True
     crossing = packet.protocol == "tcp" and packet.begins
     if packet.reply and not crossing and ANSWERLESS_LABEL not in packet.labels:
         return True
-    own = _home(inventory, packet.source, packet.interface) is not None
-    return seal.inside and own and packet.interface not in seal.mixed_bridges
+    inside = packet.interface in docker and packet.way_back
+    return seal.inside and inside and packet.interface not in seal.mixed_bridges
+
+
+def _guards(seal: Seal, packet: Packet) -> bool:
+    sent_to = Port(packet.protocol, packet.port)
+    return any(
+        family == packet.source.version and port == sent_to and at in (None, packet.destination)
+        for at, family, port in seal.guarded
+    )
 
 
 def hidden_frame_passes(seal: Seal, *, from_container: bool) -> bool:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from random import Random
 
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family, Port
-from dockerfw.model.policy import (
-    Policy,
-)
+from dockerfw.model.policy import Policy
+from dockerfw.model.routes import way_out
 from dockerfw.plan.planner import plan
 from dockerfw.plan.steps import Plan
 from dockerfw.rules.compiler import compile_ruleset
@@ -36,8 +36,22 @@ class Way:
     hook: Hook
     packet: Packet
 
-    def from_(self, source: Address) -> Packet:
-        return replace(self.packet, source=source)
+    def from_(self, source: Address, facts: HostFacts) -> Packet:
+        """With the way back that the routes of this host give it."""
+        back = comes_back(facts, self.packet.interface, source)
+        return replace(self.packet, source=source, way_back=back)
+
+
+def comes_back(facts: HostFacts, interface: str, source: Address) -> bool:
+    """Whether this host's answer to that source would leave by the interface."""
+    if source.version == 6 and source.is_link_local:
+        return True
+    return way_out(facts.routes, source) == interface and not nobodys(source)
+
+
+def nobodys(source: Address) -> bool:
+    """Whether the kernel takes this for no sender's address."""
+    return source in ip_network("0.0.0.0/8" if source.version == 4 else "::/128")
 
 
 def ways(question: Question, facts: HostFacts, *inventories: Inventory) -> Iterator[Way]:
@@ -54,19 +68,24 @@ def ways(question: Question, facts: HostFacts, *inventories: Inventory) -> Itera
         icmp_type=(8 if question.family == 4 else 128) if question.protocol == "icmp" else None,
     )
     if question.path == "direct":
-        yield Way("forward", packet)
+        leaves_by = way_out(facts.routes, question.address) or ""
+        yield Way("forward", replace(packet, leaves_by=leaves_by))
         return
     packet = replace(packet, host_port=(question.address, question.port))
     if question.behind is not None:
         address, port = question.behind
         hook: Hook = "input" if address in facts.addresses else "forward"
-        yield Way(hook, replace(packet, destination=address, port=port, dnat=True))
+        leaves_by = "" if hook == "input" else way_out(facts.routes, address) or ""
+        led = replace(packet, destination=address, port=port, dnat=True, leaves_by=leaves_by)
+        yield Way(hook, led)
         return
     yield Way("input", packet)
     if question.address not in facts.addresses:
         return
     for address, port in {t for i in inventories for t in _dnat_targets(i, question)}:
-        yield Way("forward", replace(packet, destination=address, port=port, dnat=True))
+        leaves_by = way_out(facts.routes, address) or ""
+        inner = replace(packet, destination=address, port=port, dnat=True, leaves_by=leaves_by)
+        yield Way("forward", inner)
 
 
 def _dnat_targets(inventory: Inventory, question: Question) -> Iterator[tuple[Address, int]]:
@@ -123,14 +142,25 @@ class Situation:
         return questions(self.policy, self.inventory, self.facts, random, count)
 
     def led_on(self, random: Random, count: int) -> list[Question]:
-        return led_on(self.policy, self.inventory, self.facts, random, count)
+        """Not to an address in a Docker network that this host reaches elsewhere: whose NAT leads
+        there nobody can tell, and the rules take it for Docker's.
+        """
+        found = led_on(self.policy, self.inventory, self.facts, random, count)
+        bridges = {network.bridge for network in self.inventory.bridges()}
+        return [
+            question
+            for question in found
+            if question.behind is None
+            or not self.knows(question.behind[0])
+            or way_out(self.facts.routes, question.behind[0]) in bridges
+        ]
 
 
 def passes(
     ruleset: Ruleset, way: Way, source: Address, facts: HostFacts, bridges: Inventory
 ) -> tuple[bool, tuple[Rule, ...]]:
     """Whether chains and seal let it pass on a host with these bridges, and the rules it met."""
-    packet = way.from_(source)
+    packet = way.from_(source, facts)
     outcome = walk(ruleset, way.hook, packet, facts.addresses)
     sealed = seal_passes(ruleset.seal, bridges, way.hook, packet, bit=outcome.has_bit)
     return outcome.passed and sealed, outcome.path
@@ -172,7 +202,7 @@ class Probe:
     steady: bool
 
     def fault(self, now: bool) -> str | None:
-        what = f"{self.way.hook} {self.way.from_(self.source)}"
+        what = f"{self.way} from {self.source}"
         if now and not (self.before or self.after):
             return f"{what}\npasses, and neither did before nor will after"
         if self.steady and self.before and self.after and not now:

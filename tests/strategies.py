@@ -72,6 +72,8 @@ _BRIDGES = (
     ("front", "172.18.0.0/24", "fd00:18::/64"),
     ("back", "172.19.0.0/24", "fd00:19::/64"),
     ("bridge", "172.17.0.0/16", "fd00:17::/64"),
+    # With the LAN and a VPN in it, see ``tests/questions.py``.
+    ("wide", "198.51.0.0/16", "2001:db8:10::/47"),
 )
 _MACVLAN = network("lan", "198.51.100.0/25", driver="macvlan")
 _NAMES = ("web", "db", "shop-db-1", "cache")
@@ -101,6 +103,7 @@ _CIDRS = tuple(
         "0.0.0.0/0",
         "128.0.0.0/1",
         "2001:db8:10::/48",
+        "2001:db8:11::/48",
         "2001:db8:10::7/128",
         "2001:db8::/32",
         "fd00::/8",

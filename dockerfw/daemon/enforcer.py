@@ -434,6 +434,7 @@ def _ruleset_inputs(facts: HostFacts) -> HostFacts:
     return replace(
         facts,
         addresses=frozenset(),
+        routes=(),
         docker_rules=True,
         stale_flavour=None,
         named_by_docker=frozenset(),

@@ -101,6 +101,7 @@ class FullCheck:
         self._br_netfilter = facts.br_netfilter
         self._enforcer.settle(replace(snapshot, facts=owned))
         self._report_cut_off(facts)
+        self._reporter.ambiguous(host_warnings.overlaps(self._enforcer.inventory, facts))
         gone = host_warnings.docker_rules_gone(self._enforcer.inventory, facts)
         self._reporter.note("rules", "; ".join(gone) or None)
         self._schedule.happened(Event.SETTLED, self._next())

@@ -71,6 +71,11 @@ def enforced_again() -> Line:
     return Line("info", "the policy holds on every path again", {"event": "enforced_again"})
 
 
+def overlap(text: str) -> Line:
+    """``text`` names the networks that share addresses."""
+    return Line("warning", text, {"event": "overlap"})
+
+
 def bridge_cut_off(bridge: str, text: str) -> Line:
     """``text`` says what becomes of it."""
     return Line("warning", text, {"event": "bridge_cut_off", "bridge": bridge})

@@ -61,6 +61,7 @@ class Reporter:
         self._worker = worker
         self._notes: dict[str, str] = {}
         self._unenforced: tuple[str, ...] = ()
+        self._ambiguous: tuple[str, ...] = ()
         self._entries = 0
         self._repaired = 0
         self._failures = 0
@@ -153,6 +154,13 @@ class Reporter:
         self._log.write(
             lifecycle_lines.unenforced(reasons) if reasons else lifecycle_lines.enforced_again()
         )
+
+    def ambiguous(self, overlaps: tuple[str, ...]) -> None:
+        """Report networks that share addresses, each when it is first seen."""
+        for text in overlaps:
+            if text not in self._ambiguous:
+                self._log.write(lifecycle_lines.overlap(text))
+        self._ambiguous = overlaps
 
     def cut_off(self, bridges: tuple[str, ...], left_alone: Collection[str]) -> None:
         """Report the bridges that are cut off, and those that were and are left alone now."""

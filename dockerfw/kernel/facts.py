@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dockerfw.errors import Failed
-from dockerfw.kernel import dockerd, port_forwards
+from dockerfw.kernel import dockerd, port_forwards, routing
 from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.iptables.parse import interfaces
 from dockerfw.kernel.nft import driver as seal
@@ -91,6 +91,7 @@ def read(
     docker = dockerd.read(runner, inode, listeners())
     on_nftables = NFTABLES_TABLE in (nft_tables or ())
     jumped = _jumped_to(states[flavour])
+    ipv6 = _has_ipv6(runner)
     return HostFacts(
         flavour=flavour,
         ipv6=ipv6,
@@ -104,6 +105,8 @@ def read(
         br_netfilter=br_netfilter(runner),
         stale_flavour=others[0] if others else None,
         addresses=_addresses(links),
+        routes=routing.routes(runner, (4, 6) if ipv6 else (4,)),
+        way_back=routing.has_way_back(runner, flavour),
         proxy=_proxy(runner, docker.proxy, sealed=nft_tables is not None),
         docker_rules=on_nftables or not docker.iptables or _docker_rules(states[flavour]),
         forwards=port_forwards.read(runner, states, chains or "", links, ipv6=ipv6),

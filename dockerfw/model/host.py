@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from dockerfw.model.net import Address, Family, Port
+from dockerfw.model.routes import Route
 
 Flavour: TypeAlias = Literal["nft", "legacy"]
 Backend: TypeAlias = Literal["iptables", "nftables"]
@@ -155,6 +156,9 @@ class HostFacts:
     br_netfilter   per family: bridged packets meet iptables (bridge-nf-call-iptables = 1)
     stale_flavour  the other flavour, when it holds left-over Docker chains; else None
     addresses      this host's own, on all interfaces
+    routes         the main routing table, both families
+    way_back       the kernel can tell whether a packet came in where its answer would leave
+                   (``rpfilter``)
     proxy          docker-proxy, and how soon its ports can be closed
     docker_rules   Docker's own rules stand, or it was told to write none; False while it runs
                    containers: another tool has flushed them, and only Docker brings them back
@@ -175,6 +179,8 @@ class HostFacts:
     br_netfilter: tuple[bool, bool] = (False, False)
     stale_flavour: Flavour | None = None
     addresses: frozenset[Address] = frozenset()
+    routes: tuple[Route, ...] = ()
+    way_back: bool = True
     proxy: Proxy = Proxy()
     docker_rules: bool = True
     forwards: tuple[PortForward, ...] = ()

@@ -142,6 +142,8 @@ def _health(
         warnings=(
             *(() if found.silent else host_warnings.docker_rules_gone(inventory, facts)),
             *host_warnings.odd_bridges(facts),
+            *host_warnings.overlaps(inventory, facts),
+            *host_warnings.spoofing_guessed(facts),
             *host_warnings.lost_without_seal(facts),
             *host_warnings.lost_without_labels(facts),
             *host_warnings.lost_without_frames(policy, inventory, facts),

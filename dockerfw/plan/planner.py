@@ -190,7 +190,7 @@ class _Planner:
             self._final(family, skeleton)
         draft.sets(order.in_order(t for t in turns if t[0] >= chains_at), "elements")
         draft.seal(seal.rest)
-        stale = sorted(set(self.live_sets) - set(self.sets))
+        stale = sorted(set(self.live_sets) - set(self.sets), reverse=True)
         draft.sets(map(DestroySet, stale), "sets that nothing needs")
         return Plan(tuple(draft.steps), tuple(draft.notes), tuple(draft.creates))
 
@@ -231,9 +231,19 @@ class _Planner:
                 family, close(state, self.wanted), "closed while broken sets are replaced"
             )
             self.tables[family] = _without_our_chains(state)
+        # A member of a list of sets cannot be destroyed.
+        broken = [*self._lists_of(broken), *broken]
         self.draft.sets(map(DestroySet, broken), "sets of the wrong type")
         for name in broken:
             del self.live_sets[name]
+
+    def _lists_of(self, names: Iterable[str]) -> list[str]:
+        return [
+            name
+            for name, state in self.states.items()
+            if name in self.live_sets and name not in names and state.type == "list:set"
+            if (state.elements or frozenset()) & {(member,) for member in names}
+        ]
 
     def _create(self) -> None:
         writes: list[SetWrite] = []

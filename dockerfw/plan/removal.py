@@ -41,7 +41,9 @@ def removal(live: KernelState, created: Collection[Created]) -> tuple[Step, ...]
         if writes:
             steps.append(WriteRules("remove our rules", family, writes))
     if live.sets:
-        steps.append(WriteSets("remove our sets", tuple(map(DestroySet, sorted(live.sets)))))
+        steps.append(
+            WriteSets("remove our sets", tuple(map(DestroySet, sorted(live.sets, reverse=True))))
+        )
     return tuple(steps)
 
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from dockerfw.model.net import Family
 from dockerfw.plan.state import Identity, LiveRule, TablesState
 from dockerfw.plan.steps import ReplaceChain
-from dockerfw.rules.meaning import enters_inside
+from dockerfw.rules.meaning import checks_sources, ends_head
 from dockerfw.rules.names import INSIDE, MAIN, PRE
 from dockerfw.rules.rule import Chain, Rule
 from dockerfw.rules.ruleset import Ruleset
@@ -89,20 +89,22 @@ class Skeletons:
     ) -> Rules:
         """Denies after the head of the chain, allows before its end: see ``rules/chains.py``."""
         rules = tuple(live)
-        deny_at = 0
-        if chain.name in (PRE, MAIN):
-            # By its identity, which the rule keeps when a hand has edited it: behind the end of the
-            # chain new denies would do nothing. By its meaning, for another version's differs.
-            head = self._identity(next(rule for rule in chain.rules if enters_inside(rule)))
-            ends = [
-                place
-                for place, rule in enumerate(rules)
-                if self._identity(rule) == head or enters_inside(_meaning(rule))
-            ]
-            deny_at = ends[0] + 1 if ends else len(rules)
+        # By its identity, which the rule keeps when a hand has edited it: behind the end of the
+        # chain new denies would do nothing. By its meaning, for another version's differs.
+        heads = {self._identity(rule) for rule in chain.rules if ends_head(rule)}
+        ends = [
+            place
+            for place, rule in enumerate(rules)
+            if self._identity(rule) in heads or ends_head(_meaning(rule))
+        ]
+        nowhere = len(rules) if chain.name in (PRE, MAIN) else 0
+        deny_at = ends[-1] + 1 if ends else nowhere
         allow_at = len(rules)
         if chain.name in (MAIN, INSIDE) and rules:
             allow_at = max(deny_at, len(rules) - 1)
+        elif chain.name == PRE:
+            checks = [p for p, rule in enumerate(rules) if checks_sources(_meaning(rule))]
+            allow_at = max(deny_at, *checks[:1] or [allow_at])
         return (*rules[:deny_at], *denies, *rules[deny_at:allow_at], *allows, *rules[allow_at:])
 
     def _identity(self, rule: Rule | LiveRule) -> str | None:

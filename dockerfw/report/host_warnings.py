@@ -13,8 +13,9 @@ from dataclasses import replace
 from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import FirstPacket, HostFacts
 from dockerfw.model.inventory import Inventory, Network, is_interface_name
-from dockerfw.model.net import Family
+from dockerfw.model.net import Family, IPNetwork
 from dockerfw.model.policy import BridgeSource, InterfaceSource, Policy, Source, may_be_inside
+from dockerfw.model.routes import Route
 from dockerfw.plan.state import SealState
 from dockerfw.text import listed, printable
 
@@ -172,6 +173,54 @@ def docker_rules_gone(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]
         "containers have no NAT"
     )
     return (gone,)
+
+
+def overlaps(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
+    """Return a warning for each Docker network that shares addresses with a network which this
+    host reaches another way: nobody can tell whose those addresses are.
+    """
+    bridges = {network.bridge for network in inventory.bridges()}
+    return tuple(
+        printable(_overlap(network, subnet, route))
+        for network in inventory.bridges()
+        for subnet in network.subnets
+        for route in facts.routes
+        if route.network.version == subnet.version and route.network.prefixlen
+        if route.interface not in bridges and route.network.overlaps(subnet)
+    )
+
+
+def _overlap(network: Network, subnet: IPNetwork, route: Route) -> str:
+    beyond = f"{route.network}, which this host reaches by {route.interface}"
+    docker = f"the Docker network {network.name} ({subnet}, bridge {network.bridge})"
+    if route.network.prefixlen >= subnet.prefixlen:
+        return (
+            f"{docker} contains {beyond}: containers at those addresses cannot be reached, and "
+            f"what comes from there by {route.interface} counts as outside; {_ANOTHER_SUBNET}"
+        )
+    return (
+        f"{docker} is a part of {beyond}: what comes from {subnet} by {route.interface} is taken "
+        f"for spoofed and reaches no container; {_ANOTHER_SUBNET}"
+    )
+
+
+_ANOTHER_SUBNET = (
+    "give the Docker network another subnet (docker network create --subnet, or "
+    '"default-address-pools" in daemon.json)'
+)
+
+
+def spoofing_guessed(facts: HostFacts) -> tuple[str, ...]:
+    """Return a warning where the kernel cannot look for the way back of a packet."""
+    if facts.way_back:
+        return ()
+    loss = (
+        "iptables or the kernel has no rpfilter match, so the way back of a packet cannot be "
+        "looked for: whatever claims an address of a Docker network from elsewhere reaches no "
+        "container, nor does what a container routes for others (a VPN's clients); load it "
+        "(modprobe xt_rpfilter), then run dockerfw apply"
+    )
+    return (loss,)
 
 
 def cut_off(seal: SealState | None, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from dockerfw.model.policy import (
     outside_networks,
     parts,
 )
+from dockerfw.model.routes import way_out
 from dockerfw.report import host_warnings, port_warnings
 from dockerfw.report.bindings import Bindings
 from dockerfw.report.covered import Covering
@@ -57,6 +58,8 @@ def advise(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str,
     ]
     found += [printable(sentence) for sentence in host_warnings.foreign_ports(inventory, facts)]
     found += host_warnings.odd_bridges(facts)
+    found += host_warnings.overlaps(inventory, facts)
+    found += host_warnings.spoofing_guessed(facts)
     found += host_warnings.lost_without_seal(facts)
     found += host_warnings.lost_without_labels(facts)
     found += host_warnings.lost_without_frames(policy, inventory, facts)
@@ -106,6 +109,7 @@ class _StatementChecks:
 
     def __init__(self, policy: Policy, inventory: Inventory, facts: HostFacts) -> None:
         self.inventory = inventory
+        self.routes = facts.routes
         self.forwards = facts.forwards
         self.guarded = guarded_on_host_network(policy)
         self.covering = Covering(policy.denies, inventory)
@@ -151,12 +155,17 @@ class _StatementChecks:
                 )
 
     def _docker_network(self, source: Source) -> Network | None:
-        """Return the bridge network that this one address or network lies in."""
+        """Return the bridge network that this address, or all of these networks, lie in.
+
+        None where this host reaches them another way: then they do come from outside.
+        """
         if not isinstance(source, AddressSource | LanSource):
             return None
         networks = outside_networks(source)
+        out = {way_out(self.routes, network.network_address) for network in networks}
         for network in self.inventory.bridges() if networks else ():
-            if all(any(_within(n, subnet) for subnet in network.subnets) for n in networks):
+            inside = all(any(_within(n, subnet) for subnet in network.subnets) for n in networks)
+            if inside and out <= {None, network.bridge}:
                 return network
         return None
 

@@ -23,7 +23,9 @@ from dockerfw.rules.names import (
     MAIN,
     OK,
     PRE,
+    PRE_FORWARD,
     PRE_INSIDE,
+    PRE_SOURCE,
     VERDICT,
     topology_set,
 )
@@ -49,10 +51,18 @@ from dockerfw.rules.rule import (
     Return,
     Rule,
     SetMark,
+    SourceNetwork,
     Stray,
     Target,
     Unlabelled,
+    WayBack,
 )
+from dockerfw.rules.sources import LINK_LOCAL, NOBODY
+
+SPOOFED_CONTAINER = "forged: a container address from elsewhere"
+SPOOFED_HOST = "forged: an address of this host"
+SPOOFED_ELSE = "forged: an address from elsewhere, by a container"
+SPOOFED_LINK_LOCAL = "forged: link-local, by whom nobody can tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,7 @@ class Skeleton:
     ``inside_denied``: some deny names sources on Docker's bridges, so that even where the
     baseline lets them all pass the host port matters. ``labels``: the seal labels connections
     that nobody properly began. ``bridged``: the families whose bridged packets meet the chains, on
-    a host that bridges for others.
+    a host that bridges for others. ``way_back``: as in `HostFacts`.
     """
 
     host_bit: int
@@ -73,6 +83,7 @@ class Skeleton:
     inside_denied: bool
     labels: bool
     bridged: frozenset[Family] = frozenset()
+    way_back: bool = True
 
     def chains(self, family: Family, buckets: BucketRules) -> list[Chain]:
         """Return all our chains of one family, the buckets in their places."""
@@ -82,8 +93,16 @@ class Skeleton:
         direct = _rules(buckets["container", "outside"], Goto(DENY), Goto(OK))
         direct_in = _rules(buckets["container", "inside"], Goto(DENY), Goto(OK))
         return [
-            _chain(family, PRE, self._pre_head(family), hosts, self._by_nat_of_others(family)),
+            _chain(
+                family,
+                PRE,
+                self._pre_head(family),
+                hosts,
+                (*self._by_nat_of_others(family), self._checked()),
+            ),
             _chain(family, PRE_INSIDE, (), hosts_in, self._pre_inside_tail(family)),
+            Chain(family, "mangle", PRE_FORWARD, self._pre_forward(family)),
+            Chain(family, "mangle", PRE_SOURCE, self._pre_source(family)),
             _chain(
                 family,
                 MAIN,
@@ -95,7 +114,7 @@ class Skeleton:
             _chain(
                 family,
                 INSIDE,
-                (),
+                (self._not_to_containers(family, inside=True),),
                 direct_in,
                 self._inside_tail(),
                 between=self._inside_by_host_port(),
@@ -107,16 +126,12 @@ class Skeleton:
         ]
 
     def _spoofed(self, matches: tuple[Match, ...], comment: str) -> Rule:
-        return Rule(matches, NoTarget() if self.observe else Drop(), comment, "spoofed")
+        return Rule(matches, self._drop(), comment, "spoofed")
 
-    def _spoofed_container(self, family: Family) -> Rule:
-        return self._spoofed(
-            (
-                InSet(topology_set("claimed", family), ("src",)),
-                InSet(topology_set("own", family), ("src", "src"), negated=True),
-            ),
-            "forged: a container address from elsewhere",
-        )
+    def _drop(self) -> Target:
+        return NoTarget() if self.observe else Drop()
+
+    # where the host port is still to be seen
 
     def _pre_head(self, family: Family) -> tuple[Rule, ...]:
         not_ours: list[Rule]
@@ -124,7 +139,7 @@ class Skeleton:
             not_ours = [
                 Rule((DestNetwork(ip_network("127.0.0.0/8")),), Return(), "nobody from outside"),
                 # Not "! LOCAL": a broadcast to a docker-proxy port has to be checked too.
-                Rule((AddressType("dst", "UNICAST"),), Return(), "not for this host"),
+                Rule((AddressType("dst", "UNICAST"),), Goto(PRE_FORWARD), "not for this host"),
             ]
         else:
             # In IPv6 a local address is UNICAST as well.
@@ -132,13 +147,57 @@ class Skeleton:
                 DestNetwork(ip_network("ff00::/8"), negated=True),
                 AddressType("dst", "LOCAL", negated=True),
             )
-            not_ours = [Rule(elsewhere, Return(), "not for this host")]
-        inside = Rule(
-            (InSet(topology_set("inside", family), ("src", "src")),),
-            Goto(PRE_INSIDE),
-            "from a Docker bridge",
+            not_ours = [Rule(elsewhere, Goto(PRE_FORWARD), "not for this host")]
+        nobody = (SourceNetwork(NOBODY[family]), _on_bridge(family))
+        return (
+            Rule((), SetMark(0, self._both), "no bit but ours counts"),
+            *not_ours,
+            Rule(nobody, Return(), "forged: no address of a container", "spoofed"),
+            *_nameless(family, PRE_INSIDE, Return()),
+            _from_inside(family, PRE_INSIDE),
         )
-        return (Rule((), SetMark(0, self._both), "no bit but ours counts"), *not_ours, inside)
+
+    def _checked(self) -> Rule:
+        """Return the rule at the end of `PRE`: who may use the host port has to be who it says.
+
+        Last, so that a lookup of the way back is spent on none but those.
+        """
+        matches: list[Match] = [Marked(0, self._both, negated=True)]
+        if self.way_back:
+            matches.append(WayBack(negated=True))
+        return Rule(tuple(matches), Goto(PRE_SOURCE), "no way back")
+
+    def _pre_source(self, family: Family) -> tuple[Rule, ...]:
+        """Return the rules that take the host port away again from spoofed sources.
+
+        Where the way back cannot be had, every source is in doubt that could be one.
+        """
+        own = () if self.way_back else (Rule((_own(family),), Return(), "of this bridge"),)
+        not_allowed = SetMark(0, self._both)
+        return (
+            *own,
+            Rule((_claimed(family),), not_allowed, SPOOFED_CONTAINER, "spoofed"),
+            Rule((_on_bridge(family),), not_allowed, SPOOFED_ELSE, "spoofed"),
+        )
+
+    def _pre_forward(self, family: Family) -> tuple[Rule, ...]:
+        """Return the rules that mark sources in doubt as true, for `MAIN` to go by.
+
+        The way back is looked up for those alone; while these rules are missing they are spoofed.
+        """
+        rules = [
+            *(Rule(answer, Return(), "answers") for answer in self._answers()),
+            Rule((_own(family),), Return(), "of this bridge"),
+        ]
+        if self.way_back:
+            mark = SetMark(self.ok_bit, self._both)
+            to_containers = InSet(topology_set("claimed", family), ("dst",))
+            rules += [
+                Rule((SourceNetwork(NOBODY[family]),), Return(), "no address of anybody"),
+                Rule((_claimed(family), WayBack()), mark, "a way back"),
+                Rule((to_containers, _on_bridge(family), WayBack()), mark, "a way back"),
+            ]
+        return tuple(rules)
 
     def _pre_inside_tail(self, family: Family) -> tuple[Rule, ...]:
         if not self.bridge_baseline:
@@ -163,21 +222,29 @@ class Skeleton:
             Rule((undecided, known, nobodys), mark, "by NAT of others") for known in (port, address)
         )
 
+    # where packets are forwarded
+
     def _main_head(self, family: Family) -> tuple[Rule, ...]:
+        in_doubt = (
+            _own(family, negated=True),
+            Marked(0, self._both),
+            # By host port: there the mark says it all.
+            ConnState("DNAT", negated=True),
+        )
         return (
             *self._bridged_to_others(family, Reply()),
+            *self._in_this_hosts_name(),
             # The seal recognises answers by itself: those of other people's connections get no bit.
             *(Rule(answer, Return(), "answers") for answer in self._answers()),
             *_icmp_that_always_passes(family),
-            self._spoofed_container(family),
-            self._spoofed((AddressType("src", "LOCAL"),), "forged: an address of this host"),
+            self._spoofed((_claimed(family), *in_doubt), SPOOFED_CONTAINER),
+            self._spoofed((AddressType("src", "LOCAL"),), SPOOFED_HOST),
             *self._bridged_to_others(family),
             *self._stray(family),
-            Rule(
-                (InSet(topology_set("inside", family), ("src", "src")),),
-                Goto(INSIDE),
-                "from a Docker bridge",
-            ),
+            *_nameless(family, INSIDE, self._drop(), _to_containers(family)),
+            _from_inside(family, INSIDE),
+            self._not_to_containers(family, inside=False),
+            self._spoofed((_on_bridge(family), *in_doubt), SPOOFED_ELSE),
         )
 
     def _bridged_to_others(self, family: Family, *matches: Match) -> tuple[Rule, ...]:
@@ -190,6 +257,26 @@ class Skeleton:
         if family not in self.bridged:
             return ()
         return (Rule((*matches, BridgedToOthers()), Goto(OK), "bridged to others"),)
+
+    def _not_to_containers(self, family: Family, *, inside: bool) -> Rule:
+        """Return the rule for what leaves by no Docker bridge that is known.
+
+        A network that nobody knows of yet is one of the inside's under baseline ``bridge``. A host
+        port that Docker publishes is guarded wherever its NAT leads.
+        """
+        target: Target = Goto(OK) if inside and self.bridge_baseline else Return()
+        matches = (_to_containers(family, negated=True), ConnState("DNAT", negated=True))
+        return Rule(matches, target, "not about containers")
+
+    def _in_this_hosts_name(self) -> tuple[Rule, ...]:
+        """Return what stands for the label of a spoofed packet's entry where there is none.
+
+        Such a packet may reach ports of this host that are nobody's; an answer to it that others
+        send in this host's name must not reach a container.
+        """
+        if self.labels:
+            return ()
+        return (self._spoofed((Reply(), AddressType("src", "LOCAL")), SPOOFED_HOST),)
 
     def _answers(self) -> tuple[tuple[Match, ...], tuple[Match, ...]]:
         """Return what an answer is: a packet in the reply direction of a connection that somebody
@@ -206,7 +293,7 @@ class Skeleton:
         """
         if self.labels:
             return ()
-        stray = (Stray(), InSet(topology_set("claimed", family), ("src",)))
+        stray = (Stray(), _own(family))
         return (self._spoofed(stray, "of no connection"),)
 
     def _by_host_port(self) -> tuple[Rule, ...]:
@@ -246,7 +333,7 @@ class Skeleton:
         return (Rule((), Goto(VERDICT), "everything else"),)
 
     def _verdict(self, family: Family) -> tuple[Rule, ...]:
-        guarded = InSet(topology_set("guarded", family), ("dst",))
+        guarded = InSet(topology_set("claimed", family), ("dst",))
         return (
             Rule((guarded,), Goto(DENY), "to a Docker network"),
             Rule((), Return(), "not about containers"),
@@ -261,10 +348,10 @@ class Skeleton:
             # taken up again the other way round. A host-network container does ask from its port.
             Rule((InSet(published, ("dst", "dst"), negated=True), Reply()), Goto(OK), "answers"),
             *self._answers_to_host_network(family),
-            self._spoofed_container(family),
+            # No other source is looked at here: this host's own ports are nobody's but its own.
+            # Spoofed packets to the rest have no mark.
             self._spoofed(
-                (AddressType("src", "LOCAL"), self._to_this_host_alone(family)),
-                "forged: an address of this host",
+                (AddressType("src", "LOCAL"), self._to_this_host_alone(family)), SPOOFED_HOST
             ),
             Rule((self._marked(),), Goto(OK), "by host port"),
             Rule((InSet(published, ("dst", "dst")),), Goto(DENY), "to docker-proxy"),
@@ -303,6 +390,42 @@ class Skeleton:
             return (count, Rule((), Drop(), "denied"))
         reset = Rule((DestPorts("tcp", 0, 65535),), Reject(tcp_reset=True), "denied")
         return (count, reset, Rule((), Reject(), "denied"))
+
+
+def _own(family: Family, *, negated: bool = False) -> Match:
+    return InSet(topology_set("own", family), ("src", "src"), negated)
+
+
+def _claimed(family: Family) -> Match:
+    return InSet(topology_set("claimed", family), ("src",))
+
+
+def _on_bridge(family: Family) -> Match:
+    return InSet(topology_set("bridges", family), ("src", "src"))
+
+
+def _to_containers(family: Family, *, negated: bool = False) -> Match:
+    """By a bridge: the address alone may be one of another network that Docker's contains."""
+    return InSet(topology_set("guarded", family), ("dst", "dst"), negated)
+
+
+def _from_inside(family: Family, chain: str) -> Rule:
+    source = InSet(topology_set("inside", family), ("src", "src"))
+    return Rule((source,), Goto(chain), "from a Docker bridge")
+
+
+def _nameless(family: Family, chain: str, nobodys: Target, *also: Match) -> tuple[Rule, ...]:
+    """Return the rules for link-local sources: containers without a name.
+
+    ``nobodys``: what becomes of them where somebody else may have sent them.
+    """
+    if family == 4:
+        return ()
+    link_local: tuple[Match, ...] = (SourceNetwork(LINK_LOCAL), *also)
+    return (
+        Rule((*link_local, _own(family)), nobodys, SPOOFED_LINK_LOCAL, "spoofed"),
+        Rule((*link_local, _on_bridge(family)), Goto(chain), "from a Docker bridge, link-local"),
+    )
 
 
 def _icmp_that_always_passes(family: Family) -> tuple[Rule, ...]:

@@ -196,6 +196,7 @@ class Compiler:
             inside_denied=self._inside_denied,
             labels=self.facts.labels,
             bridged=self._bridged(),
+            way_back=self.facts.way_back,
         )
 
     def _bridged(self) -> frozenset[Family]:

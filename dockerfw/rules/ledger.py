@@ -399,7 +399,7 @@ class Ledger:
             (ipset.name, element)
             for family in families
             for ipset in scope.compiler.topology(family)
-            if ipset.name != topology_set("hostnet", family)
+            if ipset.phase != "frozen" and ipset.name != topology_set("hostnet", family)
             for element in ipset.elements
         }
         scope.parts[None] = frozenset((*topology, *self._added(scope, scope.own)))

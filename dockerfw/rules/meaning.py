@@ -16,6 +16,7 @@ from dockerfw.rules.names import (
     INSIDE,
     OK,
     PRE_INSIDE,
+    PRE_SOURCE,
     BucketName,
     Class,
     ListName,
@@ -205,8 +206,21 @@ def _span(name: str, rule: Rule) -> tuple[str | None, int, int] | None:
 
 
 def enters_inside(rule: Rule | None) -> bool:
-    """Return True for the rule at which the head of a chain ends: on to the inside's chain."""
+    """Return True for rules that lead to the inside's chain."""
     return rule is not None and rule.target in (Goto(INSIDE), Goto(PRE_INSIDE))
+
+
+def ends_head(rule: Rule | None) -> bool:
+    """Return True for rules after the last of which the head of a chain ends."""
+    if rule is None:
+        return False
+    names = [match.name for match in rule.matches if isinstance(match, InSet)]
+    return enters_inside(rule) or any(is_topic(name, "guarded", "bridges") for name in names)
+
+
+def checks_sources(rule: Rule | None) -> bool:
+    """Return True for the rule at the end of `PRE`, which all that is allowed has to meet."""
+    return rule is not None and rule.target == Goto(PRE_SOURCE)
 
 
 def lets_bridges_in(rules: Mapping[str, Iterable[Rule]]) -> bool:

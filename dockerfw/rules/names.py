@@ -23,6 +23,8 @@ DENY = "DOCKERFW-DENY"
 INPUT = "DOCKERFW-INPUT"
 PRE = "DOCKERFW-PRE"
 PRE_INSIDE = "DOCKERFW-PRE-IN"
+PRE_FORWARD = "DOCKERFW-PRE-FWD"
+PRE_SOURCE = "DOCKERFW-PRE-SRC"
 
 
 _PLAIN = compile_regex(r"[A-Za-z0-9_.:/@+,-]+")
@@ -82,14 +84,30 @@ Class: TypeAlias = Literal["outside", "inside"]
 """Inside: came in on a Docker bridge with an address of its subnet."""
 Verdict: TypeAlias = Literal["allow", "deny"]
 Topic: TypeAlias = Literal[
-    "own", "claimed", "inside", "guarded", "target", "pub", "hostnet", "nat", "natnet"
+    "own",
+    "claimed",
+    "bridges",
+    "bridge",
+    "inside",
+    "guarded",
+    "target",
+    "pub",
+    "hostnet",
+    "nat",
+    "natnet",
 ]
 """What a set of the topology (what inventory and host alone decide) holds:
 
-own      each bridge's own subnet, with the bridge
-claimed  all subnets of Docker: a source in one of these that is not ``own`` is spoofed
+
+own      each bridge's own subnet, with the bridge; of a bridge with foreign ports link-local, too
+claimed  all subnets of Docker: a source in one of these that is not ``own`` and has no way back to
+         where it came in is spoofed
+bridges  the sets of ``bridge``, as one; it never changes
+bridge   all addresses, with each bridge: whatever comes in there and is not ``own``, likewise. In
+         `BRIDGE_SETS` parts: an ipset holds one network with no more than 64 interfaces, and finds
+         of several networks around an address only the narrowest (tried up to kernel 6.18)
 inside   sources that count as inside, with their bridge
-guarded  all subnets of Docker, as destinations
+guarded  all subnets of Docker, as destinations, with the bridge that leads there
 target   addresses of containers, for the counters of what was denied
 pub      host ports of docker-proxy and of named host-network containers
 hostnet  those of them that are a host-network container's
@@ -104,12 +122,15 @@ Phase: TypeAlias = Literal[
 _PREFIX = "dockerfw-"
 _OUR_SET = compile_regex(rf"{_PREFIX}[A-Za-z0-9_.-]+")
 TOPIC_PHASES: dict[Topic, Phase] = {
-    "own": "own", "claimed": "claimed", "inside": "inside", "guarded": "guard",
-    "target": "guard", "pub": "guard", "hostnet": "guard", "nat": "allow", "natnet": "allow",
+    "own": "own", "claimed": "claimed", "bridges": "frozen", "bridge": "claimed",
+    "inside": "inside", "guarded": "guard", "target": "guard", "pub": "guard", "hostnet": "guard",
+    "nat": "allow", "natnet": "allow",
 }  # fmt: skip
 _LAST_END = 0xFFFFFFFF
 _ENDS = "(?:-u([0-9a-f]{8}))?"
+BRIDGE_SETS = 8
 _TOPIC_NAME = compile_regex(rf"dockerfw-({'|'.join(get_args(Topic))})([46])")
+_BRIDGE_NAME = compile_regex(rf"dockerfw-bridge([46])-[0-{BRIDGE_SETS - 1}]")
 _LIST_NAME = compile_regex(r"dockerfw-list-[0-9a-f]+-([46])")
 _KEYED_NAME = compile_regex(rf"dockerfw-(in-)?(?:(deny-)?(port|addr)|(allow|deny))([46]){_ENDS}")
 _TERM_NAME = compile_regex(rf"dockerfw-([hc])([oi])([ad])-[0-9a-f]{{6,10}}-([46]){_ENDS}")
@@ -162,6 +183,8 @@ def read_name(name: str) -> SetName | None:
     if found := _TOPIC_NAME.fullmatch(name):
         topic = next(t for t in get_args(Topic) if t == found[1])
         return TopologyName(topic, _family(found[2]))
+    if found := _BRIDGE_NAME.fullmatch(name):
+        return TopologyName("bridge", _family(found[1]))
     if found := _LIST_NAME.fullmatch(name):
         return ListName(_family(found[1]))
     if found := _KEYED_NAME.fullmatch(name):
@@ -211,6 +234,19 @@ def is_topic(name: str, *topics: Topic) -> bool:
 
 def topology_set(topic: Topic, family: Family) -> str:
     return f"{_PREFIX}{topic}{family}"
+
+
+def bridge_sets(family: Family) -> tuple[str, ...]:
+    """Return the sets that all bridges are shared out to; `topology_set` ``bridges`` holds them.
+
+    They are made before it by the order of their names, and destroyed after it by the reverse.
+    """
+    return tuple(f"{_PREFIX}bridge{family}-{number}" for number in range(BRIDGE_SETS))
+
+
+def bridge_set(bridge: str, family: Family) -> str:
+    """Return the one of `bridge_sets` that holds this bridge."""
+    return bridge_sets(family)[sha256(bridge.encode()).digest()[0] % BRIDGE_SETS]
 
 
 def list_set(content: bytes, family: Family) -> str:

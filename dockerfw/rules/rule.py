@@ -116,11 +116,29 @@ class DestNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceNetwork:
+    """Comes from an address of this network."""
+
+    network: IPNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """An answer would leave by the interface that the packet came in on.
+
+    For table ``mangle`` alone, and chains that PREROUTING leads to.
+    """
+
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Marked:
     """The packet mark has ``value`` under ``mask``."""
 
     value: int
     mask: int
+    negated: bool = False
 
 
 Match: TypeAlias = (
@@ -137,6 +155,8 @@ Match: TypeAlias = (
     | ConnState
     | AddressType
     | DestNetwork
+    | SourceNetwork
+    | WayBack
     | Marked
 )
 

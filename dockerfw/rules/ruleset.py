@@ -19,11 +19,11 @@ from dockerfw.rules.names import Phase
 from dockerfw.rules.rule import Chain
 
 SetType: TypeAlias = Literal[
-    "hash:ip", "hash:net", "hash:net,port", "hash:ip,port,net", "hash:net,iface"
+    "hash:ip", "hash:net", "hash:net,port", "hash:ip,port,net", "hash:net,iface", "list:set"
 ]
 Element: TypeAlias = tuple[IPNetwork | Port | str, ...]
 """One entry of a set: a network (a host is a /32 or /128), a `Port`, an interface name, in the
-order of the set's type."""
+order of the set's type; of a ``list:set`` the name of another set."""
 LONGEST_TIMEOUT = 2_147_483
 """Seconds, some 24 days: the kernel ends no entry of a set later than that."""
 DEFAULT_MAXELEM = 65536

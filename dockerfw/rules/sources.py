@@ -38,6 +38,10 @@ _HALVES: Mapping[Family, tuple[IPNetwork, IPNetwork]] = {
     4: (ip_network("0.0.0.0/1"), ip_network("128.0.0.0/1")),
     6: (ip_network("::/1"), ip_network("8000::/1")),
 }
+LINK_LOCAL = ip_network("fe80::/10")
+"""On a Docker bridge: containers, and nobody can tell which."""
+NOBODY: Mapping[Family, IPNetwork] = {4: ip_network("0.0.0.0/8"), 6: ip_network("::/128")}
+"""No sender's addresses; the kernel does not ask for a way back there."""
 
 
 def halves(family: Family) -> tuple[IPNetwork, IPNetwork]:
@@ -103,7 +107,7 @@ class SourceTerms:
         if known is None:
             known = self._terms[index, family] = {
                 "outside": _outside(family, statement),
-                "inside": self._inside(family, statement.sources),
+                "inside": self._inside(family, statement),
             }
         return known
 
@@ -112,7 +116,9 @@ class SourceTerms:
         for family in FAMILIES:
             self._terms.pop((index, family), None)
 
-    def _inside(self, family: Family, sources: tuple[Source, ...]) -> list[Term]:
+    def _inside(self, family: Family, statement: Allow | Deny) -> list[Term]:
+        """A deny of containers is one of link-local sources: each may be one of them."""
+        sources = statement.sources
         terms = _interfaces(sources)
         if any(isinstance(s, BridgeSource) for s in sources):
             return [Everyone(), *terms]
@@ -123,6 +129,8 @@ class SourceTerms:
             for address in self._named(selector)
             if address.version == family
         }
+        if isinstance(statement, Deny) and family == 6:
+            addresses.add(LINK_LOCAL)
         if selectors:
             terms.append(Keyed(tuple(sorted(addresses))))
         return terms

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family, IPNetwork, Port
-from dockerfw.rules.names import TOPIC_PHASES, Topic, topology_set
+from dockerfw.rules.names import TOPIC_PHASES, Topic, bridge_set, bridge_sets, topology_set
 from dockerfw.rules.ruleset import Element, GuardedPort, IPSet, SetType
-from dockerfw.rules.sources import halves, host_net
+from dockerfw.rules.sources import LINK_LOCAL, halves, host_net
 from dockerfw.rules.targets import SPAN_OVER, is_reachable
 
 NamedHostPorts = Mapping[str, frozenset[Port]]
@@ -22,8 +22,10 @@ NamedHostPorts = Mapping[str, frozenset[Port]]
 _TYPES: Mapping[Topic, SetType] = {
     "own": "hash:net,iface",
     "claimed": "hash:net",
+    "bridges": "list:set",
+    "bridge": "hash:net,iface",
     "inside": "hash:net,iface",
-    "guarded": "hash:net",
+    "guarded": "hash:net,iface",
     "target": "hash:ip",
     "pub": "hash:net,port",
     "hostnet": "hash:net,port",
@@ -39,10 +41,11 @@ def topology(
     family: Family,
 ) -> list[IPSet]:
     """Return the topology sets of one family."""
-    subnets = frozenset((subnet,) for _, subnet in _subnets(inventory, family))
+    subnets = frozenset((subnet, bridge) for bridge, subnet in _subnets(inventory, family))
     elements: dict[Topic, frozenset[Element]] = {
-        "own": frozenset((subnet, bridge) for bridge, subnet in _subnets(inventory, family)),
-        "claimed": subnets,
+        "own": subnets | frozenset(_nobodys(inventory, family)),
+        "claimed": frozenset((subnet,) for subnet, _ in subnets),
+        "bridges": frozenset((name,) for name in bridge_sets(family)),
         "inside": frozenset(_inside(inventory, family)),
         "guarded": subnets,
         "target": frozenset(
@@ -56,11 +59,17 @@ def topology(
         "hostnet": frozenset(_host_network(inventory, named, family)),
         **_led_on(inventory, forwards, family),
     }
-    return [_set(topic, family, found) for topic, found in elements.items()]
+    sets = [_set(topic, family, found) for topic, found in elements.items()]
+    bridges = {name: set[Element]() for name in bridge_sets(family)}
+    for network in inventory.bridges():
+        if network.bridge:
+            here = {(half, network.bridge) for half in halves(family)}
+            bridges[bridge_set(network.bridge, family)] |= here
+    return [*sets, *(_set("bridge", family, frozenset(b), name) for name, b in bridges.items())]
 
 
-def _set(topic: Topic, family: Family, elements: frozenset[Element]) -> IPSet:
-    name = topology_set(topic, family)
+def _set(topic: Topic, family: Family, elements: frozenset[Element], name: str = "") -> IPSet:
+    name = name or topology_set(topic, family)
     return IPSet(name, _TYPES[topic], family, TOPIC_PHASES[topic], elements)
 
 
@@ -120,6 +129,13 @@ def _subnets(inventory: Inventory, family: Family) -> Iterator[tuple[str, IPNetw
         for subnet in network.subnets:
             if subnet.version == family and network.bridge:
                 yield network.bridge, subnet
+
+
+def _nobodys(inventory: Inventory, family: Family) -> Iterator[Element]:
+    """Link-local sources on bridges with foreign ports: a container's or somebody else's."""
+    for network in inventory.bridges():
+        if network.bridge and network.foreign_ports and family == 6:
+            yield LINK_LOCAL, network.bridge
 
 
 def _inside(inventory: Inventory, family: Family) -> Iterator[Element]:

@@ -33,8 +33,10 @@ from dockerfw.rules.rule import (
     Return,
     Rule,
     SetMark,
+    SourceNetwork,
     Stray,
     Unlabelled,
+    WayBack,
 )
 from dockerfw.rules.ruleset import Ruleset
 
@@ -47,7 +49,9 @@ class Packet:
     host's own (None: sent to the container's address directly). ``dnat`` is True if somebody's NAT
     then rewrote it to ``destination``:``port``. ``reply``: it travels in the reply direction of a
     connection; ``labels`` are the bits that this connection was given. ``begins``: a TCP packet
-    of the form that begins one. ``source_port`` matters to such that do not.
+    of the form that begins one. ``source_port`` matters to such that do not. ``way_back``: an
+    answer would leave by the interface that it came in on. ``leaves_by`` is the interface by which
+    it is forwarded.
     """
 
     interface: str
@@ -63,6 +67,8 @@ class Packet:
     source_port: int = FIRST_EPHEMERAL
     related: bool = False
     icmp_type: int | None = None
+    way_back: bool = True
+    leaves_by: str = ""
 
 
 Hook: TypeAlias = Literal["forward", "input"]
@@ -166,18 +172,24 @@ class _Walk:
                 return (self._address_type(address) == wanted_type) != negated
             case DestNetwork(network=network, negated=negated):
                 return (packet.destination in network) != negated
-            case Marked(value=value, mask=mask):
-                return self.mark & mask == value
+            case SourceNetwork(network=network):
+                return packet.source in network
+            case WayBack(negated=negated):
+                return packet.way_back != negated
+            case Marked(value=value, mask=mask, negated=negated):
+                return (self.mark & mask == value) != negated
 
     def _in_set(self, name: str, directions: tuple[Literal["src", "dst"], ...]) -> bool:
         ipset = self.ruleset.set(name)
         if ipset is None:
             raise KeyError(name)
+        if ipset.type == "list:set":
+            return any(self._in_set(str(member), directions) for (member,) in ipset.elements)
         values: list[Address | Port | str] = []
         packet = self.packet
         for kind, side in zip(ipset.type.removeprefix("hash:").split(","), directions, strict=True):
             if kind == "iface":
-                values.append(packet.interface)
+                values.append(packet.interface if side == "src" else packet.leaves_by)
             elif kind == "port":
                 values.append(Port(packet.protocol, packet.port))
             else:

@@ -11,7 +11,7 @@ br-b   172.19.0.0/16, fd00:19::/64        cache (.2)
 br-m   172.20.0.0/16, fd00:20::/64        mix (.2); with a foreign port to vm (.100)
 ====== ================================== ==================================================
 
-The outside comes in on eth0, and from 10.9.0.2 and fd00:9::2 on wg0.
+Behind cache are `CLIENT`s. The outside comes in on eth0, and from 10.9.0.2 and fd00:9::2 on wg0.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ ADDRESSES = {
 }
 VM = {"br-m": ("172.20.0.100", "fd00:20::100")}
 TUNNEL = ("10.9.0.2", "fd00:9::2")
+CLIENT: dict[Family, str] = {4: "10.66.0.7", 6: "fd00:66::7"}
+"""Behind cache, which routes for them, as a VPN container does."""
 CONTAINER_PORTS = (
     "80/tcp", "443/tcp", "5432/tcp", "6379/tcp", "8050/tcp", "53/udp", "60/udp", "5432/udp",
 )  # fmt: skip
@@ -152,8 +154,16 @@ class Scene(Closable):
             self.places[name] = place
         # A container has one default route, as Docker gives it: through its first network.
         self.places["api"].ip(*(f"route del default via {a}" for a in GATEWAYS["br-b"]))
+        self._clients()
         self._tunnel()
         host.listen(*HOST_PORTS)
+
+    def _clients(self) -> None:
+        lengths: dict[Family, int] = {4: 32, 6: 128}
+        for family, length in lengths.items():
+            client = f"{CLIENT[family]}/{length}"
+            self.places["cache"].ip(f"addr add {client} dev lo")
+            self.host.ip(f"route add {client} via {at('cache', family)} dev br-b")
 
     def _tunnel(self) -> None:
         """A second way in. The outside sends through it what it sends from `TUNNEL`."""

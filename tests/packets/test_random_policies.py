@@ -49,6 +49,7 @@ from tests.oracle import Question, allowed_sources
 from tests.packets.scene import (
     ADDRESSES,
     BROADCAST,
+    CLIENT,
     CONTAINER_PORTS,
     GATEWAYS,
     HOST,
@@ -107,9 +108,9 @@ _ADDRESSES = [
     source(text)
     for text in (
         "198.51.100.0/24", "198.51.100.7/32", "203.0.113.2/31", "203.0.113.9/32", "192.0.2.0/24",
-        "10.0.0.0/8", "172.16.0.0/12", "172.18.0.2/32", "172.20.0.100/32", "0.0.0.0/0",
-        "128.0.0.0/1", "2001:db8:10::/48", "2001:db8:1::/64", "2001:db8:1::9/128", "fd00::/8",
-        "::/0",
+        "10.0.0.0/8", "10.66.0.0/24", "172.16.0.0/12", "172.18.0.2/32", "172.20.0.100/32",
+        "0.0.0.0/0", "128.0.0.0/1", "2001:db8:10::/48", "2001:db8:1::/64", "2001:db8:1::9/128",
+        "fd00::/8", "::/0",
     )
 ]  # fmt: skip
 _LONG = long_list("long.netset", "198.51.100.0/24", "203.0.113.9", "2001:db8:20::/48")
@@ -247,6 +248,8 @@ def _starts() -> Iterator[Start]:
         for bridge, own in homes.items():
             for address in own:
                 yield Start(name, address, bridge)
+    for address in CLIENT.values():
+        yield Start("cache", address, "br-b")
 
 
 def _targets() -> Iterator[Target]:
@@ -301,6 +304,10 @@ def _carried(scene: Scene, start: Start, target: Target) -> bool:
         return True
     if start.interface != _way_out(start.place, target.address):
         return False
+    if start.address in CLIENT.values():
+        # The answer of a neighbour would take another way.
+        near = target.path == "direct" and _HOME[target.address] == start.interface
+        return not near and not _hairpin(start, target)
     if target.path == "direct":
         return _HOME[target.address] != start.interface or start.address != target.address
     return scene.proxied_bridges or not _hairpin(start, target)

@@ -136,11 +136,11 @@ def test_a_hand_in_the_seal_is_seen_and_undone(shared: Host, edit: str) -> None:
 def test_another_element_leaves_the_counters_of_the_rules(host: Host, runner: HostRunner) -> None:
     install_seal(runner, SEAL)
     assert not host.outside.tcp("203.0.113.1", 8080, patience=0.3).reached
-    listing = host.run(["nft", "list", "chain", "inet", "dockerfw", "input"]).stdout
+    listing = host.run(["nft", "list", "chain", "inet", "dockerfw", "guarded"]).stdout
     assert "counter packets 0" in listing
     dropped = [line for line in listing.splitlines() if "@port4" in line]
     install_seal(runner, replace(SEAL, guarded=SEAL.guarded | {(None, 4, Port("tcp", 9))}))
-    after = host.run(["nft", "list", "chain", "inet", "dockerfw", "input"]).stdout
+    after = host.run(["nft", "list", "chain", "inet", "dockerfw", "guarded"]).stdout
     assert "counter packets 0" not in dropped[0]
     assert dropped[0] in after
 

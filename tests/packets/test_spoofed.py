@@ -101,6 +101,8 @@ def _to_containers(family: Family, transport: Transport) -> Iterator[Spoofing]:
     yield knock("container as this host", "cache", host)
     yield knock("container as a gateway elsewhere", "cache", gateway("br-a", family))
     yield knock("vm as a neighbour", "vm", web)
+    yield knock("container as who is allowed from outside", "cache", FRIEND[family])
+    yield knock("vm as who is allowed from outside", "vm", FRIEND[family])
 
     def planted(title: str, plant: Shot, shot: Shot) -> Spoofing:
         return Spoofing(f"planted: {title}", family, transport, "db", shot, plant)
@@ -136,6 +138,7 @@ def _to_docker_proxy(family: Family, transport: Transport) -> Iterator[Spoofing]
 
     yield knock("outside as a container", "outside", db)
     yield knock("container as another", "cache", db)
+    yield knock("container as who is allowed from outside", "cache", FRIEND[family])
     if transport == "udp":
         # What this host says to itself, it says on lo: there is no wire to see an answer on.
         yield knock("outside as this host", "outside", host)

@@ -16,9 +16,9 @@ from ipaddress import ip_network
 from itertools import pairwise
 
 from dockerfw.kernel.words import word
-from dockerfw.model.net import IPNetwork, Port
+from dockerfw.model.net import Family, IPNetwork, Port
 from dockerfw.plan.state import LiveElement, OddElement, SetState
-from dockerfw.rules.names import is_our_set
+from dockerfw.rules.names import TopologyName, is_our_set, read_name
 from dockerfw.rules.ruleset import Element
 
 _KNOWN_PROTOCOLS = {
@@ -50,13 +50,21 @@ def _header(fields: Mapping[str, str], count: int) -> SetState:
     return SetState(
         name=fields["Name"],
         type=fields.get("Type", ""),
-        family=6 if values.get("family") == "inet6" else 4,
-        maxelem=int(values.get("maxelem", "0")),
+        family=_family(fields["Name"], values.get("family")),
+        maxelem=int(values.get("maxelem", values.get("size", "0"))),
         count=count,
         elements=None,
         counters="counters" in words,
         timeout="timeout" in words,
     )
+
+
+def _family(name: str, written: str | None) -> Family:
+    """Return the family of a set; a list of sets has none but by its name."""
+    if written is not None:
+        return 6 if written == "inet6" else 4
+    found = read_name(name)
+    return found.family if isinstance(found, TopologyName) else 4
 
 
 def parse_entry(line: str, set_type: str) -> LiveElement:
@@ -79,7 +87,7 @@ def parse_count(line: str) -> tuple[int, int]:
 def parse_element(entry: str, set_type: str) -> Element | None:
     """Return an entry without options as a value; None for what no set of ours holds."""
     parts = entry.split(",")
-    kinds = set_type.removeprefix("hash:").split(",")
+    kinds = set_type.removeprefix("hash:").removeprefix("list:").split(",")
     if len(parts) != len(kinds):
         return None
     try:
@@ -92,7 +100,7 @@ def _part(text: str, kind: str) -> IPNetwork | Port | str:
     if kind == "port":
         return _port(text)
     # What could not be written as a plain word is kept as text, like all that is not ours.
-    return word(text) if kind == "iface" else _network(text)
+    return word(text) if kind in ("iface", "set") else _network(text)
 
 
 # Most networks and ports stand in many elements; equal ones are the same object then.

@@ -108,6 +108,8 @@ def _created(write: CreateSet) -> str:
 
     Where elements end each is written with its own end; one without must not stay for ever.
     """
+    if write.type == "list:set":
+        return f"create {word(write.name)} list:set size {write.count} counters"
     inet = "inet" if write.family == 4 else "inet6"
     timeout = " timeout 1" if write.timeout else ""
     hashsize = max(64, min(1 << 20, 1 << (write.count // 4).bit_length()))

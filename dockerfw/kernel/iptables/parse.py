@@ -37,9 +37,11 @@ from dockerfw.rules.rule import (
     Return,
     Rule,
     SetMark,
+    SourceNetwork,
     Stray,
     Target,
     Unlabelled,
+    WayBack,
 )
 
 _DIGEST = re.compile(r"\[([0-9a-f]{8})\]")
@@ -195,11 +197,12 @@ class _Reader:
     def _take(self, option: str, *, negated: bool) -> None:
         match option:
             case "-m":
-                self._next()
-            case "--update-counters":
-                pass  # of a negated set
-            case "--physdev-is-bridged":
-                self._matches.append(BridgedToOthers())
+                if self._next() == "rpfilter":
+                    self._matches.append(WayBack())
+            case "--update-counters" | "--physdev-is-bridged" | "--invert":
+                self._take_flag(option)
+            case "-s" if not negated:
+                self._matches.append(SourceNetwork(ip_network(self._next())))
             case "-p":
                 self._take_protocol(self._next(), negated=negated)
             case "-i":
@@ -214,6 +217,15 @@ class _Reader:
                 self._comment = _DIGEST.sub("", self._next()).strip()
             case _:
                 self._take_match(option, negated=negated)
+
+    def _take_flag(self, option: str) -> None:
+        match option:
+            case "--physdev-is-bridged":
+                self._matches.append(BridgedToOthers())
+            case "--invert":
+                self._matches[self._matches.index(WayBack())] = WayBack(negated=True)
+            case _:
+                pass  # --update-counters, of a negated set
 
     def _take_protocol(self, protocol: str, *, negated: bool) -> None:
         if not negated:
@@ -234,7 +246,8 @@ class _Reader:
                 self._matches.append(AddressType(side, _ADDRESS_TYPES[value], negated))
             case "--mark":
                 bits, _, mask = value.partition("/")
-                self._matches.append(Marked(int(bits, 0), int(mask or "0xffffffff", 0)))
+                whole = int(mask or "0xffffffff", 0)
+                self._matches.append(Marked(int(bits, 0), whole, negated))
             case "--physdev-out" if negated and value == "veth+":
                 pass  # of `BridgedToOthers`
             case "--ctdir" | "--ctstate":

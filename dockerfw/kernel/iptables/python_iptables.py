@@ -10,7 +10,7 @@ sees the exit status. Nothing is read back for the same reason: rules go to the 
 package's own check of them, which prints each rule to a pipe and parses it again.
 
 Understands what ``kernel/iptables/render.py`` writes and refuses all else by its line:
-``-i -d -p -m -j -g``; matches set, conntrack, addrtype, mark, physdev, comment, tcp, udp, sctp,
+``-i -d -s -p -m -j -g``; matches set, conntrack, addrtype, mark, physdev, comment, tcp, udp, sctp,
 icmp and icmp6; targets RETURN, DROP, REJECT, MARK and our chains; ``:CHAIN``, ``-A``,
 ``-I … 1``, ``-D``.
 """
@@ -49,6 +49,7 @@ _MATCH_OPTIONS = {
     "tcp-flags": 2,
     "icmp-type": 1,
     "icmpv6-type": 1,
+    "invert": 0,
 }
 _TARGET_OPTIONS = {"set-xmark": 1, "reject-with": 1}
 _PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "ipv6-icmp": 58, "sctp": 132}
@@ -71,6 +72,7 @@ class Parsed:
     """One rule in words."""
 
     interface: str = ""
+    source: str = ""
     destination: str = ""
     protocol: str = ""
     matches: list[Module] = field(default_factory=list)
@@ -101,6 +103,8 @@ def _take(rule: Parsed, option: str, negation: str, rest: Iterator[str]) -> None
         rule.interface = negation + next(rest, "")
     elif option == "-d":
         rule.destination = negation + next(rest, "")
+    elif option == "-s":
+        rule.source = negation + next(rest, "")
     elif option == "-p":
         rule.protocol = negation + next(rest, "")
     elif rule.target is not None and name in _TARGET_OPTIONS:
@@ -128,6 +132,8 @@ def build(iptc: Any, family: int, rule: Parsed) -> Any:
         made.in_interface = rule.interface
     if rule.destination:
         made.dst = rule.destination
+    if rule.source:
+        made.src = rule.source
     for match in rule.matches:
         part = made.create_match(match.name)
         for name, values in match.options:

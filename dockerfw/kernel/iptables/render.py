@@ -47,9 +47,11 @@ from dockerfw.rules.rule import (
     Return,
     Rule,
     SetMark,
+    SourceNetwork,
     Stray,
     Target,
     Unlabelled,
+    WayBack,
 )
 
 _STRAY_PORTS = f"1:{FIRST_EPHEMERAL - 1}"
@@ -163,8 +165,12 @@ def _match_text(match: Match, family: Family) -> str:  # noqa: C901, PLR0912 - o
             return f"-m addrtype {_not(negated)}--{side}-type {kind}"
         case DestNetwork(network=network, negated=negated):
             return f"{_not(negated)}-d {network}"
-        case Marked(value=value, mask=mask):
-            return f"-m mark --mark {value:#x}/{mask:#x}"
+        case SourceNetwork(network=network):
+            return f"-s {network}"
+        case WayBack(negated=negated):
+            return f"-m rpfilter{' --invert' if negated else ''}"
+        case Marked(value=value, mask=mask, negated=negated):
+            return f"-m mark {_not(negated)}--mark {value:#x}/{mask:#x}"
 
 
 def _not(negated: bool) -> str:

@@ -27,7 +27,8 @@ from dockerfw.rules.ruleset import Seal, ServedPorts
 UNBEGUN = f"ct label set {ANSWERLESS_LABEL} ct label set {JUDGED_LABEL}"
 ON_FIRST = "ct state { new, related }"
 """Also of connections that a helper expects."""
-FROM_ELSEWHERE = "fib saddr . iif oif missing jump spoofed"
+_MISSING = "fib saddr . iif oif missing"
+FROM_ELSEWHERE = f"{_MISSING} jump spoofed"
 SERVED_SETS: dict[SealSet, str] = {
     "served4": "ipv4_addr . inet_proto . inet_service; flags interval",
     "served6": "ipv6_addr . inet_proto . inet_service; flags interval",
@@ -52,10 +53,11 @@ def first_packets(seal: Seal, verdict: str, own_name: list[str]) -> dict[str, li
     forwarded in this host's name.
     """
     if not seal.labels:
-        return {"arrived": [FROM_ELSEWHERE], "forwarded": [*own_name, FROM_ELSEWHERE]}
+        return {"arrived": [], "forwarded": [*own_name, FROM_ELSEWHERE]}
     outside = ['meta iifkind "vrf" return', f"ct label set {ANSWERLESS_LABEL}"]
     return {
-        "arrived": [FROM_ELSEWHERE, f"{_FROM_CONTAINER} return", *outside],
+        # Nothing is dropped of what is sent to this host's own ports.
+        "arrived": [f"{_MISSING} {UNBEGUN}", f"{_FROM_CONTAINER} return", *outside],
         "forwarded": [*own_name, FROM_ELSEWHERE, f"{_FROM_CONTAINER} goto begins", *outside],
         "begins": _begins(),
         "midstream": _midstream(verdict, observe=seal.observe),

@@ -41,6 +41,7 @@ _SAFE_CGROUP = re.compile(r"[A-Za-z0-9_.@/-]{1,200}")
 _VERDICTS = ("counter", "counter drop")
 """While observing, and else."""
 _FROM_INSIDE = 'meta iifkind "bridge" fib saddr . iif oif exists jump inside'
+_AWAY = "ct direction original fib saddr . iif oif missing"
 
 # What docker-proxy asks of containers and dockerd of the world, it asks from sockets that are bound
 # to one address. A listener on all of them gets no answers, only packets made by hand.
@@ -197,6 +198,8 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
     first = beginnings.first_packets(seal, verdict, _own_name(seal))
     to_bridge = [
         "oifname @foreign accept",
+        # Whoever let it pass: no container has that address.
+        f'meta iifkind "bridge" {_AWAY} jump elsewhere',
         has_bit,
         "ct direction reply jump answers",
         # Neighbour and listener discovery: without them no IPv6 address is ever found.
@@ -210,6 +213,9 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
         ],
         "spoofed": _spoofed(seal),
         **first,
+        "elsewhere": _elsewhere(),
+        "closed": [f'meta oifkind "bridge" {verdict}', "jump guarded"],
+        "guarded": _guarded_ports(verdict),
         **({"inside": _inside()} if seal.inside else {}),
         "answers": beginnings.answers(seal),
         "bridges": to_bridge,
@@ -221,11 +227,10 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
         "input": [
             'iifname "lo" accept',
             f"{beginnings.ON_FIRST} jump arrived",
+            # Whoever let it pass: no container has that address.
+            f'meta iifkind "bridge" {_AWAY} jump elsewhere',
             has_bit,
-            f"meta nfproto ipv4 meta l4proto . th dport @port4 {verdict}",
-            f"meta nfproto ipv6 meta l4proto . th dport @port6 {verdict}",
-            f"ip daddr . meta l4proto . th dport @addr4 {verdict}",
-            f"ip6 daddr . meta l4proto . th dport @addr6 {verdict}",
+            "jump guarded",
         ],
         **({"output": [f"{beginnings.ON_FIRST} jump sent"]} if "sent" in first else {}),
         **_proxies(seal),
@@ -236,6 +241,15 @@ def _set_types(seal: Seal) -> Mapping[SealSet, str]:
     if seal.labels:
         return SET_TYPES
     return {n: kind for n, kind in SET_TYPES.items() if n not in beginnings.SERVED_SETS}
+
+
+def _guarded_ports(verdict: str) -> list[str]:
+    return [
+        f"meta nfproto ipv4 meta l4proto . th dport @port4 {verdict}",
+        f"meta nfproto ipv6 meta l4proto . th dport @port6 {verdict}",
+        f"ip daddr . meta l4proto . th dport @addr4 {verdict}",
+        f"ip6 daddr . meta l4proto . th dport @addr6 {verdict}",
+    ]
 
 
 def _has_bit(seal: Seal) -> str:
@@ -314,11 +328,23 @@ def _inside() -> list[str]:
 
     On a mixed bridge the chains judge, and what nobody knows is not Docker's here.
     """
+    return ["iifname @mixed return", *_from_docker("accept")]
+
+
+def _elsewhere() -> list[str]:
+    """What came in on a bridge of Docker's, and has its way back elsewhere, is closed.
+
+    The chains close it on the bridges that they know; this is for late networks.
+    """
+    return _from_docker("jump closed")
+
+
+def _from_docker(verdict: str) -> list[str]:
+    """The rules for what came in on a bridge of Docker's, known or by the way it is named."""
     return [
-        "iifname @mixed return",
         "iifname @foreign return",
-        "iifname @ours accept",
-        *(f'iifname "{prefix}*" accept' for prefix in BRIDGE_PREFIXES),
+        f"iifname @ours {verdict}",
+        *(f'iifname "{prefix}*" {verdict}' for prefix in BRIDGE_PREFIXES),
     ]
 
 

@@ -48,8 +48,8 @@ class Explainer:
         self.inventory = inventory
         self.facts = facts
         local = local_addresses | facts.addresses
-        self.reader = Reader(inventory, local)
         self.paths = Paths(policy, inventory, facts, local, foreign)
+        self.reader = Reader(inventory, local, self.paths.reasons.ways)
 
     def explain(self, source: str, target: str) -> Explanation:
         """Return the verdict on every path; raises as the function `explain` does."""

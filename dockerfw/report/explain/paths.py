@@ -7,6 +7,7 @@ packets. Routes, and addresses of this host, share a row unless their verdicts d
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.foreign import ForeignTable
@@ -18,6 +19,7 @@ from dockerfw.report.explain.explanation import Row
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_of
 from dockerfw.report.explain.reasons import Decision, Reasons
 from dockerfw.report.explain.routes import ANY_HOST, HostPort, Route, Sender
+from dockerfw.rules.sources import LINK_LOCAL
 from dockerfw.rules.walk import Packet
 from dockerfw.text import bracketed, short_port
 
@@ -53,9 +55,18 @@ class Paths:
             yield Row("inside one container's network", 4, True, "allowed: no packet leaves it")
             return
         yield from self._unfiltered(source, target)
-        for sender in source.senders:
-            if sender.family in self.facts.families:
-                yield from self._from(sender, target)
+        rows = [row for sender in source.senders for row in self._if_spoken(sender, target)]
+        yield from rows
+        # It may be less than what the container may by its own address, and never is more.
+        reached = any(row.allowed for row in rows)
+        for sender in source.nameless:
+            for row in self._if_spoken(sender, target):
+                if row.path != HOST_ITSELF and (row.allowed or not reached):
+                    yield replace(row, path=f"{row.path}, from its link-local address")
+
+    def _if_spoken(self, sender: Sender, target: ParsedTarget) -> Iterator[Row]:
+        if sender.family in self.facts.families:
+            yield from self._from(sender, target)
 
     def _share_network(self, one: Container | None, other: Container | None) -> bool:
         if one is None or other is None:
@@ -127,6 +138,8 @@ class Paths:
                 return  # the kernel never forwards these
             label = f"P2 directly to {address}"
         elif home is None or home.id != sender.bridge.id:
+            if sender.address in LINK_LOCAL:
+                return  # nor these
             label = f"P5 other bridge, directly to {address}"
         else:
             label = f"P4 same bridge, to {address}"

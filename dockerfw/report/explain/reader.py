@@ -14,6 +14,7 @@ from dockerfw.errors import UsageError
 from dockerfw.model.inventory import Container, Inventory, Network
 from dockerfw.model.net import Address
 from dockerfw.report.explain.routes import OUTSIDE, Sender
+from dockerfw.report.explain.ways import Ways
 from dockerfw.text import listed, short_port, similar_words
 
 
@@ -23,9 +24,12 @@ class UnknownContainer(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class ParsedSource:
-    """``host`` is this host itself; a container sends from each of its bridges."""
+    """``host`` is this host itself; a container sends from each of its bridges, and (``nameless``)
+    from link-local addresses on those that speak IPv6.
+    """
 
     senders: tuple[Sender, ...] = ()
+    nameless: tuple[Sender, ...] = ()
     container: Container | None = None
     host: bool = False
 
@@ -49,15 +53,18 @@ _HELP = {
     "source": "write an IP address, ADDRESS@INTERFACE, the name of a container, or host",
     "target": _TARGET_HELP,
 }
+_LINK_LOCAL = IPv6Address("fe80::1")
+"""Stands for that of a container, which nobody knows."""
 _NAME = compile_regex(r"/?[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class Reader:
     """Reads questions about one inventory; ``local`` are this host's own addresses."""
 
-    def __init__(self, inventory: Inventory, local: frozenset[Address]) -> None:
+    def __init__(self, inventory: Inventory, local: frozenset[Address], ways: Ways) -> None:
         self.inventory = inventory
         self.local = local
+        self.ways = ways
 
     def source(self, text: str) -> ParsedSource:
         """Return the source.
@@ -85,20 +92,24 @@ class Reader:
         if interface:
             bridges = (n for n in self.inventory.bridges() if n.bridge == interface)
             return ParsedSource((Sender(address, interface, next(bridges, None)),))
-        home = network_of(self.inventory, address)
-        if home is not None and home.bridge:
-            return ParsedSource((Sender(address, home.bridge, home),))
+        out = self.ways.leads_out(address)
+        for network in self.inventory.bridges():
+            if network.bridge == out:
+                return ParsedSource((Sender(address, out, network),))
         return ParsedSource((Sender(address, OUTSIDE, None),))
 
     def _source_container(self, container: Container) -> ParsedSource:
         if self.inventory.on_host_network(container):
             return ParsedSource(host=True, container=container)
-        senders = []
+        senders: list[Sender] = []
+        nameless: list[Sender] = []
         for endpoint in self.inventory.endpoints(container):
             network = self.inventory.network(endpoint.network_id)
             if network is not None and network.bridge:
                 senders += [Sender(a, network.bridge, network) for a in endpoint.addresses]
-        return ParsedSource(tuple(senders), container)
+                if endpoint.ipv6 is not None:
+                    nameless.append(Sender(_LINK_LOCAL, network.bridge, network))
+        return ParsedSource(tuple(senders), tuple(nameless), container)
 
     def target(self, text: str) -> ParsedTarget:
         """Return the target; raises as `source` does."""

@@ -18,7 +18,9 @@ from dockerfw.model.net import Address, Family
 from dockerfw.model.policy import Allow, Deny, Policy, Source
 from dockerfw.report.explain.reader import network_of
 from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
+from dockerfw.report.explain.ways import Ways
 from dockerfw.report.obstacles import Traveller, docker_writes, obstacles
+from dockerfw.rules.chains import SPOOFED_ELSE
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
 from dockerfw.rules.walk import Packet, WalkResult, walk
@@ -58,6 +60,8 @@ class Reasons:
         self.inventory = inventory
         self.facts = facts
         self.local = local
+        self.ways = Ways(inventory, facts)
+        self._bridges = {network.bridge for network in inventory.bridges()}
         self.without_sources = self._without_sources()
         self._parts: dict[_Part, Ruleset] = {}
 
@@ -73,9 +77,16 @@ class Reasons:
 
     def decide(self, route: Route) -> Decision:
         """Return whether a packet on this route passes, and the line of the policy that decides."""
+        packet = route.packet
+        comes_back = self.ways.leads_back(packet.interface, packet.source)
+        from_docker = packet.interface in self._bridges
         result = self._walk(self.whole, route)
+        if result.passed and result.has_bit and from_docker and not comes_back:
+            return Decision(False, SPOOFED_ELSE)  # by the seal
         if result.passed:
             return Decision(True, self._why_allowed(route, result), self._others(route))
+        if from_docker and not comes_back:
+            return Decision(False, SPOOFED_ELSE)
         return Decision(False, self._why_denied(route, result))
 
     def _others(self, route: Route) -> tuple[str, ...]:
@@ -109,9 +120,9 @@ class Reasons:
         return not self._walk(self.closed, Route("", "input", packet)).passed
 
     def _why_denied(self, route: Route, result: WalkResult) -> str:
-        last = result.path[-1]
-        if last.role == "spoofed":
-            return last.comment
+        for rule in result.path:
+            if rule.role == "spoofed":
+                return rule.comment
         index = self._first("denies", len(self.policy.denies), route)
         if index is None:
             return "denied: nothing allows it"
@@ -198,7 +209,12 @@ class Reasons:
         local = self.local
         if route.packet.host_port is not None:
             local |= {route.packet.host_port[0]}
-        return walk(ruleset, route.hook, route.packet, local)
+        packet = replace(
+            route.packet,
+            way_back=self.ways.leads_back(route.packet.interface, route.packet.source),
+            leaves_by=self.ways.leads_out(route.packet.destination),
+        )
+        return walk(ruleset, route.hook, packet, local)
 
     def _compiled(self, policy: Policy) -> Ruleset:
         return compile_ruleset(policy, self.inventory, self.facts)

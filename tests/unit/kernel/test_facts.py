@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -11,6 +11,7 @@ from dockerfw.errors import Failed
 from dockerfw.kernel import facts
 from dockerfw.kernel.runner import Completed
 from dockerfw.model.host import Bridge, Cgroup
+from dockerfw.model.routes import Route
 from tests.unit.kernel.fake_runner import FakeRunner, broken
 from tests.unit.kernel.nft.listing import LIST_FRAMES, LIST_SEAL
 
@@ -53,6 +54,13 @@ OURS = "*filter\n:FORWARD ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCK
 PROC = "/proc/thread-self/net"
 
 
+ROUTES = [
+    {"dst": "default", "gateway": "203.0.113.254", "dev": "eth0"},
+    {"dst": "192.168.3.0/24", "dev": "wg0", "scope": "link"},
+    {"dst": "10.1.2.3", "nexthops": [{"dev": "eth0"}, {"dev": "wg0"}]},
+    {"type": "blackhole", "dst": "10.0.0.0/8"},
+]
+WAY_BACK = "-w 10 -t mangle -C PREROUTING -m rpfilter -j DROP"
 TRY = "nft --check -f -"
 TRY_IPTABLES = "iptables-nft-restore --test --noflush"
 
@@ -66,7 +74,10 @@ def machine(
 ) -> FakeRunner:
     answers: dict[str, str | Completed] = {
         "ip -json -details address show": json.dumps([*LINKS, {}]),
+        "ip -json -4 route show": json.dumps(ROUTES),
+        "ip -json -6 route show": "",
         "iptables --version": f"iptables v1.8.9 ({default})",
+        **{f"iptables-{f} {WAY_BACK}": broken("iptables: Bad rule\n") for f in ("nft", "legacy")},
         "iptables-nft-save": nft,
         "iptables-legacy-save": legacy,
     }
@@ -260,3 +271,26 @@ def test_a_crash_of_nft_is_no_kernel_without_nf_tables() -> None:
 def test_only_root_can_look() -> None:
     with pytest.raises(Failed, match="must be root"):
         facts.read(machine(), user=lambda: 1000)
+
+
+def test_routes_are_the_main_table_of_both_families() -> None:
+    assert facts.read(machine(), user=lambda: 0).routes == (
+        Route(ip_network("0.0.0.0/0"), "eth0"),
+        Route(ip_network("192.168.3.0/24"), "wg0"),
+        Route(ip_network("10.1.2.3/32"), "eth0"),
+        Route(ip_network("10.1.2.3/32"), "wg0"),
+    )
+
+
+@pytest.mark.parametrize(
+    "stderr, known",
+    [
+        ("iptables: Bad rule (does a matching rule exist in that chain?).\n", True),
+        ("Warning: Extension rpfilter revision 0 not supported, missing kernel module?\n", False),
+        ("iptables v1.8.9 (nf_tables): Couldn't load match `rpfilter': No such file\n", False),
+    ],
+)
+def test_a_kernel_that_cannot_look_for_the_way_back_is_known(stderr: str, known: bool) -> None:
+    runner = machine()
+    runner.answers = {**runner.answers, f"iptables-nft {WAY_BACK}": broken(stderr)}
+    assert facts.read(runner, user=lambda: 0).way_back == known

@@ -109,7 +109,7 @@ def test_the_seal_goes_first_and_the_sets_that_rules_use_last() -> None:
         WriteSeal("remove the seal", RemoveSeal()),
         WriteRules("remove our rules", 4, in_one_family),
         WriteRules("remove our rules", 6, in_one_family),
-        WriteSets("remove our sets", (DestroySet("dockerfw-allow4"), DestroySet("dockerfw-own6"))),
+        WriteSets("remove our sets", (DestroySet("dockerfw-own6"), DestroySet("dockerfw-allow4"))),
     )
 
 

@@ -23,6 +23,7 @@ from dockerfw.model.policy import (
     ExceptingSource,
     FileSource,
     Policy,
+    SelectorSource,
     Source,
     excepting,
 )
@@ -32,7 +33,13 @@ from dockerfw.report.exposure_text import describe_exposure
 from dockerfw.report.warnings import advise
 from tests.exposure_claims import Claims, Who, can_be_read
 from tests.intervals import NOTHING, IntervalSet
-from tests.oracle import Question, allowed_sources, inside_sources, matched_sources
+from tests.oracle import (
+    LINK_LOCAL,
+    Question,
+    allowed_sources,
+    inside_sources,
+    matched_sources,
+)
 from tests.questions import OWN_ADDRESSES, as_address, facts_for
 from tests.strategies import fitting, profile
 
@@ -63,6 +70,8 @@ class Scene:
     def claimed(self, found: Iterable[Who], question: Question) -> IntervalSet:
         """Whom these clauses let in, all together."""
         words = self.words()
+        inside = inside_sources(self.inventory, question.interface, question.family)
+        nameless = IntervalSet.of_networks([LINK_LOCAL], question.family) & inside
 
         def meant(names: tuple[str, ...]) -> IntervalSet:
             sources = [words[name] for name in names]
@@ -70,7 +79,10 @@ class Scene:
 
         together = NOTHING
         for who in found:
-            together |= meant(who.words) - meant(who.excepting)
+            less = meant(who.excepting)
+            if any(isinstance(words[name], SelectorSource) for name in who.excepting):
+                less |= nameless
+            together |= meant(who.words) - less
         return together
 
     def interfaces(self) -> list[str]:

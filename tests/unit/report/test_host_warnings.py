@@ -10,6 +10,7 @@ import pytest
 from dockerfw.model.host import Bridge, FirstPacket, HostFacts, Proxy
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
+from dockerfw.model.routes import Route
 from dockerfw.report.host_warnings import (
     docker_rules_gone,
     hints,
@@ -18,6 +19,7 @@ from dockerfw.report.host_warnings import (
     lost_without_labels,
     lost_without_seal,
     needs_br_netfilter,
+    overlaps,
     proxy_next_step,
     unenforced,
 )
@@ -160,3 +162,30 @@ def test_a_foreign_port_needs_br_netfilter_whatever_the_policy() -> None:
     assert " and from each other" not in only(policy(), HERE, blind)
     empty = Inventory((), (FRONT,))
     assert "of every container there" in unenforced(policy(), empty, blind)[0]
+
+
+@pytest.mark.parametrize(
+    "network, says",
+    [
+        ("172.18.0.128/25", "contains 172.18.0.128/25, which this host reaches by wg0"),
+        ("172.16.0.0/12", "is a part of 172.16.0.0/12, which this host reaches by wg0"),
+    ],
+)
+def test_a_docker_network_that_shares_addresses_with_another_one_is_named(
+    network: str, says: str
+) -> None:
+    routes = (
+        Route(ip_network("0.0.0.0/0"), "eth0"),
+        Route(ip_network("172.18.0.0/24"), "br-front"),
+        Route(ip_network("10.0.0.0/8"), "wg0"),
+    )
+    assert overlaps(HERE, replace(FACTS, routes=routes)) == ()
+    shared = replace(FACTS, routes=(*routes, Route(ip_network(network), "wg0")))
+    assert f"the Docker network front (172.18.0.0/24, bridge br-front) {says}" in only(
+        policy(), HERE, shared
+    )
+
+
+def test_a_kernel_that_cannot_look_for_the_way_back_is_named() -> None:
+    warning = only(policy(), HERE, replace(FACTS, way_back=False))
+    assert "nor does what a container routes for others" in warning

@@ -24,7 +24,7 @@ from dockerfw.rules.names import end_of
 from dockerfw.rules.ruleset import Ruleset
 from tests.build import ORIGIN
 from tests.intervals import IntervalSet
-from tests.oracle import TODAY, Question, allowed_sources, inside_sources
+from tests.oracle import TODAY, Question, allowed_sources, inside_sources, returning_sources
 from tests.questions import as_address, facts_for
 from tests.replay_seal import hidden_frame_passes
 from tests.situations import Situation, network_edges, passes, ways
@@ -79,6 +79,7 @@ def test_a_frame_that_no_rule_sees_passes_only_where_every_packet_would(
         family = question.family
         containers = inside_sources(inventory, question.interface, family)
         containers -= IntervalSet.of_addresses(situation.facts.addresses, family)
+        containers &= returning_sources(situation.facts.routes, question.interface, family)
         if question.path == "direct":
             wanted = allowed_sources(policy, inventory, situation.facts, question)
             hidden = containers - wanted

@@ -25,6 +25,7 @@ from dockerfw.plan.order import element_writes
 from dockerfw.plan.steps import WriteSets
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ledger import LINGER, Ledger, Update
+from dockerfw.rules.names import bridge_set
 from tests.build import ORIGIN
 
 
@@ -180,12 +181,13 @@ def test_a_new_network_without_containers(network: Network, whole: bool) -> None
     change = ledger.update(_here(_container("web", 2), networks=(_FRONT, network)), 1.0)
     assert change.whole == whole
     if not whole:
-        subnet = "172.19.0.0/24"
+        subnet, own = "172.19.0.0/24", bridge_set("br-ba9876543210", 4)
         assert text_of(change).splitlines() == [
             f"add dockerfw-own4 {subnet},br-ba9876543210",
+            *(f"add {own} {half},br-ba9876543210" for half in ("0.0.0.0/1", "128.0.0.0/1")),
             f"add dockerfw-claimed4 {subnet}",
             f"add dockerfw-inside4 {subnet},br-ba9876543210",
-            f"add dockerfw-guarded4 {subnet}",
+            f"add dockerfw-guarded4 {subnet},br-ba9876543210",
         ]
 
 

@@ -181,8 +181,9 @@ def test_a_rule_without_a_digest_is_not_one_of_ours(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        f"-s 192.0.2.0/24 {NOTE} -j DROP",
         f"-o eth0 {NOTE} -j DROP",
+        f"! -s 192.0.2.0/24 {NOTE} -j DROP",
+        f"-m rpfilter --loose {NOTE} -j DROP",
         f"-m limit --limit 1/sec {NOTE} -j DROP",
         f"-m set --match-set dockerfw-a src,both {NOTE}",
         f"-m conntrack --ctstate ESTABLISHED {NOTE}",

@@ -1,0 +1,44 @@
+"""By which interface packets come and go on this host, as far as its routes are known. Pure.
+
+Takes an inventory and facts of the host; Docker's networks have routes even where nothing else is
+known.
+"""
+
+from __future__ import annotations
+
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Address
+from dockerfw.model.routes import Route, way_out
+from dockerfw.report.explain.routes import OUTSIDE
+from dockerfw.rules.sources import LINK_LOCAL, NOBODY
+
+
+class Ways:
+    """The routes of one host, asked in both directions."""
+
+    def __init__(self, inventory: Inventory, facts: HostFacts) -> None:
+        self._bridges = {network.bridge for network in inventory.bridges()}
+        self._others_known = bool(facts.routes)
+        to_docker = (
+            Route(subnet, network.bridge)
+            for network in inventory.bridges()
+            for subnet in network.subnets
+            if network.bridge
+        )
+        self._routes = (*facts.routes, *to_docker)
+
+    def leads_out(self, address: Address) -> str:
+        """Return the interface by which packets to it leave; empty where that is not known."""
+        return way_out(self._routes, address) or ""
+
+    def leads_back(self, interface: str, source: Address) -> bool:
+        """Return True if an answer would leave by the interface that the packet came in on."""
+        if source in LINK_LOCAL:
+            return True
+        out = self.leads_out(source)
+        if interface in self._bridges:
+            return out == interface and source not in NOBODY[4 if source.version == 4 else 6]
+        if interface == OUTSIDE or not self._others_known:
+            return out not in self._bridges
+        return out == interface
