@@ -334,9 +334,10 @@ def _inside() -> list[str]:
 def _elsewhere() -> list[str]:
     """What came in on a bridge of Docker's, and has its way back elsewhere, is closed.
 
-    The chains close it on the bridges that they know; this is for late networks.
+    The chains close it on the bridges that they know; this is for late networks. On a mixed bridge
+    the chains judge: it carries networks of others, too.
     """
-    return _from_docker("jump closed")
+    return ["iifname @mixed return", *_from_docker("jump closed")]
 
 
 def _from_docker(verdict: str) -> list[str]:
