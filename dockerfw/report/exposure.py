@@ -63,10 +63,12 @@ class HostOpening:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What is open of one container; what is not in here is closed.
+    """What is open of one container; of what is in here all else is closed.
 
     The baseline's ``bridge`` is left out: what it lets in is the same for all. ``endpoints`` are
-    those where the container has an address. ``host_ports`` are all that lead to it, open or not.
+    those where the container has an address. ``host_ports`` are all at which Docker publishes it,
+    open or not. Host ports that NAT of others leads on to it are left out, too: a rule with
+    ``ports`` stands in the line by the container's own port.
     Openings are in the order of the rules.
     """
 

@@ -333,9 +333,9 @@ class Skeleton:
         return (Rule((), Goto(VERDICT), "everything else"),)
 
     def _verdict(self, family: Family) -> tuple[Rule, ...]:
-        guarded = InSet(topology_set("claimed", family), ("dst",))
+        to_docker = InSet(topology_set("claimed", family), ("dst",))
         return (
-            Rule((guarded,), Goto(DENY), "to a Docker network"),
+            Rule((to_docker,), Goto(DENY), "to a Docker network"),
             Rule((), Return(), "not about containers"),
         )
 

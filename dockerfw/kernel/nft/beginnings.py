@@ -27,8 +27,8 @@ from dockerfw.rules.ruleset import Seal, ServedPorts
 UNBEGUN = f"ct label set {ANSWERLESS_LABEL} ct label set {JUDGED_LABEL}"
 ON_FIRST = "ct state { new, related }"
 """Also of connections that a helper expects."""
-_MISSING = "fib saddr . iif oif missing"
-FROM_ELSEWHERE = f"{_MISSING} jump spoofed"
+MISSING = "fib saddr . iif oif missing"
+FROM_ELSEWHERE = f"{MISSING} jump spoofed"
 SERVED_SETS: dict[SealSet, str] = {
     "served4": "ipv4_addr . inet_proto . inet_service; flags interval",
     "served6": "ipv6_addr . inet_proto . inet_service; flags interval",
@@ -57,7 +57,7 @@ def first_packets(seal: Seal, verdict: str, own_name: list[str]) -> dict[str, li
     outside = ['meta iifkind "vrf" return', f"ct label set {ANSWERLESS_LABEL}"]
     return {
         # Nothing is dropped of what is sent to this host's own ports.
-        "arrived": [f"{_MISSING} {UNBEGUN}", f"{_FROM_CONTAINER} return", *outside],
+        "arrived": [f"{MISSING} {UNBEGUN}", f"{_FROM_CONTAINER} return", *outside],
         "forwarded": [*own_name, FROM_ELSEWHERE, f"{_FROM_CONTAINER} goto begins", *outside],
         "begins": _begins(),
         "midstream": _midstream(verdict, observe=seal.observe),

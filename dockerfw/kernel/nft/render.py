@@ -1,4 +1,4 @@
-"""A `Seal` -> the text of nft: the whole table, or elements of its sets alone.
+"""A `Seal` -> the text of nft: its two tables, their rules alone, or elements of their sets.
 
 Pure. Each of our rules carries a comment, ``dockerfw`` and the digest of its text as we wrote it,
 for ``nft`` prints a rule differently from version to version (``oif exists`` and ``check exists``).
@@ -41,7 +41,7 @@ _SAFE_CGROUP = re.compile(r"[A-Za-z0-9_.@/-]{1,200}")
 _VERDICTS = ("counter", "counter drop")
 """While observing, and else."""
 _FROM_INSIDE = 'meta iifkind "bridge" fib saddr . iif oif exists jump inside'
-_AWAY = "ct direction original fib saddr . iif oif missing"
+_AWAY = f"ct direction original {beginnings.MISSING}"
 
 # What docker-proxy asks of containers and dockerd of the world, it asks from sockets that are bound
 # to one address. A listener on all of them gets no answers, only packets made by hand.
@@ -256,10 +256,6 @@ def _has_bit(seal: Seal) -> str:
     return f"{_marked(seal)} accept"
 
 
-def _unmark(seal: Seal) -> str:
-    return f"meta mark set meta mark & {~seal.mark & 0xFFFFFFFF:#010x}"
-
-
 def _marked(seal: Seal) -> str:
     both = f"{seal.mark:#010x}"
     return f"meta mark & {both} == {both}"
@@ -308,9 +304,10 @@ def _spoofed(seal: Seal) -> list[str]:
     """What became of packets of new connections whose way back leads elsewhere.
 
     Left alone such a packet plants an entry that makes the spoofer's next one a reply. The chains
-    drop those that claim to come from networks that the inventory knows; here it is later networks,
-    by the names of their bridges: ``br-`` and hex digits, ``docker``. Of one whose name does not
-    show it nobody knows yet that it is Docker's: the entry is labelled, and opens nothing.
+    drop those that claim to come from networks that the inventory knows, while they stand; here it
+    is later networks, too, by the names of their bridges: ``br-`` and hex digits, ``docker``. Of
+    one whose name does not show it nobody knows yet that it is Docker's: the entry is labelled,
+    and opens nothing.
     (A rule for each: nft garbles a set of several names that end in ``*``.)
     """
     others = [b for b in sorted(seal.foreign_bridges) if b.startswith(BRIDGE_PREFIXES)]
@@ -334,7 +331,8 @@ def _inside() -> list[str]:
 def _elsewhere() -> list[str]:
     """What came in on a bridge of Docker's, and has its way back elsewhere, is closed.
 
-    The chains close it on the bridges that they know; this is for late networks. On a mixed bridge
+    The chains close it on the bridges that they know, while they stand; this is for late networks
+    as well. On a mixed bridge
     the chains judge: it carries networks of others, too.
     """
     return ["iifname @mixed return", *_from_docker("jump closed")]
