@@ -25,7 +25,7 @@ from typing import Any
 
 from dockerfw.kernel.ipset import render as ipset_render
 from dockerfw.kernel.nft import render as nft_render
-from dockerfw.model.host import Bridge, Cgroup, HostFacts, Proxy
+from dockerfw.model.host import Bridge, Cgroup, HostFacts, PortForward, Proxy
 from dockerfw.model.net import Family, Port
 from dockerfw.model.policy import Policy
 from dockerfw.operations.boot import without_addresses
@@ -136,6 +136,7 @@ def _facts(given: dict[str, Any]) -> HostFacts:
     foreign = given.pop("foreign_bridges", [])
     proxy = given.pop("proxy", {})
     addresses = given.pop("addresses", [])
+    forwards = given.pop("forwards", [])
     return HostFacts(
         bridges=tuple(Bridge(name, tuple(ports)) for name, ports in bridges.items()),
         foreign_bridges=frozenset(foreign),
@@ -144,8 +145,19 @@ def _facts(given: dict[str, Any]) -> HostFacts:
             cgroup=Cgroup(**proxy["cgroup"]) if "cgroup" in proxy else None,
             dockerd_ports=frozenset(Port("tcp", n) for n in proxy.get("dockerd_ports", [])),
         ),
+        forwards=tuple(map(_forward, forwards)),
         **given,
     )
+
+
+def _forward(given: dict[str, Any]) -> PortForward:
+    """``{"family": 4, "protocol": "tcp", "first": 80, "last": 80, "to": "172.18.0.2"}``.
+
+    Without ``address`` to any of this host's, without a protocol every packet.
+    """
+    address = given.pop("address", None)
+    values = {"protocol": None, "first": 0, "last": 0, **given, "to": ip_address(given["to"])}
+    return PortForward(address=None if address is None else ip_address(address), **values)
 
 
 def _json(path: Path) -> dict[str, Any]:
