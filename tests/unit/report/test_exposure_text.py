@@ -207,6 +207,18 @@ EXPOSED = replace(
             "5432/tcp open to any",
         ),
         (
+            # Nobody from outside gets to loopback.
+            DB,
+            '[[allow]]\npublished = "127.0.0.1:5432"\nfrom = "any"',
+            "closed (5432/tcp published as 5432)",
+        ),
+        (
+            # No source of IPv6 gets to an address of IPv4.
+            DB,
+            '[[allow]]\npublished = "198.51.100.1:5432"\nfrom = "2001:db8::/32"',
+            "closed (5432/tcp published as 5432)",
+        ),
+        (
             # A rule for a list is left with what a deny does not name of it.
             WEB,
             OFFICE
