@@ -1,9 +1,9 @@
 """The fixed chains, and where the policy's buckets stand in them.
 
 Takes a `Skeleton` (what of the policy shapes them) and the buckets (`BucketRule`) that
-``rules/compiler.py`` made; gives `Chain`s. The number of rules depends on the policy alone. Knows
-no container, no network and no address of this host: those live in sets, and the names of the sets
-stand here.
+``rules/compiler.py`` made; gives `Chain`s. The number of rules depends on the policy and on this
+host (what its kernel can do, whether it bridges for others), not on containers and networks. Knows
+none of these and no address of this host: those live in sets, and the names of the sets stand here.
 """
 
 from __future__ import annotations

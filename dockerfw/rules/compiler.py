@@ -129,7 +129,7 @@ class Compiler:
                 for place, there in targets.items():
                     sets.put(Spot(place, cls, verdict, until), term, there)
 
-    # what the inventory alone decides
+    # what is where
 
     def named_host_ports(self) -> frozenset[Port]:
         """Return the ports of host-network containers that rules name."""

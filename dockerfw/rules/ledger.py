@@ -103,7 +103,7 @@ class _Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What depends on the policy alone: chains, and all sets, those that never change filled."""
+    """What policy and host alone decide: chains, and all sets, those that never change filled."""
 
     chains: tuple[Chain, ...]
     sets: Mapping[str, IPSet]

@@ -96,12 +96,11 @@ Topic: TypeAlias = Literal[
     "nat",
     "natnet",
 ]
-"""What a set of the topology (what inventory and host alone decide) holds:
-
+"""What a set of the topology (what is where, whomever the policy allows) holds:
 
 own      each bridge's own subnet, with the bridge; of a bridge with foreign ports link-local, too
 claimed  all subnets of Docker: a source in one of these that is not ``own`` and has no way back to
-         where it came in is spoofed
+         where it came in is spoofed; a destination in one is closed to whom no rule lets in
 bridges  the sets of ``bridge``, as one; it never changes
 bridge   all addresses, with each bridge: whatever comes in there and is not ``own``, likewise. In
          `BRIDGE_SETS` parts: an ipset holds one network with no more than 64 interfaces, and finds
@@ -139,7 +138,7 @@ _END = compile_regex(r"-u([0-9a-f]{8})$")
 
 @dataclass(frozen=True, slots=True)
 class TopologyName:
-    """A set that the inventory alone decides."""
+    """A set of the topology: see `Topic`."""
 
     topic: Topic
     family: Family

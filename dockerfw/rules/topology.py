@@ -1,7 +1,7 @@
-"""The sets that the inventory alone decides: whose address is whose, which host ports are guarded.
+"""The sets that say what is where: whose address is whose, which host ports are guarded.
 
-Pure. Takes an inventory, or a part of one, and the host-network ports that rules name; gives
-`IPSet`s and guarded ports, whatever the policy allows.
+Pure. Takes an inventory, or a part of one, the host-network ports that rules name and the NAT of
+others on this host; gives `IPSet`s and guarded ports, whatever the policy allows.
 """
 
 from __future__ import annotations
