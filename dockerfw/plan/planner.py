@@ -122,16 +122,24 @@ class _Draft:
     steps: list[Step] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     creates: list[Created] = field(default_factory=list)
+    _elements: WriteSets | None = None
 
     def sets(self, writes: Iterable[SetWrite], why: str) -> None:
         found = tuple(writes)
+        if found:
+            self.steps.append(WriteSets(why, found))
+
+    def elements(self, writes: Iterable[SetWrite]) -> None:
+        """Add to the step of the elements before, if nothing comes in between: one step, then."""
+        found = tuple(writes)
+        before = self._elements
         if not found:
             return
-        last = self.steps[-1] if self.steps else None
-        if isinstance(last, WriteSets) and last.why == why:
-            self.steps[-1] = WriteSets(why, last.writes + found)
-        else:
-            self.steps.append(WriteSets(why, found))
+        if before is not None and self.steps[-1] is before:
+            self.steps.pop()
+            found = before.writes + found
+        self._elements = WriteSets("elements", found)
+        self.steps.append(self._elements)
 
     def rules(self, family: Family, writes: Iterable[RuleWrite], why: str) -> None:
         found = tuple(writes)
@@ -175,7 +183,7 @@ class _Planner:
             turns = order.host_network_last(turns)
         baseline = {f: skeletons[f].with_baseline(united[f]) for f in standing}
         if any(baseline.values()):
-            draft.sets(order.in_order(t for t in turns if t[0] < order.ALL_ADDED), "elements")
+            draft.elements(order.in_order(t for t in turns if t[0] < order.ALL_ADDED))
             for family, writes in baseline.items():
                 why = "the baseline, before what it makes needless goes"
                 draft.rules(family, writes, why)
@@ -183,12 +191,12 @@ class _Planner:
         # Where nothing of ours holds, what sets guard is guarded from the first rule on: chains
         # that were closed while broken sets are replaced open to nobody in between.
         chains_at = order.AFTER_CHAINS if standing else order.AT_THE_END
-        draft.sets(order.in_order(t for t in turns if t[0] < chains_at), "elements")
+        draft.elements(order.in_order(t for t in turns if t[0] < chains_at))
         if standing and self.facts.nf_tables:
             draft.notes += self._lost_tables()
         for family, skeleton in skeletons.items():
             self._final(family, skeleton)
-        draft.sets(order.in_order(t for t in turns if t[0] >= chains_at), "elements")
+        draft.elements(order.in_order(t for t in turns if t[0] >= chains_at))
         draft.seal(seal.rest)
         stale = sorted(set(self.live_sets) - set(self.sets), reverse=True)
         draft.sets(map(DestroySet, stale), "sets that nothing needs")

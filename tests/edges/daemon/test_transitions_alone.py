@@ -1,6 +1,6 @@
 """Only the table of ``transitions.py`` schedules tasks, and only there are states told apart.
 
-Read from the code of the daemon.
+Read from the code of the daemon; and what rows have to say, told without the table.
 """
 
 from __future__ import annotations
@@ -8,10 +8,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+import pytest
+
 from dockerfw.daemon.timers import Task
-from dockerfw.daemon.transitions import CHECKS, SEAL_DELAY, Event, State, is_dropped
+from dockerfw.daemon.transitions import (
+    CHECKS,
+    SEAL_DELAY,
+    Event,
+    State,
+    is_dropped,
+)
 from dockerfw.docker.reports import Changed
 from dockerfw.model.inventory import Inventory
+from tests.edges.daemon import happenings
 from tests.edges.daemon.bench import WEB, Bench, here, on_front
 from tests.paths import PACKAGE
 
@@ -77,3 +86,32 @@ def test_without_a_policy_nothing_is_recorded_for_the_next_boot(bench: Bench) ->
     assert is_dropped(Task.REMEMBER, {State.WAITING})
     bench.worker.finish()
     assert bench.store.last_seen.inventory() == Inventory()
+
+
+def test_what_ran_is_recorded_at_once_when_docker_is_lost(bench: Bench) -> None:
+    """`status` goes by the record from then on."""
+    happenings.enter(bench, State.FOLLOWING)
+    assert Task.REMEMBER not in bench.due
+    bench.lose()
+    assert bench.due[Task.REMEMBER] == 0
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.FOLLOWING])
+def test_guards_end_only_where_docker_tells_who_is_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, state: State
+) -> None:
+    happenings.enter(bench, state)
+    ended: list[State] = []
+    monkeypatch.setattr(bench.daemon.enforcer, "write_seal", lambda: ended.append(state))
+    bench.daemon.schedule.happened(Event.NEXT_EXPIRY_KNOWN, bench.clock.monotonic() + 1.0)
+    bench.pass_time(2.0)
+    assert ended == ([] if state is State.STARTING else [state])
+
+
+def test_the_next_renewal_is_a_day_after_the_last(bench: Bench) -> None:
+    """Whatever was asked for before: a check of everything has renewed in between."""
+    happenings.enter(bench, State.FOLLOWING)
+    bench.daemon.enforcer.renew()
+    bench.clock.now += 3600.0
+    bench.daemon.enforcer.renew()
+    assert bench.due[Task.RENEW_TIMEOUTS] == 86_400.0

@@ -10,10 +10,21 @@ import pytest
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Policy
 from dockerfw.plan import planner
-from dockerfw.plan.state import ChainState, KernelState, SetState, TablesState
-from dockerfw.plan.steps import AddElements, CreateSet, DestroySet, Plan, SetWrite, SwapSets
+from dockerfw.plan.closed import close
+from dockerfw.plan.state import ChainState, KernelState, LiveRule, SetState, TablesState
+from dockerfw.plan.steps import (
+    AddElements,
+    CreateSet,
+    DestroySet,
+    Plan,
+    SetWrite,
+    SwapSets,
+    WriteRules,
+    WriteSets,
+)
 from dockerfw.rules.compiler import compile_ruleset
-from dockerfw.rules.names import DENY, PRE_INSIDE, swap_set
+from dockerfw.rules.names import DENY, PRE_INSIDE, bridge_sets, swap_set, topology_set
+from dockerfw.rules.rule import Rule
 from dockerfw.rules.ruleset import Ruleset
 from tests import build
 from tests.build import allow, deny, inventory, network
@@ -127,6 +138,48 @@ def test_a_set_that_differs_for_good_is_made_anew(what: str) -> None:
     plan = planned(with_set(live, changes[what]), ruleset)
     assert [type(w) for w in writes_about(plan, mine.name)][:2] == [DestroySet, CreateSet]
     assert [note.about for note in plan.notes][:1] == ["set"]
+
+
+def test_chains_that_are_closed_still_open_once_all_is_guarded_again() -> None:
+    """Somebody was killed while they were closed: a set that was of the wrong type is not there."""
+    facts = build.facts(ipv6=False)
+    ruleset = compile_ruleset(Policy(), SHOP, facts)
+    live = standing(compiled(Policy()), Policy())
+    live = KernelState({4: live.tables[4]}, {s.name: live.sets[s.name] for s in ruleset.sets}, None)
+    missing = topology_set("guarded", 4)
+    live = replace(live, sets={n: s for n, s in live.sets.items() if n != missing})
+    for write in close(live.tables[4], ruleset):
+        rules = tuple(
+            LiveRule(rule.comment, identity=IDENTITY.rule(rule, 4))
+            for rule in write.rules
+            if isinstance(rule, Rule)
+        )
+        live = with_chain(live, write.table, write.name, ChainState("-", rules))
+
+    steps = planner.plan(live, ruleset, facts, IDENTITY).steps
+
+    opened = next(i for i, step in enumerate(steps) if isinstance(step, WriteRules))
+    guarded = next(
+        i
+        for i, step in enumerate(steps)
+        if isinstance(step, WriteSets)
+        and any(isinstance(w, AddElements) and w.name == missing for w in step.writes)
+    )
+    assert guarded < opened
+
+
+def test_a_list_of_sets_is_destroyed_before_its_members() -> None:
+    """The kernel keeps a set that a list holds."""
+    live = standing(compiled(Policy()), Policy())
+    facts = build.facts(ipv6=False)
+    wanted = compile_ruleset(Policy(), SHOP, facts)
+
+    plan = planner.plan(live, wanted, facts, IDENTITY)
+
+    destroyed = [w.name for w in plan.set_writes() if isinstance(w, DestroySet)]
+    assert set(bridge_sets(6)) <= set(destroyed)
+    first = min(map(destroyed.index, bridge_sets(6)))
+    assert destroyed.index(topology_set("bridges", 6)) < first
 
 
 # --- chains --------------------------------------------------------------------------------------
