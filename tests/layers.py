@@ -106,9 +106,9 @@ HELD_APART: dict[str, tuple[str, ...]] = {
     # where a place is no entry point, nor the one place that the rule is about.
     # Processes: none but by subprocess, see above.
     r"os\.(system|popen|fork|forkpty|posix_spawn|exec|spawn|startfile|pidfd_open).*": (),
-    # Docker's API: what is made or called of it. Errors and utilities open nothing.
-    r"docker\.(?!errors\.|utils\.).+\(\)": ("docker/connection.py",),
-    r"http\.client\.(HTTP|HTTPS)Connection\(\)": ("docker/connection.py",),
+    # Docker's API, called or handed on. Errors and utilities open nothing.
+    r"docker\.(?!errors\b|utils\b).+\(\)": ("docker/connection.py",),
+    r"http\.client\.(HTTP|HTTPS)Connection.*\(\)": ("docker/connection.py",),
     # Of unix sockets the daemon opens two more: systemd's and the journal's.
     r"socket\.AF_UNIX": ("docker/connection.py", "daemon/systemd.py"),
     # Clocks. (python_iptables.py is a program of its own: it may import time.)
@@ -119,15 +119,32 @@ HELD_APART: dict[str, tuple[str, ...]] = {
     # python-iptables and paramiko, which may not be there.
     r"importlib\..*": LIBRARIES["importlib"],
     r"builtins\.(__import__|eval|exec|compile|globals|locals|vars)(\..*)?": (),
+    r"builtins\.getattr|sys\.modules(\..*)?|.+\.__(dict|getattribute|builtins)__(\..*)?": (),
     # Files are opened by pathlib and os; the terminal belongs to the command line.
     r"builtins\.(open|input|print|breakpoint)": ("kernel/iptables/python_iptables.py",),
 }
-OUR_NAMES = re.compile(r"DOCKERFW(?!_)|dockerfw-[a-z0-9{]|(\b(inet|bridge|table)|\{\}) dockerfw\b")
-"""Names of chains, sets and tables anywhere in a text. ``DOCKERFW_`` begins names of variables of
-the environment and of the journal's fields."""
+OUR_NAMES = re.compile(
+    r"DOCKERFW(?!_)|dockerfw[-{%]|(\b(inet|bridge|table)|\{\}) dockerfw\b|\Adockerfw\Z"
+)
+"""Names of chains, sets and tables anywhere in a text, and what such a name is put together from.
+``DOCKERFW_`` begins names of variables of the environment and of the journal's fields."""
+PROGRAM = "dockerfw"
+PROGRAM_NAMED = ("cli/app.py", "daemon/log.py")
+"""Where this text is what the program is called: in its help, and in the journal."""
 NAME_OWNER = "rules/names.py"
-FOR_PEOPLE = {"tool": ("cli/plan_output.py",)}
-"""Attributes of steps that are words: who shows them. What kind a step is of, its type tells."""
+FOR_PEOPLE = {
+    "tool": ("cli/plan_output.py",),
+    # In plans, in the log, in a failure and in the status.
+    "why": (
+        *("cli/plan_output.py", "daemon/drift.py", "operations/reconcile.py"),
+        "operations/status.py",
+    ),
+    # In the kernel, and for a spoofed source in the words of ``explain``. A rule that takes the
+    # place of another says the same.
+    "comment": ("kernel/iptables/render.py", "report/explain/reasons.py", "rules/chains.py"),
+}
+"""Attributes of steps and rules that are words: who shows them. What kind a step is of, its type
+tells, and of rules ``role`` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +169,7 @@ def broken_rules(module: Module) -> list[str]:
     """Return a sentence for each rule that the module breaks."""
     return [
         f"{module.name}:{line} {what}"
-        for rule in (_layers, _twins, _disk, _libraries, _held_apart, _words, _names)
+        for rule in (_layers, _twins, _disk, _libraries, _borrowed, _held_apart, _words, _names)
         for what, line in rule(module)
     ]
 
@@ -165,7 +182,7 @@ def _layers(module: Module) -> Iterator[tuple[str, int]]:
         if name.startswith(".") or name.endswith(".*") or name == "dockerfw":
             yield f"imports {name}: name the module and what is used of it", line
     for name, line in _referred(module):
-        room = [*name.split("."), ""][1]
+        room = [*name.removesuffix("()").split("."), ""][1]
         if name.startswith("dockerfw.") and room not in allowed | {"__version__"}:
             yield f"imports {name}", line
 
@@ -208,18 +225,25 @@ def _held_apart(module: Module) -> Iterator[tuple[str, int]]:
                 yield f"uses {name}", line
 
 
+def _borrowed(module: Module) -> Iterator[tuple[str, int]]:
+    for name, line in _referred(module):
+        top = name.split(".", maxsplit=1)[0]
+        known = top in LIBRARIES or top in NOTHING_TOUCHED or top == "dockerfw"
+        if known and references.is_borrowed(name, LIBRARIES):
+            yield f"has {name} from a module that has it from elsewhere", line
+
+
 def _words(module: Module) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(module.tree):
-        word = node.attr if isinstance(node, ast.Attribute) else ""
+    for word, line in references.attributes(module.tree):
         if word in FOR_PEOPLE and not module.name.startswith(FOR_PEOPLE[word]):
-            assert isinstance(node, ast.Attribute)
-            yield f"reads .{word}, which is a word for people", node.lineno
+            yield f"reads .{word}, which is a word for people", line
 
 
 def _names(module: Module) -> Iterator[tuple[str, int]]:
     if module.name != NAME_OWNER:
         for text, line in references.literals(module.tree):
-            if OUR_NAMES.search(text):
+            named = text == PROGRAM and module.name in PROGRAM_NAMED
+            if OUR_NAMES.search(text) and not named:
                 yield f"spells a name of ours: {text!r}", line
 
 

@@ -10,7 +10,16 @@ import ast
 
 import pytest
 
-from tests.layers import FOUNDATION, HELD_APART, LIBRARIES, ROOMS, Module, broken_rules
+from tests.layers import (
+    FOR_PEOPLE,
+    FOUNDATION,
+    HELD_APART,
+    LIBRARIES,
+    PROGRAM_NAMED,
+    ROOMS,
+    Module,
+    broken_rules,
+)
 from tests.paths import PACKAGE
 
 MODULES = [
@@ -55,6 +64,7 @@ OFFENCES = [
     ("daemon/x.py", "import datetime as d\nd.datetime.now(tz)"),
     ("daemon/x.py", "from datetime import datetime as d\nd.today()"),
     ("daemon/x.py", "from datetime import date\ngetattr(date, 'today')()"),
+    ("daemon/x.py", "from datetime import datetime\nclass D(datetime): ...\nD.now()"),
     ("daemon/x.py", "import time as t\nt.time()"),
     ("daemon/x.py", "from time import gmtime, localtime, clock_gettime"),
     ("daemon/x.py", "import os\nos.times()"),
@@ -75,12 +85,48 @@ OFFENCES = [
     ("docker/details.py", "from docker import APIClient as A\nclass B(A): ..."),
     ("docker/event_stream.py", "from http.client import HTTPConnection as H\nH('a')"),
     ("operations/x.py", "import socket\nsocket.socket(socket.AF_UNIX).connect('/run/docker.sock')"),
+    ("docker/details.py", "import docker\nMAKE = docker.from_env"),
+    ("docker/details.py", "from docker import APIClient\nmap(APIClient, ['a'])"),
+    ("docker/event_stream.py", "from http.client import HTTPConnection\nMAKE = HTTPConnection"),
+    # what another module has imported
+    ("operations/x.py", "from dockerfw.clock import time"),
+    ("operations/x.py", "from dockerfw import clock as c\nc.time.time()"),
+    ("operations/x.py", "from dockerfw.kernel.runner import subprocess"),
+    ("operations/x.py", "from dockerfw.docker.connection import docker"),
+    ("operations/x.py", "from dockerfw.docker.connection import HTTPConnection"),
+    ("operations/x.py", "from dockerfw.docker import connection\nconnection.docker.from_env()"),
+    ("operations/x.py", "import shutil\nshutil.os.system('ls')"),
+    ("operations/x.py", "import tempfile\ntempfile._os.system('ls')"),
+    ("operations/x.py", "from pathlib import os as o"),
+    ("rules/x.py", "import dataclasses\ndataclasses.sys.stdout.write('a')"),
+    # names that are made at run time
+    ("operations/x.py", "import sys\nsys.modules['subprocess'].run(['ls'])"),
+    ("operations/x.py", "import os\ngetattr(os, 'sys' + 'tem')('ls')"),
+    ("operations/x.py", "import os\nget = getattr\nget(os, 'system')('ls')"),
+    ("operations/x.py", "import os, functools\nfunctools.partial(getattr, os)('system')"),
+    ("operations/x.py", "import os\nos.__dict__['system']('ls')"),
+    ("operations/x.py", "import os\nos.__getattribute__('system')('ls')"),
+    ("operations/x.py", "import os\n(os if a else b).system('ls')"),
+    ("operations/x.py", "import os\n(a or os).system('ls')"),
+    ("operations/x.py", "import os\n(o := os).system('ls')"),
+    ("operations/x.py", "import os\no, p = os, 1\no.system('ls')"),
+    ("operations/x.py", "import os\ndef f(a, o=os, *, p=os): o.system('ls')"),
+    ("operations/x.py", "import os\ndef f(*, o=os): o.system('ls')"),
     # libraries with one place
     ("operations/x.py", "import click"),
     ("daemon/loop.py", "from prometheus_client import Gauge"),
     ("policy/x.py", "import dns.resolver"),
     # words for people
     ("daemon/x.py", "any(step.tool == 'nft' for step in steps)"),
+    ("daemon/x.py", "getattr(step, 'tool') == 'nft'"),
+    ("daemon/x.py", "match step:\n    case WriteSets(tool='nft'): ..."),
+    ("plan/x.py", "step.why == 'elements'"),
+    ("plan/x.py", "match step:\n    case WriteSets(why='elements'): ..."),
+    (
+        "plan/x.py",
+        "from dockerfw.plan.steps import WriteSets as W\nmatch s:\n    case W('elements'): ...",
+    ),
+    ("plan/x.py", "rule.comment.startswith('deny')"),
     # names of chains, sets and tables
     ("kernel/x.py", "x = '-A DOCKERFW-IN'"),
     ("kernel/x.py", "x = 'nft list table inet dockerfw'"),
@@ -89,6 +135,13 @@ OFFENCES = [
     ("kernel/x.py", "x = b'add dockerfw-pub4 x'"),
     ("kernel/x.py", "x = f'dockerfw-{topic}4'"),
     ("plan/x.py", "x = 'DOCKERFW' + '-IN'"),
+    ("kernel/x.py", "argv = ['nft', 'list', 'table', 'inet', 'dockerfw']"),
+    ("kernel/x.py", "table = ('inet', 'dockerfw')"),
+    ("kernel/x.py", "name.startswith('dockerfw-')"),
+    ("kernel/x.py", "'%s-pub4' % 'dockerfw'"),
+    ("kernel/x.py", "'dockerfw%s' % '-pub4'"),
+    ("kernel/x.py", "x = f'dockerfw{end}'"),
+    ("kernel/x.py", "x = b'dockerfw'"),
 ]
 TRUE = [
     ("rules/x.py", "import socket\nsocket.inet_pton(socket.AF_INET, 'a')"),
@@ -97,6 +150,11 @@ TRUE = [
     ("report/x.py", "from datetime import datetime\ndatetime.fromtimestamp(1)"),
     ("plan/x.py", '"""The table ``inet dockerfw``."""'),
     ("cli/x.py", "x = 'DOCKERFW_DEBUG=1'"),
+    ("cli/x.py", "x = 'see dockerfw status'"),
+    ("daemon/log.py", "x = 'dockerfw'"),
+    ("daemon/x.py", "import os, signal\nsignal.signal(1, f)\nos.path.join('a', 'b')"),
+    ("docker/x.py", "getattr(error, 'strerror', None)"),
+    ("plan/x.py", "match w:\n    case AddElements(name, elements): ..."),
     ("rules/x.py", "def f(time: int): return time.real"),
 ]
 
@@ -128,5 +186,6 @@ def test_what_is_allowed_is_no_offence(name: str, text: str) -> None:
 
 
 def test_every_place_that_is_named_exists() -> None:
-    places = {place for held in [*LIBRARIES.values(), *HELD_APART.values()] for place in held}
+    listed = [*LIBRARIES.values(), *HELD_APART.values(), *FOR_PEOPLE.values(), PROGRAM_NAMED]
+    places = {place for held in listed for place in held}
     assert [place for place in places if not any(m.name.startswith(place) for m in MODULES)] == []
