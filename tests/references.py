@@ -18,6 +18,8 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TypeVar
 
 _Node = TypeVar("_Node", bound=ast.AST)
+_DEEPEST = 12
+"""Dots in a name: more than anybody writes."""
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -180,7 +182,9 @@ def _resolved(node: ast.expr, known: dict[str, set[str]]) -> set[str]:
             found = known.get(name, set())
             return found or ({f"builtins.{name}"} if hasattr(builtins, name) else set())
         case ast.Attribute(value=value, attr=attribute):
-            return {f"{name}.{attribute}" for name in _resolved(value, known)}
+            found = _resolved(value, known)
+            # ``x = x.next`` has no end.
+            return {f"{name}.{attribute}" for name in found if name.count(".") < _DEEPEST}
         case ast.IfExp(body=body, orelse=other):
             return _resolved(body, known) | _resolved(other, known)
         case ast.BoolOp(values=values):

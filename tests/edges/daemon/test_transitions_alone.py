@@ -8,8 +8,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-import pytest
-
 from dockerfw.daemon.timers import Task
 from dockerfw.daemon.transitions import (
     CHECKS,
@@ -96,16 +94,9 @@ def test_what_ran_is_recorded_at_once_when_docker_is_lost(bench: Bench) -> None:
     assert bench.due[Task.REMEMBER] == 0
 
 
-@pytest.mark.parametrize("state", [State.STARTING, State.FOLLOWING])
-def test_guards_end_only_where_docker_tells_who_is_gone(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, state: State
-) -> None:
-    happenings.enter(bench, state)
-    ended: list[State] = []
-    monkeypatch.setattr(bench.daemon.enforcer, "write_seal", lambda: ended.append(state))
-    bench.daemon.schedule.happened(Event.NEXT_EXPIRY_KNOWN, bench.clock.monotonic() + 1.0)
-    bench.pass_time(2.0)
-    assert ended == ([] if state is State.STARTING else [state])
+def test_guards_end_only_where_docker_tells_who_is_gone() -> None:
+    kept = {state for state in State if is_dropped(Task.EXPIRE_GUARDS, {state})}
+    assert kept == {State.STARTING, State.AWAY}
 
 
 def test_the_next_renewal_is_a_day_after_the_last(bench: Bench) -> None:
