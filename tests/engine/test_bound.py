@@ -62,9 +62,9 @@ def test_a_neighbour_is_nobody_else_and_whoever_comes_back_is_let_in_at_once(sce
         until(lambda: not scene.is_taken_for_app(scene.evil), "app to be bound", 5)
         assert scene.app.tcp(scene.lone.address, 80, patience=3).reached
         scene = scene._replace(lone=scene.restarted(scene.lone))
-        assert scene.app.tcp(scene.lone.address, 80, patience=1).reached
+        assert scene.app.tcp(scene.lone.address, 80, patience=3).reached
         scene = scene._replace(app=scene.restarted(scene.app))
-        assert scene.app.tcp(scene.lone.address, 80, patience=1).reached
+        assert scene.app.tcp(scene.lone.address, 80, patience=3).reached
         assert not scene.is_taken_for_app(scene.evil)
         scene = scene._replace(evil=scene.restarted(scene.evil))
         assert not scene.is_taken_for_app(scene.evil), "also from another port"

@@ -346,6 +346,7 @@ def test_after_a_boot_all_is_closed_and_host_ports_work_before_any_apply(scene: 
             scene.host.run([program, "-t", table, "-F"])
             scene.host.run([program, "-t", table, "-X"])
     scene.host.run(["nft", "delete", "table", "inet", "dockerfw"])
+    scene.host.run(["ipset", "flush"])  # a set that another one lists cannot be destroyed
     scene.host.run(["ipset", "destroy"])
 
     scene.host.dockerfw("boot")

@@ -151,8 +151,8 @@ TAKE_AWAY = """iptables-save | awk '
 
 # A set that rules name cannot go; they are back in milliseconds, so it may take a few tries.
 ANOTHER_SET = """for attempt in 1 2 3 4 5 6 7 8 9; do
-    printf '*filter\\n:DOCKERFW -\\n:DOCKERFW-INPUT -\\n:DOCKERFW-END -\\nCOMMIT\\n' |
-        iptables-restore --noflush
+    printf ':%s -\\n' DOCKERFW DOCKERFW-INPUT DOCKERFW-IN DOCKERFW-END |
+        sed -e '1i *filter' -e '$a COMMIT' | iptables-restore --noflush
     printf 'destroy dockerfw-guarded4\\ncreate dockerfw-guarded4 hash:ip\\n' |
         ipset restore && exit 0
 done; exit 1"""
@@ -278,7 +278,7 @@ DRIFTS = (
     Drift(
         "a set of another type in the place of ours",
         (ANOTHER_SET,),
-        "set dockerfw-guarded4 was of type hash:ip: made anew as hash:net",
+        "set dockerfw-guarded4 was of type hash:ip: made anew as hash:net,iface",
         announced=False,
     ),
 )  # fmt: skip

@@ -214,7 +214,7 @@ def test_a_packet_forged_in_this_hosts_name_makes_nobody_an_answerer(scene: Scen
         return probe([Probe(scene.host.outside, "udp", HOST_V6, port, BEHIND_V6, own)])[0].reached
 
     assert [answers(5397), answers(5398)] == [False, False]
-    scene.without("fib saddr type local", chain="forward")
+    scene.without("fib saddr type local", chain="forwarded")
     assert [answers(5397), answers(5398)] == [False, True], "one at every address is known by that"
     scene.without("socket wildcard")
     scene.host.run(["nft", "insert", "rule", *PROXIES, "ct", "direction", "reply", "accept"])

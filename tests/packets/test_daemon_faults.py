@@ -64,6 +64,7 @@ class Scene:
     def take_everything_away(self) -> None:
         """As after a boot."""
         self.host.run(["nft", "flush", "ruleset"])
+        self.host.run(["ipset", "flush"])  # a set that another one lists cannot be destroyed
         self.host.run(["ipset", "destroy"])
 
     def status(self) -> tuple[int, str]:
