@@ -108,8 +108,8 @@ def test_a_udp_broadcast_is_received(host: Host) -> None:
 @pytest.mark.parametrize(("protocol", "port"), [("tcp", 80), ("udp", 53)])
 def test_a_flow_lives_until_its_packets_are_dropped(host: Host, protocol: str, port: int) -> None:
     flow = host.outside.flow("tcp" if protocol == "tcp" else "udp", "172.18.0.2", port)
-    assert flow.ask()
-    assert flow.ask()
+    assert flow.ask(patience=5)
+    assert flow.ask(patience=5)
     drop(host, "-d", "172.18.0.2")
     assert not flow.ask(patience=0.3)
     host.run(["iptables", "-F", "FORWARD"])
