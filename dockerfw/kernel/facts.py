@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from dockerfw.model.docker_names import (
     may_be_docker_bridge,
 )
 from dockerfw.model.host import Backend, Bridge, FirstPacket, Flavour, HostFacts, Proxy
-from dockerfw.model.net import Address
+from dockerfw.model.net import Address, IPNetwork
 from dockerfw.plan.state import ChainState, TablesState
 from dockerfw.rules.names import is_our_chain
 
@@ -91,7 +91,7 @@ def read(
     docker = dockerd.read(runner, inode, listeners())
     on_nftables = NFTABLES_TABLE in (nft_tables or ())
     jumped = _jumped_to(states[flavour])
-    ipv6 = _has_ipv6(runner)
+    addresses = _addresses(links)
     return HostFacts(
         flavour=flavour,
         ipv6=ipv6,
@@ -104,12 +104,14 @@ def read(
         named_by_docker=_named_by_docker(states[flavour]),
         br_netfilter=br_netfilter(runner),
         stale_flavour=others[0] if others else None,
-        addresses=_addresses(links),
+        addresses=addresses,
         routes=routing.routes(runner, (4, 6) if ipv6 else (4,)),
         way_back=routing.has_way_back(runner, flavour),
         proxy=_proxy(runner, docker.proxy, sealed=nft_tables is not None),
         docker_rules=on_nftables or not docker.iptables or _docker_rules(states[flavour]),
-        forwards=port_forwards.read(runner, states, chains or "", links, ipv6=ipv6),
+        forwards=port_forwards.read(
+            runner, states, chains or "", addresses, _bridged(links), ipv6=ipv6
+        ),
     )
 
 
@@ -143,6 +145,18 @@ def _bridge(bridge: Mapping[str, Any], ports: Sequence[Mapping[str, Any]]) -> Br
     # Where the name shows it nobody needs this; there it would change with the first container.
     has_containers = not is_docker_bridge(name) and any(map(_is_dockers, ports))
     return Bridge(name, tuple(foreign), int(bridge.get("ifindex", 0)), has_containers)
+
+
+def _bridged(links: list[dict[str, Any]]) -> tuple[IPNetwork, ...]:
+    """The networks of this host's bridges, Docker's or not, each once."""
+    found = {
+        ip_interface(f"{address['local']}/{address['prefixlen']}").network: None
+        for link in links
+        if _kind(link) == "bridge"
+        for address in link.get("addr_info", ())
+        if "local" in address and "prefixlen" in address
+    }
+    return tuple(found)
 
 
 def _addresses(links: list[dict[str, Any]]) -> frozenset[Address]:

@@ -12,14 +12,13 @@ from dockerfw.errors import Failed
 from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.iptables.foreign import TABLES, foreign_tables
 from dockerfw.kernel.nft.foreign import foreign_table
+from dockerfw.kernel.nft.printed import chain_lines
 from dockerfw.kernel.runner import NotInstalled, Runner
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Flavour, HostFacts
 from dockerfw.model.net import Family
 from dockerfw.rules.names import SEAL_TABLE
 
-_TABLE = re.compile(r"^table (\S+) (\S+) \{")
-_CHAIN = re.compile(r"^\s+chain (\S+) \{")
 _HOOK = re.compile(r"\btype filter hook (prerouting|forward|input)\b")
 _FAMILIES = ("ip", "ip6", "inet")
 _FLAVOURS: tuple[Flavour, Flavour] = ("nft", "legacy")
@@ -49,14 +48,9 @@ def _of_iptables(runner: Runner, flavour: Flavour, family: Family) -> Iterator[F
 def _nft_tables(runner: Runner) -> Iterator[tuple[str, str]]:
     """Yield the tables of others that filter, but for those of iptables, which has capitals."""
     listed = runner.run(["nft", "list", "chains"])
-    table, chain = ("", ""), ""
     found: dict[tuple[str, str], None] = {}
-    for line in listed.stdout.splitlines() if listed.status == 0 else ():
-        if opened := _TABLE.match(line):
-            table = (opened[1], opened[2])
-        elif named := _CHAIN.match(line):
-            chain = named[1]
-        elif _HOOK.search(line) and not chain.isupper() and table[0] in _FAMILIES:
+    for table, chain, line in chain_lines(listed.stdout) if listed.status == 0 else ():
+        if _HOOK.search(line) and not chain.isupper() and table[0] in _FAMILIES:
             found[table] = None
     found.pop(SEAL_TABLE, None)
     yield from found

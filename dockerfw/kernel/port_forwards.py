@@ -7,40 +7,37 @@ that cannot be read is left out: it opens nothing. Only reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from ipaddress import ip_interface
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.iptables.nat import START, nat_rules
 from dockerfw.kernel.nat import forwards
 from dockerfw.kernel.nft.nat import nat_table
+from dockerfw.kernel.nft.printed import chain_lines
 from dockerfw.kernel.runner import Runner
 from dockerfw.model.docker_names import NFTABLES_TABLE
 from dockerfw.model.host import Flavour, PortForward
 from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork
 from dockerfw.plan.state import TablesState
 
-_TABLE = re.compile(r"^table (\S+) (\S+) \{")
 _NAT = re.compile(r"\btype nat hook prerouting\b")
-_CHAIN = re.compile(r"^\s+chain (\S+) \{")
 
 
 def read(
     runner: Runner,
     states: Mapping[Flavour, TablesState],
     nft_chains: str,
-    links: Collection[Mapping[str, Any]],
+    local: frozenset[Address],
+    bridged: tuple[IPNetwork, ...],
     *,
     ipv6: bool,
 ) -> tuple[PortForward, ...]:
     """Return those of both families.
 
-    ``states`` is what iptables has in IPv4, ``nft_chains`` what nft lists of all chains, ``links``
-    the interfaces with their addresses.
+    ``states`` is what iptables has in IPv4, ``nft_chains`` what nft lists of all chains, ``local``
+    this host's own addresses, ``bridged`` the networks of its bridges.
     """
-    local, bridged = _addresses(links)
     found: dict[PortForward, None] = {}
     for flavour, state in states.items():
         sixth = _in_ipv6(runner, flavour) if ipv6 else None
@@ -68,29 +65,8 @@ def _in_ipv6(runner: Runner, flavour: Flavour) -> TablesState | None:
 
 def _nat_tables(nft_chains: str) -> Iterator[tuple[str, str]]:
     """Yield the tables of others with NAT at PREROUTING, but for those of iptables itself."""
-    table, chain, last = ("", ""), "", ("", "")
-    for line in nft_chains.splitlines():
-        if opened := _TABLE.match(line):
-            table = (opened[1], opened[2])
-        elif named := _CHAIN.match(line):
-            chain = named[1]
-        elif _NAT.search(line) and chain != START and table[1] != NFTABLES_TABLE and table != last:
-            last = table
-            yield table
-
-
-def _addresses(
-    links: Collection[Mapping[str, Any]],
-) -> tuple[frozenset[Address], tuple[IPNetwork, ...]]:
-    """Return this host's own addresses, and the networks of its bridges."""
-    local: set[Address] = set()
-    bridged: dict[IPNetwork, None] = {}
-    for link in links:
-        for one in link.get("addr_info", ()):
-            if "local" not in one or "prefixlen" not in one:
-                continue
-            interface = ip_interface(f"{one['local']}/{one['prefixlen']}")
-            local.add(interface.ip)
-            if link.get("linkinfo", {}).get("info_kind") == "bridge":
-                bridged[interface.network] = None
-    return frozenset(local), tuple(bridged)
+    found: dict[tuple[str, str], None] = {}
+    for table, chain, line in chain_lines(nft_chains):
+        if _NAT.search(line) and chain != START and table[1] != NFTABLES_TABLE:
+            found[table] = None
+    yield from found

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_network
 
-from dockerfw.kernel.iptables.parse import split_words
+from dockerfw.kernel.iptables.parse import interface_pattern, port_range, split_words
 from dockerfw.model.foreign import (
     Asked,
     ForeignChain,
@@ -90,9 +90,9 @@ def _narrowed(asked: Asked, option: str, value: str, *, negated: bool) -> Asked:
     """Return what is asked with one more condition; `ValueError` for one that is not known."""
     match option:
         case "-i":
-            return replace(asked, in_interface=NameAsked(_pattern(value), negated))
+            return replace(asked, in_interface=NameAsked(interface_pattern(value), negated))
         case "-o":
-            return replace(asked, out_interface=NameAsked(_pattern(value), negated))
+            return replace(asked, out_interface=NameAsked(interface_pattern(value), negated))
         case "-s":
             return replace(asked, source=NetworksAsked((ip_network(value),), negated))
         case "-d":
@@ -100,16 +100,7 @@ def _narrowed(asked: Asked, option: str, value: str, *, negated: bool) -> Asked:
         case "-p" if not negated:
             return replace(asked, protocol="icmp" if value == "ipv6-icmp" else value)
         case "--dport" | "--dports" if not negated:
-            return replace(asked, ports=tuple(_range(part) for part in value.split(",")))
+            return replace(asked, ports=tuple(port_range(part) for part in value.split(",")))
         case "--ctstate" | "--state" if not negated:
             return replace(asked, states=frozenset(value.split(",")))
     raise ValueError(option)
-
-
-def _pattern(name: str) -> str:
-    return f"{name[:-1]}*" if name.endswith("+") else name
-
-
-def _range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition(":")
-    return int(first), int(last or first)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
-from dockerfw.kernel.iptables.parse import split_words
-from dockerfw.kernel.nat import NatRule, PortRange
+from dockerfw.kernel.iptables.parse import port_range, split_words
+from dockerfw.kernel.nat import NatRule
 from dockerfw.model.docker_names import is_docker_chain
 from dockerfw.model.net import Address
 from dockerfw.plan.state import ChainState, LiveRule
@@ -56,14 +56,9 @@ def _conditions(options: Mapping[str, str]) -> NatRule:
     network = options.get("-d")
     return NatRule(
         protocol=options.get("-p"),
-        ports=tuple(map(_range, ports.split(","))) if ports else None,
+        ports=tuple(map(port_range, ports.split(","))) if ports else None,
         networks=(ip_network(network),) if network else None,
     )
-
-
-def _range(text: str) -> PortRange:
-    first, _, last = text.partition(":")
-    return int(first), int(last or first)
 
 
 def _destination(text: str) -> tuple[Address, int | None]:

@@ -132,6 +132,17 @@ def split_words(text: str) -> list[str]:
     return [_ESCAPED.sub(r"\1", quoted) if quoted else word for quoted, word in _WORD.findall(text)]
 
 
+def interface_pattern(name: str) -> str:
+    """Return the name of an interface as dockerfw has it: ``*`` at the end matches any rest."""
+    return f"{name[:-1]}*" if name.endswith("+") else name
+
+
+def port_range(text: str) -> tuple[int, int]:
+    """Return the first and the last of ``80`` or ``8000:8100``."""
+    first, _, last = text.partition(":")
+    return int(first), int(last or first)
+
+
 def _written_bits(words: list[str], target: str | None) -> int:
     """The bits of the packet mark that a rule may change."""
     values = dict(pairwise(words))
@@ -206,9 +217,7 @@ class _Reader:
             case "-p":
                 self._take_protocol(self._next(), negated=negated)
             case "-i":
-                name = self._next()
-                pattern = f"{name[:-1]}*" if name.endswith("+") else name
-                self._matches.append(InInterface(pattern, negated))
+                self._matches.append(InInterface(interface_pattern(self._next()), negated))
             case "-d":
                 self._matches.append(DestNetwork(ip_network(self._next()), negated))
             case "-j" | "-g" | "--set-xmark" | "--reject-with":
@@ -269,8 +278,7 @@ class _Reader:
         self._ports = True
         match option:
             case "--dport":
-                first, _, last = value.partition(":")
-                self._matches.append(DestPorts(self._protocol, int(first), int(last or first)))
+                self._matches.append(DestPorts(self._protocol, *port_range(value)))
             case "--icmp-type" | "--icmpv6-type":
                 self._matches.append(IcmpTypes(int(value)))
             case "--sport" if value == "1:32767":

@@ -10,9 +10,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 from typing import Any
 
+from dockerfw.kernel.nft.printed import FAMILIES, named_elements, network, port_range
 from dockerfw.model.foreign import (
     Asked,
     ForeignChain,
@@ -23,9 +23,8 @@ from dockerfw.model.foreign import (
     NameAsked,
     NetworksAsked,
 )
-from dockerfw.model.net import Family, IPNetwork
+from dockerfw.model.net import Family
 
-_FAMILIES: Mapping[str, Family] = {"ip": 4, "ip6": 6, "ipv4": 4, "ipv6": 6}
 _HOOKS: Mapping[str, Hook] = {"prerouting": "prerouting", "forward": "forward", "input": "input"}
 _VERDICTS: Mapping[str, ForeignVerdict] = {
     "accept": "accept",
@@ -50,14 +49,9 @@ def foreign_table(text: str, listing: str) -> ForeignTable | None:
 
 
 def _table(items: list[dict[str, Any]], words: Mapping[int, str]) -> ForeignTable:
-    named = {
-        f"@{item[kind]['name']}": item[kind].get("elem", [])
-        for item in items
-        for kind in ("set", "map")
-        if kind in item
-    }
+    named = named_elements(items)
     table = next(item["table"] for item in items if "table" in item)
-    family = _FAMILIES.get(table["family"])
+    family = FAMILIES.get(table["family"])
     rules: dict[str, list[ForeignRule]] = {}
     for item in items:
         if "rule" in item:
@@ -140,9 +134,9 @@ def _condition(asked: Asked, left: Any, values: list[Any], *, negated: bool) -> 
         return replace(asked, in_interface=NameAsked(str(values[0]), negated))
     if meta in ("oifname", "oif") and len(values) == 1:
         return replace(asked, out_interface=NameAsked(str(values[0]), negated))
-    if payload.get("protocol") in _FAMILIES and payload.get("field") in ("saddr", "daddr"):
-        networks = NetworksAsked(tuple(map(_network, values)), negated)
-        family = _FAMILIES[payload["protocol"]]
+    if payload.get("protocol") in FAMILIES and payload.get("field") in ("saddr", "daddr"):
+        networks = NetworksAsked(tuple(map(network, values)), negated)
+        family = FAMILIES[payload["protocol"]]
         if payload["field"] == "saddr":
             return replace(asked, family=family, source=networks)
         return replace(asked, family=family, destination=networks)
@@ -150,25 +144,11 @@ def _condition(asked: Asked, left: Any, values: list[Any], *, negated: bool) -> 
         return None
     if payload.get("field") == "dport":
         protocol = asked.protocol if payload["protocol"] == "th" else payload["protocol"]
-        return replace(asked, protocol=protocol, ports=tuple(map(_range, values)))
+        return replace(asked, protocol=protocol, ports=tuple(map(port_range, values)))
     if meta == "l4proto" and len(values) == 1:
         return replace(asked, protocol=str(values[0]).replace("ipv6-icmp", "icmp"))
     if meta == "nfproto" and len(values) == 1:
-        return replace(asked, family=_FAMILIES[values[0]])
+        return replace(asked, family=FAMILIES[values[0]])
     if left.get("ct", {}).get("key") == "state":
         return replace(asked, states=frozenset(str(value).upper() for value in values))
     return None
-
-
-def _range(value: Any) -> tuple[int, int]:
-    if isinstance(value, dict):
-        first, last = value["range"]
-        return int(first), int(last)
-    return int(value), int(value)
-
-
-def _network(value: Any) -> IPNetwork:
-    if isinstance(value, dict):
-        prefix = value["prefix"]
-        return ip_network(f"{prefix['addr']}/{prefix['len']}")
-    return ip_network(value)

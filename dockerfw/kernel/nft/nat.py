@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
-from dockerfw.kernel.nat import NatRule, PortRange
-from dockerfw.model.net import Family, IPNetwork
-
-_FAMILIES: Mapping[str, Family] = {"ip": 4, "ip6": 6, "ipv4": 4, "ipv6": 6}
+from dockerfw.kernel.nat import NatRule
+from dockerfw.kernel.nft.printed import FAMILIES, named_elements, network, port_range
+from dockerfw.model.net import Family
 
 
 @dataclass(slots=True)
@@ -36,12 +35,7 @@ def nat_table(text: str) -> NatTable:
 
 def _table(items: list[dict[str, Any]]) -> NatTable:
     table = NatTable()
-    named = {
-        f"@{item[kind]['name']}": item[kind].get("elem", [])
-        for item in items
-        for kind in ("set", "map")
-        if kind in item
-    }
+    named = named_elements(items)
     for item in items:
         if "chain" in item:
             chain = item["chain"]
@@ -51,7 +45,7 @@ def _table(items: list[dict[str, Any]]) -> NatTable:
     for item in items:
         if "rule" in item:
             rule = item["rule"]
-            family = _FAMILIES.get(rule["family"])
+            family = FAMILIES.get(rule["family"])
             table.chains[rule["chain"]] += tuple(_Reader(named, family).rules(rule["expr"]))
     return table
 
@@ -93,14 +87,14 @@ class _Reader:
         protocol, name = str(payload.get("protocol")), payload.get("field")
         if name == "dport":
             known = asked.protocol if protocol == "th" else protocol
-            return replace(asked, protocol=known, ports=tuple(map(_range, values)))
-        if name == "daddr" and protocol in _FAMILIES:
-            networks = tuple(map(_network, values))
-            return replace(asked, family=_FAMILIES[protocol], networks=networks)
+            return replace(asked, protocol=known, ports=tuple(map(port_range, values)))
+        if name == "daddr" and protocol in FAMILIES:
+            networks = tuple(map(network, values))
+            return replace(asked, family=FAMILIES[protocol], networks=networks)
         if len(values) == 1 and (meta == "l4proto" or name in ("protocol", "nexthdr")):
             return replace(asked, protocol=str(values[0]))
         if len(values) == 1 and meta == "nfproto":
-            return replace(asked, family=_FAMILIES.get(values[0]))
+            return replace(asked, family=FAMILIES.get(values[0]))
         return asked
 
     def _values(self, right: Any) -> list[Any]:
@@ -128,17 +122,3 @@ class _Reader:
     def _entries(self, asked: NatRule, chosen: Mapping[str, Any]) -> Iterable[tuple[NatRule, Any]]:
         for key, value in self._values(chosen["data"]):
             yield self._where(asked, chosen["key"], [key]), value
-
-
-def _range(value: Any) -> PortRange:
-    if isinstance(value, dict):
-        first, last = value["range"]
-        return int(first), int(last)
-    return int(value), int(value)
-
-
-def _network(value: Any) -> IPNetwork:
-    if isinstance(value, dict):
-        prefix = value["prefix"]
-        return ip_network(f"{prefix['addr']}/{prefix['len']}")
-    return ip_network(value)
