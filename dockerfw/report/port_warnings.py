@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.policy import Allow, Deny, PortKeyword, PortRange, PublishedSpec
-from dockerfw.report.bindings import Bindings
+from dockerfw.report.published_ports import PublishedPorts
 from dockerfw.text import bracketed, short_port
 
 
@@ -109,7 +109,7 @@ def _names(rule: Allow | Deny, binding: PublishedPort) -> bool:
 def host_ports(
     statement: Allow | Deny,
     named: Collection[Container],
-    bindings: Bindings,
+    published: PublishedPorts,
     forwards: Iterable[PortForward],
 ) -> Iterator[str]:
     """Yield what is wrong with ``published``, for the containers that ``to`` names or, without it,
@@ -119,12 +119,12 @@ def host_ports(
     for spec in statement.published:
         leading = [
             (container, binding)
-            for container, binding in bindings.of_host(spec.ports)
+            for container, binding in published.of_host(spec.ports)
             if (not statement.to or container.id in ids) and _leads(spec, binding)
         ]
         reached = [b for _, b in leading if not b.host_address.is_loopback]
         if not leading and not any(_takes(forward, spec) for forward in forwards):
-            near = bindings.of_either(spec.ports)
+            near = published.of_either(spec.ports)
             near = [found for found in near if not statement.to or found[0].id in ids]
             yield _unpublished(statement, spec, near)
         elif leading and not reached and isinstance(statement, Allow):

@@ -14,7 +14,7 @@ _ByPort: TypeAlias = Mapping[str, tuple[list[int], list[int]]]
 """By protocol: ports in their order, and beside each the place of its binding."""
 
 
-class Bindings:
+class PublishedPorts:
     """All bindings of an inventory; a port of a shared network is each container's there."""
 
     def __init__(self, inventory: Inventory) -> None:

@@ -36,9 +36,9 @@ from dockerfw.model.policy import (
 )
 from dockerfw.model.routes import way_out
 from dockerfw.report import host_warnings, port_warnings
-from dockerfw.report.bindings import Bindings
 from dockerfw.report.covered import Covering
 from dockerfw.report.port_warnings import effect
+from dockerfw.report.published_ports import PublishedPorts
 from dockerfw.report.unfiltered import guarded_on_host_network
 from dockerfw.rules.ruleset import LONGEST_TIMEOUT
 from dockerfw.rules.targets import SPAN_OVER, guards_host_ports
@@ -113,7 +113,7 @@ class _StatementChecks:
         self.forwards = facts.forwards
         self.guarded = guarded_on_host_network(policy)
         self.covering = Covering(policy.denies, inventory)
-        self.bindings = Bindings(inventory)
+        self.published = PublishedPorts(inventory)
         self._suggestions = 0
         # A swarm's published ports are in no inventory.
         self.in_swarm = any(n.name == GATEWAY_BRIDGE for n in inventory.networks)
@@ -134,7 +134,7 @@ class _StatementChecks:
             yield from port_warnings.container_ports(statement, named, exact, self.inventory)
             yield from port_warnings.other_protocol(statement, named, self.rules, self.inventory)
         if statement.published and not self.in_swarm and (named or not statement.to):
-            yield from port_warnings.host_ports(statement, named, self.bindings, self.forwards)
+            yield from port_warnings.host_ports(statement, named, self.published, self.forwards)
         if isinstance(statement, Allow):
             yield from self.covering.warnings(statement)
 

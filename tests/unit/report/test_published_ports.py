@@ -1,9 +1,9 @@
-"""Bindings are found by their numbers, in the order of the inventory."""
+"""Published ports are found by their numbers, in the order of the inventory."""
 
 from __future__ import annotations
 
 from dockerfw.model.policy import PortRange, Protocol
-from dockerfw.report.bindings import Bindings
+from dockerfw.report.published_ports import PublishedPorts
 from tests import build
 
 WEB = build.container("web", "front 172.18.0.2", published=("8080:80", "8443:443"))
@@ -16,9 +16,9 @@ SHOP = build.inventory(
 
 
 def found(first: int, last: int, protocol: Protocol = "tcp", *, either: bool = False) -> list[str]:
-    bindings = Bindings(SHOP)
+    published = PublishedPorts(SHOP)
     ports = PortRange(protocol, first, last)
-    pairs = bindings.of_either(ports) if either else bindings.of_host(ports)
+    pairs = published.of_either(ports) if either else published.of_host(ports)
     return [
         f"{c.name} {b.host_port}:{b.container_port}"
         for c, b in pairs
