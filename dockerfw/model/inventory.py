@@ -7,7 +7,7 @@ file written by ``dockerfw inventory`` serves as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
@@ -83,6 +83,17 @@ class Container:
 
     def label(self, key: str) -> str | None:
         return next((value for name, value in self.labels if name == key), None)
+
+    def names(self) -> Iterator[tuple[SelectorKind, str]]:
+        """Yield what selectors of each kind ask for first, but for its networks."""
+        yield "container", self.name
+        yield "image", self.image
+        for key, value in self.labels:
+            yield "label", key
+            if key == COMPOSE_PROJECT_LABEL:
+                yield "compose", value
+            if key == SWARM_SERVICE_LABEL:
+                yield "service", value
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,21 +312,9 @@ class Inventory:
         """Return the containers by what selectors of this kind go by."""
         found: dict[str, list[Container]] = {}
         for container in self.containers:
-            for name in self._names_of(container, kind):
+            names = {name for of, name in container.names() if of == kind}
+            if kind == "network":
+                names = {e.network for e in self.network_owner(container).endpoints}
+            for name in names:
                 found.setdefault(name, []).append(container)
         return found
-
-    def _names_of(self, container: Container, kind: SelectorKind) -> Iterable[str]:
-        match kind:
-            case "container":
-                return (container.name,)
-            case "image":
-                return (container.image,)
-            case "label":
-                return {key for key, _ in container.labels}
-            case "network":
-                return {e.network for e in self.network_owner(container).endpoints}
-            case "compose" | "service":
-                label = COMPOSE_PROJECT_LABEL if kind == "compose" else SWARM_SERVICE_LABEL
-                value = container.label(label)
-                return () if value is None else (value,)

@@ -67,7 +67,7 @@ SPOOFED_LINK_LOCAL = "forged: link-local, by whom nobody can tell"
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """What of a policy shapes the chains.
+    """What of a policy, and of the host that it is for, shapes the chains.
 
     ``inside_denied``: some deny names sources on Docker's bridges, so that even where the
     baseline lets them all pass the host port matters. ``labels``: the seal labels connections

@@ -6,9 +6,8 @@ has more to it than the name by which it is found here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from dockerfw.model.docker_names import COMPOSE_PROJECT_LABEL, SWARM_SERVICE_LABEL
 from dockerfw.model.inventory import Container
 from dockerfw.model.net import Port
 from dockerfw.model.policy import Allow, Deny, PublishedSpec, Selector, SelectorKind
@@ -67,23 +66,11 @@ class StatementIndex:
         for name in networks:
             found.update(self._named.get(("network", name), ()))
         for container in containers:
-            for kind, name in _names(container):
+            for kind, name in container.names():
                 found.update(self._named.get((kind, name), ()))
                 for length in self._lengths.get(kind, ()):
                     found.update(self._beginning.get((kind, name[:length]), ()))
         return sorted(found)
-
-
-def _names(container: Container) -> Iterator[tuple[SelectorKind, str]]:
-    """Yield what selectors of each kind may ask of a container itself."""
-    yield "container", container.name
-    yield "image", container.image
-    for key, value in container.labels:
-        yield "label", key
-        if key == COMPOSE_PROJECT_LABEL:
-            yield "compose", value
-        if key == SWARM_SERVICE_LABEL:
-            yield "service", value
 
 
 def _wide(spec: PublishedSpec) -> bool:
