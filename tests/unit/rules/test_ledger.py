@@ -104,6 +104,17 @@ def test_a_container_that_starts_adds_its_own_lines_and_goes_without_its_guard()
     assert ledger.next_expiry() is None
 
 
+def test_what_a_container_serves_changes_though_no_port_is_guarded() -> None:
+    web = _container("web", 2, _published(8080))
+    facts = replace(_IPV4, ipv6=True)
+    ledger = Ledger(_POLICY, _here(web), facts)
+    endpoint = replace(web.endpoints[0], ipv6=IPv6Address("fd00:18::2"))
+    update = ledger.update(_here(replace(web, endpoints=(endpoint,))), 10.0)
+    assert update.served
+    assert update.seal_changed
+    assert not update.gained | update.lost
+
+
 def test_the_same_again_changes_nothing() -> None:
     ledger = _ledger(_container("web", 2, _published(8080)))
     assert ledger.update(_here(_container("web", 2, _published(8080))), 1.0) == Update()

@@ -175,7 +175,7 @@ def _steps(update: Update, before: Seal, after: Seal) -> list[Step]:
     seal = update_seal(IDENTITY.seal(before), IDENTITY.seal(after), after)
     steps = (seal.release, WriteSets("elements", writes) if writes else None, seal.rest)
     assert (seal.release is not None) == bool(update.lost)
-    assert (seal.rest is not None) == bool(update.gained)
+    assert (seal.rest is not None) == (bool(update.gained) or update.served)
     return [step for step in steps if step is not None]
 
 
@@ -291,3 +291,4 @@ def _carry_out(
         after.seal.guarded - before.seal.guarded,
         before.seal.guarded - after.seal.guarded,
     )
+    assert change.served == (before.seal.served != after.seal.served)
