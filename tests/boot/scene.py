@@ -8,7 +8,7 @@ from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow
 from tests.lab.boot import Machine
 from tests.lab.guard import LabError
 from tests.lab.host import HOST_V4, HOST_V6
-from tests.lab.place import Blows, Hammer
+from tests.lab.place import Blows, Hammer, Probe, patient
 from tests.lab.wait import becomes_true, until
 
 WEB, DATABASE = 8080, 5432
@@ -66,6 +66,11 @@ def served(hammer: Hammer, targets: list[tuple[str, int, str]]) -> None:
         return [name for name in names if now.get(name, 0) <= before.get(name, 0)]
 
     until(lambda: not missing(), "every allowed way to be open", 30)
+
+
+def is_answered(machine: Machine, source: str, port: int, address: str = HOST_V4) -> bool:
+    """Whether this is open, as it should be: a slow machine is asked once more, with patience."""
+    return patient([(Probe(machine.outside, "tcp", address, port, source), True)])[0].reached
 
 
 def boot_under_fire(machine: Machine) -> tuple[Hammer, Hammer]:

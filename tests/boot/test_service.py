@@ -15,6 +15,7 @@ from tests.boot.scene import (
     by_port,
     everywhere,
     furnish,
+    is_answered,
     protect,
     put_in_force,
     restart_docker,
@@ -54,6 +55,7 @@ def protected(shared: Machine) -> Machine:
 
 
 def reaches(machine: Machine, source: str, port: int = WEB, address: str = HOST_V4) -> bool:
+    """Asked once, briefly: for silence, and to be asked again and again."""
     return machine.outside.tcp(address, port, source=source).reached
 
 
@@ -222,8 +224,9 @@ def test_reload_is_done_when_it_returns(protected: Machine) -> None:
     protected.write(CONFIG, POLICY.replace("198.51.100.0/24", f"{GUEST}/32"), 0o600)
     assert not reaches(protected, GUEST), "the file is not the policy in force"
     protected.systemctl("reload", "dockerfw")
-    assert reaches(protected, GUEST)
+    # The silence first: with patience for an answer a reload that goes on would not be seen.
     assert not reaches(protected, OFFICE[0])
+    assert is_answered(protected, GUEST, WEB)
     assert main_pid(protected) == pid
 
 
@@ -242,7 +245,7 @@ def test_reload_of_a_bad_policy_fails_names_the_line_and_changes_nothing(
     )
     assert protected.systemctl("is-active", "dockerfw") == "active"
     assert main_pid(protected) == pid
-    assert reaches(protected, OFFICE[0])
+    assert is_answered(protected, OFFICE[0], WEB)
     assert not reaches(protected, STRANGER[0])
 
 
@@ -259,8 +262,8 @@ def test_stopping_it_leaves_every_rule_and_docker_alone(protected: Machine) -> N
         assert stranger.go_on(1000, seconds=60).accepted == {}, verb
     after = sorted(line for line in protected.run(rules).stdout.splitlines() if "DOCKERFW" in line)
     assert [line.split("[")[0] for line in after] == [line.split("[")[0] for line in before]
-    assert reaches(protected, OFFICE[0])
-    assert reaches(protected, OFFICE[0], DATABASE)
+    assert is_answered(protected, OFFICE[0], WEB)
+    assert is_answered(protected, OFFICE[0], DATABASE)
     assert protected.show("docker.service", "MainPID") == docker
     protected.run(["test", "-e", "/run/dockerfw/booted"])
 

@@ -11,7 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.boot.scene import POLICY, first_packet, furnish, put_in_force, restart_docker, running
+from tests.boot.scene import (
+    POLICY,
+    first_packet,
+    furnish,
+    is_answered,
+    put_in_force,
+    restart_docker,
+    running,
+)
 from tests.engine.scene import STRANGER
 from tests.lab.boot import Machine
 from tests.lab.engine import IMAGE
@@ -146,6 +154,7 @@ def reconfigure(machine: Machine, *arguments: str) -> None:
 
 
 def answers(machine: Machine, port: int) -> bool:
+    """Asked once, briefly: to be asked again and again."""
     return machine.outside.tcp(HOST_V4, port, source=STRANGER[0], patience=1).reached
 
 
@@ -160,7 +169,7 @@ def test_its_own_ports_are_spared_and_it_is_found_without_its_pidfile_or_not_at_
     reconfigure(machine, "-p", "/run/elsewhere.pid", "-H", f"tcp://0.0.0.0:{API}", "--tls=false")
     in_sync(machine)
     assert first_packet(machine) == "closed", "it answers where systemd listens"
-    assert answers(machine, API)
+    assert is_answered(machine, STRANGER[0], API)
     assert stormed(machine, 9500).total == 0, machine.journal("dockerfw")
 
     machine.docker("swarm", "init", "--advertise-addr", HOST_V4)
@@ -177,4 +186,4 @@ def test_its_own_ports_are_spared_and_it_is_found_without_its_pidfile_or_not_at_
         return "socket cgroupv2" in listed
 
     until(lambda: not closed(), "the daemon to go by no cgroup", 30)
-    assert answers(machine, API), "which ports are its own nobody knows"
+    assert is_answered(machine, STRANGER[0], API), "which ports are its own nobody knows"
