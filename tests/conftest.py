@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,23 @@ settings.register_profile("dockerfw", deadline=None, print_blob=True)
 settings.load_profile("dockerfw")
 
 
+@pytest.hookimpl(tryfirst=True)  # before ``-m`` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         mark = _MARKS.get(item.path.relative_to(here).parts[0])
         if mark is not None:
             item.add_marker(mark)
+        quick = item.get_closest_marker("quick_where")
+        if quick is not None and not _holds(quick.kwargs["holds"], item):
+            item.add_marker("slow")
+
+
+def _holds(condition: Callable[..., bool], item: pytest.Item) -> bool:
+    """Whether it does of the parameters of this row: it names those that it asks."""
+    assert isinstance(item, pytest.Function)
+    row = item.callspec.params
+    return condition(**{name: row[name] for name in signature(condition).parameters})
 
 
 @pytest.fixture(scope="module", autouse=True)

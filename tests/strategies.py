@@ -50,7 +50,7 @@ from tests.build import (
 from tests.questions import OWN_ADDRESSES
 
 _T = TypeVar("_T")
-_EXAMPLES = {"unit": 5, "ci": 60, "full": 400}
+_EXAMPLES = {"unit": 5, "ci": 30, "full": 400}
 
 
 def profile(share: float = 1.0) -> settings:

@@ -83,9 +83,9 @@ def netfilter_persistent(machine: Machine) -> None:
 @pytest.mark.parametrize(
     "neighbour",
     [
-        nobody,
+        pytest.param(nobody, marks=pytest.mark.slow),
         nftables,
-        legacy,
+        pytest.param(legacy, marks=pytest.mark.slow),
         pytest.param(ufw, marks=pytest.mark.slow),
         pytest.param(netfilter_persistent, marks=pytest.mark.slow),
     ],
@@ -332,6 +332,7 @@ def test_restarting_and_stopping_the_boot_unit_leaves_docker_and_the_rules_alone
     assert machine.systemctl("is-active", "docker") == "active"
 
 
+@pytest.mark.slow  # that docker-proxy is closed in it after a restart holds this as well
 def test_docker_lives_in_its_slice_with_the_drop_in(machine: Machine) -> None:
     furnish(machine)
     machine.install_dockerfw()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,8 @@ pytestmark = pytest.mark.engine
 
 UNITS = ("dockerfw-boot.service", "dockerfw.service")
 GUEST = "192.0.2.7"
+BOOTS = 2 if os.environ.get("DOCKERFW_PROFILE") == "full" else 1
+"""With firewalld, whose order beside Docker is a matter of luck."""
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +138,7 @@ def test_where_firewalld_flushes_at_boot_what_is_allowed_works_all_the_same(
     machine.run(["firewall-offline-cmd", "--zone=trusted", "--add-interface=eth0"])
     machine.systemctl("enable", "firewalld")
     protect(machine, *UNITS)
-    for _ in range(2):
+    for _ in range(BOOTS):
         machine.off()
         stranger = machine.outside.hammer(*everywhere(STRANGER))
         office = machine.outside.hammer(*by_port(OFFICE))
@@ -178,10 +181,10 @@ def test_a_list_file_is_followed(protected: Machine) -> None:
     "drift",
     [
         ["nft", "flush", "ruleset"],
-        ["systemctl", "restart", "nftables"],
-        ["nft", "delete", "table", "inet", "dockerfw"],
-        ["iptables", "-F"],
-        ["iptables", "-t", "mangle", "-F"],
+        pytest.param(["systemctl", "restart", "nftables"], marks=pytest.mark.slow),
+        pytest.param(["nft", "delete", "table", "inet", "dockerfw"], marks=pytest.mark.slow),
+        pytest.param(["iptables", "-F"], marks=pytest.mark.slow),
+        pytest.param(["iptables", "-t", "mangle", "-F"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )
@@ -298,6 +301,7 @@ def test_the_watchdog_hears_of_it_and_ends_it_when_it_hangs(protected: Machine) 
     protected.systemctl("restart", "dockerfw")
 
 
+@pytest.mark.slow  # others restart Docker beside it, and it starts where Docker is gone
 def test_docker_restarted_or_gone_does_not_end_it(protected: Machine) -> None:
     pid = main_pid(protected)
     stranger = protected.outside.hammer(*everywhere(STRANGER))

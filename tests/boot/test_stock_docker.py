@@ -68,6 +68,7 @@ def in_sync(machine: Machine) -> None:
     until(holds, "all to be in sync", 30)
 
 
+@pytest.mark.slow  # ports that come back while Docker starts are the harder case
 @ON_DEBIAN_12_AND_13
 def test_a_new_port_is_closed_from_its_first_packet_also_after_docker_was_restarted(
     machine: Machine,

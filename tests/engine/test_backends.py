@@ -346,7 +346,13 @@ def at_boot(played: Played) -> None:
 
 
 @pytest.mark.parametrize(
-    "put_back", [under_the_daemon, by_apply, by_apply_of_another_host, at_boot]
+    "put_back",
+    [
+        under_the_daemon,
+        pytest.param(by_apply, marks=pytest.mark.slow),
+        by_apply_of_another_host,
+        at_boot,
+    ],
 )
 def test_that_docker_is_on_nftables_is_known_without_its_rules(
     played: Played, put_back: Callable[[Played], None]

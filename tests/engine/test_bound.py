@@ -47,7 +47,10 @@ class Scene(NamedTuple):
         return again
 
 
-@pytest.fixture(scope="module", params=["20.10", "26.1", "28.5"])
+@pytest.fixture(
+    scope="module",
+    params=["20.10", *(pytest.param(one, marks=pytest.mark.slow) for one in ("26.1", "28.5"))],
+)
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     with Host(bridge_calls=True) as host, Engine(host, request.param) as engine:
         lone, app, evil = (engine.container(name) for name in ("lone", "app", "evil"))

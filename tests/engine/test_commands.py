@@ -204,7 +204,15 @@ def test_of_two_that_nobody_confirmed_the_policy_before_both_comes_back(scene: S
     assert scene.kernel() == before
 
 
-@pytest.mark.parametrize("command", ["apply", "confirm", "boot", "lockdown"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param("apply", marks=pytest.mark.slow),
+        "confirm",
+        "boot",
+        pytest.param("lockdown", marks=pytest.mark.slow),
+    ],
+)
 def test_it_rolls_back_although_everybody_who_would_was_killed(scene: Scene, command: str) -> None:
     """``plan`` writes nothing, so it cannot."""
     scene.policy(OFFICE_ONLY)
@@ -337,6 +345,7 @@ def test_two_applies_at_once_both_end_well(scene: Scene) -> None:
     assert scene.status("plan") == 0, done.stderr
 
 
+@pytest.mark.slow  # whole boots are in tests/boot
 def test_after_a_boot_all_is_closed_and_host_ports_work_before_any_apply(scene: Scene) -> None:
     scene.policy(OFFICE_ONLY)
     scene.host.dockerfw("apply", "--yes")

@@ -86,7 +86,8 @@ SETUPS = (COMMON, Setup("20.10", legacy=True), Setup("28.5"))
 
 
 def row(setup: Setup, *more: Drift) -> Any:
-    marks = [] if setup is COMMON else [pytest.mark.slow]
+    quick = setup is COMMON and not any(drift.like for drift in more)
+    marks = [] if quick else [pytest.mark.slow]
     title = " ".join((str(setup), *(drift.title for drift in more)))
     return pytest.param(setup, *more, id=title, marks=marks)
 
@@ -117,6 +118,7 @@ class Drift(NamedTuple):
     docker      Docker's own rules go as well
     open        nothing stands until it has been healed: nobody gets in from then on only
     on_legacy   it is about the rules of iptables-legacy, too: there ``nft`` takes the seal alone
+    like        which drift stands for it in the quick ring; empty: it is there itself
     """
 
     title: str
@@ -128,6 +130,7 @@ class Drift(NamedTuple):
     docker: bool = False
     open: bool = False
     on_legacy: bool = True
+    like: str = ""
 
     def writers(self) -> set[str]:
         """The programs that it uses, by the names that the kernel has of them."""
@@ -185,11 +188,13 @@ DRIFTS = (
         ("iptables -I DOCKER-USER -j ACCEPT",),
         "IPv4: rules of DOCKER-USER above the jump to DOCKERFW let packets past it: -j ACCEPT",
         undo=("iptables -D DOCKER-USER -j ACCEPT",),
+        like="ACCEPT on top of FORWARD and INPUT",
     ),
     Drift(
         "a rule of our chain deleted",
         ("iptables -D DOCKERFW-DENY 2",),
         "IPv4: 1 rule of DOCKERFW-DENY missing",
+        like="ACCEPT in our chain",
     ),
     Drift(
         "ACCEPT in our chain",
@@ -204,12 +209,14 @@ DRIFTS = (
             "iptables -t mangle -D PREROUTING -j DOCKERFW-PRE",
         ),
         "IPv4: DOCKER-USER does not jump to DOCKERFW",
+        like="our chains flushed and taken away",
     ),
     Drift(
         "our jump doubled",
         ("iptables -A DOCKER-USER -j DOCKERFW",),
         "IPv4: DOCKER-USER jumps to DOCKERFW more than once",
         safe="a packet is judged twice",
+        like="our chains flushed and taken away",
     ),
     Drift(
         "Docker's jump moved down",
@@ -220,6 +227,7 @@ DRIFTS = (
             for tables in ("iptables", "ip6tables")
         ),
         "IPv4: rules of FORWARD above the jump to DOCKER-USER let packets past it",
+        like="ACCEPT on top of FORWARD and INPUT",
     ),
     Drift(
         "nft flush ruleset",
@@ -228,6 +236,7 @@ DRIFTS = (
         docker=True,
         open=True,
         on_legacy=False,
+        like="nft flush ruleset, with the seal included",
     ),
     Drift(
         "nft flush ruleset, with the seal included",
@@ -253,12 +262,14 @@ DRIFTS = (
         tuple(f"nft insert rule inet dockerfw {c} accept" for c in ("forward", "input")),
         "the seal was changed",
         safe=_NOTHING_MISSING,
+        like="a port taken out of the seal",
     ),
     Drift(
         "the chains of the seal flushed",
         ("nft flush chain inet dockerfw forward", "nft flush chain inet dockerfw input"),
         "the seal was changed",
         safe=_NOTHING_MISSING,
+        like="a port taken out of the seal",
     ),
     Drift("ipset flush", ("ipset flush",), "set entries missing, 0 too many", announced=False),
     Drift(
@@ -267,6 +278,7 @@ DRIFTS = (
         "1 set entry missing, 0 too many",
         safe="it lets the office in",
         announced=False,
+        like="ipset flush",
     ),
     Drift(
         "an entry added to a set",
@@ -280,6 +292,7 @@ DRIFTS = (
         (ANOTHER_SET,),
         "set dockerfw-guarded4 was of type hash:ip: made anew as hash:net,iface",
         announced=False,
+        like="ipset flush",
     ),
 )  # fmt: skip
 

@@ -27,7 +27,9 @@ from tests.lab.wait import becomes_true, until
 WEB, CRASHING, GONE = 8080, 8090, 9090
 POLICY = allow('to = ["web", "crash"]\nports = [80]', "office")
 PATIENCE = 60.0
-CRASHES = 10 if os.environ.get("DOCKERFW_PROFILE") == "full" else 6
+FULL = os.environ.get("DOCKERFW_PROFILE") == "full"
+TIMES = 3 if FULL else 2
+CRASHES = 10 if FULL else 6
 """Docker doubles its pause at each, from 0.1 s on: after the eighth guards alone would be over."""
 
 _HASTY = """
@@ -123,7 +125,7 @@ FAULTS = [
 def hammered(scene: Scene, daemon: Daemon, fault: Fault) -> Blows:
     with scene.hammer(WEB) as hammer:
         hammer.go_on(seconds=PATIENCE)
-        for _ in range(3):
+        for _ in range(TIMES):
             fault.happen(scene, daemon)
             told = f"{scene.engine.docker('ps', '-a')}\n{daemon.log()}"
             up = becomes_true(lambda: scene.proxied(None), PATIENCE)
@@ -132,7 +134,15 @@ def hammered(scene: Scene, daemon: Daemon, fault: Fault) -> Blows:
         return hammer.stop()
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.happen.__name__)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(
+            fault, id=fault.happen.__name__, marks=() if fault.leaks else (pytest.mark.slow,)
+        )
+        for fault in FAULTS
+    ],
+)
 def test_a_known_port_is_closed_when_docker_proxy_listens_again(scene: Scene, fault: Fault) -> None:
     with HastyDaemon(scene.host) as daemon:
         hasty = hammered(scene, daemon, fault)
@@ -177,6 +187,7 @@ def test_a_container_that_crashes_again_and_again_is_closed_each_time(scene: Sce
 # --- the port goes to somebody else --------------------------------------------------------------
 
 
+@pytest.mark.slow  # tests/boot/test_stock_docker.py sees ports let go of
 def test_a_service_of_the_host_gets_a_port_that_no_container_has_any_more(scene: Scene) -> None:
     gone = scene.engine.container("gone", "-p", f"{GONE}:80")
     with Daemon(scene.host) as daemon:

@@ -59,11 +59,11 @@ HOMES = {"unit": UnitEngine, "slice": SlicedEngine, "shared": Engine}
 
 @pytest.fixture(
     params=[
-        ("20.10", "slice"),
-        ("28.5", "unit"),
-        ("20.10", "shared"),
-        pytest.param(("20.10", "unit"), marks=pytest.mark.slow),
+        ("20.10", "unit"),
+        pytest.param(("20.10", "slice"), marks=pytest.mark.slow),
+        pytest.param(("20.10", "shared"), marks=pytest.mark.slow),
         pytest.param(("26.1", "unit"), marks=pytest.mark.slow),
+        pytest.param(("28.5", "unit"), marks=pytest.mark.slow),
         pytest.param(("26.1", "slice"), marks=pytest.mark.slow),
         pytest.param(("28.5", "slice"), marks=pytest.mark.slow),
         pytest.param(("28.5", "shared"), marks=pytest.mark.slow),

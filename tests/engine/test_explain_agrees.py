@@ -40,7 +40,8 @@ ASKED = [r for r in ROWS if not r.path.startswith("P7") and r.target != BROADCAS
 
 
 @pytest.fixture(
-    scope="module", params=["20.10", pytest.param("26.1", marks=pytest.mark.slow), "28.5"]
+    scope="module",
+    params=["20.10", *(pytest.param(one, marks=pytest.mark.slow) for one in ("26.1", "28.5"))],
 )
 def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
     with Host() as host, Engine(host, request.param) as engine:

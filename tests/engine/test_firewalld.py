@@ -97,7 +97,12 @@ def stop(scene: Scene) -> None:
 
 
 Fault: TypeAlias = Callable[[Scene], None]
-FAULTS: tuple[Fault, ...] = (reload, complete_reload, restart, stop)
+FAULTS = (
+    reload,
+    complete_reload,
+    pytest.param(restart, marks=pytest.mark.slow),  # it is a stop and a start
+    stop,
+)
 
 
 def docker_is_back(scene: Scene) -> bool:

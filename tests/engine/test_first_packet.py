@@ -79,6 +79,12 @@ class Scene(NamedTuple):
         self.engine.docker("rm", "-f", *names)
 
 
+ALSO_ON_28 = pytest.mark.parametrize(
+    "stage", ["20.10", pytest.param("28.5", marks=pytest.mark.slow)], indirect=True
+)
+"""What does not depend on the engine's way to start docker-proxy: 20.10 stands for both."""
+
+
 @pytest.fixture(scope="module", params=["20.10", "28.5"])
 def stage(request: pytest.FixtureRequest) -> Iterator[Scene]:
     options = ("-H", "unix:///run/docker.sock", "-H", f"tcp://0.0.0.0:{API}", "--tls=false")
@@ -155,6 +161,7 @@ def test_containers_reach_host_ports_as_before(scene: Scene) -> None:
     assert with_rule == without == ["target", "target"]
 
 
+@ALSO_ON_28
 def test_it_outlives_a_restart_of_docker(scene: Scene) -> None:
     before = scene.engine.tree.service.stat().st_ino
     scene.engine.stop()
@@ -168,6 +175,7 @@ def test_it_outlives_a_restart_of_docker(scene: Scene) -> None:
     scene.engine.docker("start", "web")
 
 
+@ALSO_ON_28
 def test_a_slice_that_was_made_anew_is_drift_and_mended(scene: Scene) -> None:
     scene.engine.stop()
     scene.engine.tree.anew(slice_too=True)
@@ -189,6 +197,7 @@ def test_a_slice_that_was_made_anew_is_drift_and_mended(scene: Scene) -> None:
     assert "In sync" in scene.host.dockerfw("apply", "--yes").stdout
 
 
+@ALSO_ON_28
 def test_in_observe_mode_the_rule_counts_and_drops_nothing(scene: Scene) -> None:
     apply(scene.host, '[firewall]\nmode = "observe"', POLICY)
     scene.publish("watched", 8096, 5396)
@@ -198,6 +207,7 @@ def test_in_observe_mode_the_rule_counts_and_drops_nothing(scene: Scene) -> None
     scene.forget("watched")
 
 
+@ALSO_ON_28
 def test_a_packet_forged_in_this_hosts_name_makes_nobody_an_answerer(scene: Scene) -> None:
     """Without the chains it is forwarded, and what its target sends then travels as a reply."""
     for program in ("iptables", "ip6tables"):
@@ -224,6 +234,7 @@ def test_a_packet_forged_in_this_hosts_name_makes_nobody_an_answerer(scene: Scen
     scene.engine.docker("start", "web")
 
 
+@pytest.mark.slow  # tests/engine/test_daemon_drift.py has this with the daemon
 def test_dockers_own_rules_that_are_gone_are_told_with_what_brings_them_back(scene: Scene) -> None:
     def told() -> bool:
         return any("restart Docker" in warning for warning in scene.status()["warnings"])
@@ -240,6 +251,7 @@ def test_dockers_own_rules_that_are_gone_are_told_with_what_brings_them_back(sce
     assert not told()
 
 
+@ALSO_ON_28
 def test_a_swarm_goes_on_by_dockerds_ports_and_by_the_kernels_vxlan_socket(scene: Scene) -> None:
     """The kernel's socket for VXLAN is dockerd's by its cgroup, and in no list of its files."""
     scene.engine.docker("swarm", "init", "--advertise-addr", HOST_V4)

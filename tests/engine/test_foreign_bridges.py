@@ -98,7 +98,7 @@ def test_a_bridge_that_docker_was_given_later_is_nobody_elses(engine: Engine) ->
     assert office.address not in reached(outside, office), "there is a container of Docker in it"
 
 
-@pytest.mark.parametrize("first", ["apply", "lockdown"])
+@pytest.mark.parametrize("first", ["apply", pytest.param("lockdown", marks=pytest.mark.slow)])
 def test_while_docker_makes_a_network_its_bridge_is_nobody_elses(first: str) -> None:
     with Host() as host, Engine(host, "20.10") as engine:
         apply(host)

@@ -39,23 +39,19 @@ class Foreign(NamedTuple):
     end: tuple[str, ...] = ()
 
 
-SEVERAL = [
-    Foreign("restore, save", (RESTORE,), (SAVE,)),
-    Foreign("set at the end", (), (SET,)),
-    Foreign("multi-WAN", (RESTORE, f"-m mark --mark 0x0 {SET}", SAVE), (SAVE, RESTORE)),
-]
+AT_THE_END = Foreign("set at the end", (), (SET,))
+MULTI_WAN = Foreign("multi-WAN", (RESTORE, f"-m mark --mark 0x0 {SET}", SAVE), (SAVE, RESTORE))
+"""It restores, sets and saves, above our jump and below it."""
+ALL_BITS = Foreign("all bits", ("-j MARK --set-mark 0xffffffff", SAVE), (RESTORE,))
 MORE = [
+    Foreign("restore, save", (RESTORE,), (SAVE,)),
     Foreign("save, restore", (SAVE,), (RESTORE,)),
     Foreign("restore and save at the end", (), (SAVE, RESTORE)),
     Foreign("set at the top", (SET,)),
 ]
-ALL_BITS = Foreign("all bits", ("-j MARK --set-mark 0xffffffff", SAVE), (RESTORE,))
-
-
-def foreign_rules(*foreign: Foreign) -> pytest.MarkDecorator:
-    """Each of these rule sets, and those of `MORE` in the slow ring."""
-    more = [pytest.param(one, marks=pytest.mark.slow) for one in MORE]
-    return pytest.mark.parametrize("foreign", [*foreign, *more], ids=lambda one: one.name)
+BEFORE, AFTER = "before the apply", "after the apply"
+QUICK = {(AT_THE_END, BEFORE), (MULTI_WAN, AFTER), (ALL_BITS, AFTER)}
+"""Each kind of rules once, and each order."""
 
 
 class Scene(NamedTuple):
@@ -141,15 +137,18 @@ def new_ones(scene: Scene, sources: tuple[str, str], *, open_: bool) -> list[tup
     ]
 
 
-@pytest.mark.parametrize("when", ["before the apply", "after the apply"])
-@foreign_rules(*SEVERAL, ALL_BITS)
+@pytest.mark.quick_where(holds=lambda foreign, when: (foreign, when) in QUICK)
+@pytest.mark.parametrize("when", [BEFORE, AFTER])
+@pytest.mark.parametrize(
+    "foreign", [AT_THE_END, MULTI_WAN, ALL_BITS, *MORE], ids=lambda one: one.name
+)
 def test_allowed_flows_live_and_withdrawn_ones_are_cut(
     scene: Scene, foreign: Foreign, when: str
 ) -> None:
-    if when == "before the apply":
+    if when == BEFORE:
         scene.write(foreign)
     apply(scene.host, WITH_LEAVER)
-    if when == "after the apply":
+    if when == AFTER:
         scene.write(foreign)
         scene.host.dockerfw("apply")
     theirs = scene.foreign_rules()
@@ -170,7 +169,11 @@ def test_allowed_flows_live_and_withdrawn_ones_are_cut(
             flow.close()
 
 
-@foreign_rules(*SEVERAL)
+@pytest.mark.parametrize(
+    "foreign",
+    [AT_THE_END, *(pytest.param(one, marks=pytest.mark.slow) for one in (MULTI_WAN, *MORE))],
+    ids=lambda one: one.name,
+)
 def test_rules_written_after_the_apply_open_nothing_until_the_next_one(
     scene: Scene, foreign: Foreign
 ) -> None:

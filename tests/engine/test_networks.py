@@ -94,7 +94,8 @@ def listed(count: int) -> list[str]:
 MEMBER_V6, OTHER_V6 = "2001:db8:77::1", "2001:db8:77::2"
 
 
-@pytest.mark.parametrize("lines", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.slow  # tests/packets/test_repair.py has a long list without an engine
+@pytest.mark.parametrize("lines", [10_000, 100_000])
 def test_a_long_list_is_one_source(engine: Engine, lines: int) -> None:
     host, outside = engine.host, engine.host.outside
     web = engine.container("web", "-p", "8080:80")

@@ -195,6 +195,14 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
         yield Shop(host, engine)
 
 
+ONCE = pytest.mark.parametrize(
+    "shop",
+    ["20.10", *(pytest.param(one, marks=pytest.mark.slow) for one in ("26.1", "28.5"))],
+    indirect=True,
+)
+"""Engines differ in their paths, which `test_path` has; here one stands for the others."""
+
+
 class Seen(NamedTuple):
     """All rows on one engine: without dockerfw, with it, and after its removal."""
 
@@ -225,6 +233,7 @@ def test_path(seen: Seen, row: Row) -> None:
     ), f"without dockerfw {before}, with it {after}, after its removal {removed}"
 
 
+@ONCE
 def test_after_apply_all_is_in_sync_and_without_a_warning(shop: Shop) -> None:
     said = apply(shop.host, *POLICY)
     assert "warning" not in said
@@ -273,6 +282,7 @@ def same_bridge(shop: Shop, *, parted: bool) -> list[tuple[Probe, bool]]:
 NAMED_MAY = allow('to = "multi"\nports = [80]', "container:named")
 
 
+@ONCE
 def test_parting_one_bridge_is_refused_where_the_kernel_does_not_show_its_packets(
     bridged: Shop,
 ) -> None:
@@ -294,6 +304,7 @@ def test_parting_one_bridge_is_refused_where_the_kernel_does_not_show_its_packet
     assert host.outside.tcp(HOST_V4, 8080, source=OFFICE[0], patience=0.3).outcome == "silent"
 
 
+@ONCE
 def test_one_bridge_is_parted_where_br_netfilter_is_on(bridged: Shop) -> None:
     host = bridged.host
     apply(host, *POLICY)
@@ -348,6 +359,7 @@ LATE_PROXIES = [
 ]
 
 
+@ONCE
 def test_networks_made_after_the_apply_are_closed_and_their_containers_get_out(late: Shop) -> None:
     version = late.engine.version
     rows = late_rows("office") + late_rows("stranger")
@@ -393,6 +405,7 @@ def moved(shop: Shop) -> Iterator[Shop]:
     engine.docker("network", "rm", "move")
 
 
+@ONCE
 def test_a_rule_by_host_port_follows_a_container_to_its_new_address_without_an_apply(
     moved: Shop,
 ) -> None:
@@ -442,6 +455,7 @@ def without_nat(shop: Shop) -> Iterator[Shop]:
     shop.engine.run(["iptables-restore", "-T", "nat"], stdin=saved)
 
 
+@ONCE
 def test_without_nat_rules_docker_proxy_is_as_closed_as_they_were(without_nat: Shop) -> None:
     rows = [
         Row("P3 no NAT", "office", "tcp", HOST_V4, 8080, ALL, ALL),

@@ -17,11 +17,11 @@ from dockerfw.docker.reports import Changed, Connected, Lost, Report
 from dockerfw.docker.watcher import Watcher
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs
-from tests.lab.engine import IMAGE, Engine, Version
+from tests.lab.engine import IMAGE, Engine
 from tests.lab.host import Host
 
 PATIENCE = 30.0
-ENGINES: tuple[Version, ...] = ("20.10", "28.5")
+ENGINES = ("20.10", pytest.param("28.5", marks=pytest.mark.slow))
 
 
 class Beside:

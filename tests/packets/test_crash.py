@@ -244,6 +244,9 @@ def test_commits_that_are_killed_open_nothing_and_cut_nothing(
     _converges(scene)
 
 
+@pytest.mark.parametrize(
+    "scene", ["nft", pytest.param("legacy", marks=pytest.mark.slow)], indirect=True
+)
 def test_commits_under_traffic_open_nothing_and_cut_nothing(scene: Scene, traffic: Traffic) -> None:
     for n in range(ALTERNATIONS):
         assert Commit(scene, (SECOND, FIRST)[n % 2]).finish() == ""

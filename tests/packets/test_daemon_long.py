@@ -166,6 +166,7 @@ def guarded(scene: Scene) -> int:
     return saved.count("add dockerfw-pub4 0.0.0.0/1,")
 
 
+@pytest.mark.slow  # tests/edges/docker/test_watcher.py sees to descriptors and threads
 def test_after_thousands_of_starts_it_is_as_small_as_before_and_right(scene: Scene) -> None:
     scene.apply(allowed(FRIEND))
     with scene.daemon() as daemon:

@@ -63,7 +63,7 @@ from tests.packets.scene import (
 
 FULL = os.environ.get("DOCKERFW_PROFILE") == "full"
 SEED = os.environ.get("DOCKERFW_SEED") or str(time.time_ns() % 2**32)
-POLICIES = 10 if FULL else 5
+POLICIES = 10 if FULL else 3
 PACKETS = 40
 
 # --- kinds of hosts ------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ def test_what_others_have_come_to_use_stays(flavour: Flavour) -> None:
         assert "DOCKERFW" not in saved
 
 
-@pytest.mark.parametrize("flavour", ["nft", "legacy"])
+@pytest.mark.parametrize("flavour", ["nft", pytest.param("legacy", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["DOCKERFW(old)", "DOCKERFW~", "grün", 'q"x', "b\\s"])
 def test_names_that_dockerfw_never_gives_are_somebody_elses(name: str, flavour: Flavour) -> None:
     with Scene(flavour=flavour) as scene:
