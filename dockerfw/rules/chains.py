@@ -92,6 +92,11 @@ class Skeleton:
         hosts_in = _rules(buckets["host", "inside"], Return(), mark_host)
         direct = _rules(buckets["container", "outside"], Goto(DENY), Goto(OK))
         direct_in = _rules(buckets["container", "inside"], Goto(DENY), Goto(OK))
+        by_host_port = self._begun_by_host_port()
+        # Before all that costs a look into a set, unless a deny is to come first: of a host port
+        # that Docker does not publish `PRE` cannot tell whose it is.
+        early = () if direct[0] or direct_in[0] else (by_host_port,)
+        late = () if early else (by_host_port,)
         return [
             _chain(
                 family,
@@ -100,16 +105,22 @@ class Skeleton:
                 hosts,
                 (*self._by_nat_of_others(family), self._checked()),
             ),
-            _chain(family, PRE_INSIDE, (), hosts_in, self._pre_inside_tail(family)),
+            _chain(
+                family,
+                PRE_INSIDE,
+                (Rule(self._from_this_host(family), Return(), SPOOFED_HOST, "spoofed"),),
+                hosts_in,
+                self._pre_inside_tail(family),
+            ),
             Chain(family, "mangle", PRE_FORWARD, self._pre_forward(family)),
             Chain(family, "mangle", PRE_SOURCE, self._pre_source(family)),
             _chain(
                 family,
                 MAIN,
-                self._main_head(family),
+                (*early, *self._main_head(family)),
                 direct,
                 (Rule((), Goto(VERDICT), "everything else"),),
-                between=self._by_host_port(),
+                between=(*late, *self._by_host_port()),
             ),
             _chain(
                 family,
@@ -117,7 +128,7 @@ class Skeleton:
                 (self._not_to_containers(family, inside=True),),
                 direct_in,
                 self._inside_tail(),
-                between=self._inside_by_host_port(),
+                between=self._inside_by_host_port(late),
             ),
             Chain(family, "filter", VERDICT, self._verdict(family)),
             Chain(family, "filter", INPUT, self._input(family)),
@@ -175,6 +186,7 @@ class Skeleton:
         own = () if self.way_back else (Rule((_own(family),), Return(), "of this bridge"),)
         not_allowed = SetMark(0, self._both)
         return (
+            Rule(self._from_this_host(family), not_allowed, SPOOFED_HOST, "spoofed"),
             *own,
             Rule((_claimed(family),), not_allowed, SPOOFED_CONTAINER, "spoofed"),
             Rule((_on_bridge(family),), not_allowed, SPOOFED_ELSE, "spoofed"),
@@ -185,19 +197,17 @@ class Skeleton:
 
         The way back is looked up for those alone; while these rules are missing they are spoofed.
         """
-        rules = [
+        if not self.way_back:
+            return ()
+        mark = SetMark(self.ok_bit, self._both)
+        elsewhere = _own(family, negated=True)
+        to_containers = InSet(topology_set("claimed", family), ("dst",))
+        return (
             *(Rule(answer, Return(), "answers") for answer in self._answers()),
-            Rule((_own(family),), Return(), "of this bridge"),
-        ]
-        if self.way_back:
-            mark = SetMark(self.ok_bit, self._both)
-            to_containers = InSet(topology_set("claimed", family), ("dst",))
-            rules += [
-                Rule((SourceNetwork(NOBODY[family]),), Return(), "no address of anybody"),
-                Rule((_claimed(family), WayBack()), mark, "a way back"),
-                Rule((to_containers, _on_bridge(family), WayBack()), mark, "a way back"),
-            ]
-        return tuple(rules)
+            Rule((SourceNetwork(NOBODY[family]),), Return(), "no address of anybody"),
+            Rule((_claimed(family), elsewhere, WayBack()), mark, "a way back"),
+            Rule((to_containers, _on_bridge(family), elsewhere, WayBack()), mark, "a way back"),
+        )
 
     def _pre_inside_tail(self, family: Family) -> tuple[Rule, ...]:
         if not self.bridge_baseline:
@@ -225,27 +235,29 @@ class Skeleton:
     # where packets are forwarded
 
     def _main_head(self, family: Family) -> tuple[Rule, ...]:
-        in_doubt = (
-            _own(family, negated=True),
-            Marked(0, self._both),
-            # By host port: there the mark says it all.
-            ConnState("DNAT", negated=True),
-        )
+        # By host port: there the mark says it all.
+        unmarked = (Marked(0, self._both), ConnState("DNAT", negated=True))
+        elsewhere = _own(family, negated=True)
         return (
             *self._bridged_to_others(family, Reply()),
             *self._in_this_hosts_name(),
             # The seal recognises answers by itself: those of other people's connections get no bit.
             *(Rule(answer, Return(), "answers") for answer in self._answers()),
             *_icmp_that_always_passes(family),
-            self._spoofed((_claimed(family), *in_doubt), SPOOFED_CONTAINER),
+            self._spoofed((*unmarked, _claimed(family), elsewhere), SPOOFED_CONTAINER),
             self._spoofed((AddressType("src", "LOCAL"),), SPOOFED_HOST),
             *self._bridged_to_others(family),
             *self._stray(family),
             *_nameless(family, INSIDE, self._drop(), _to_containers(family)),
             _from_inside(family, INSIDE),
             self._not_to_containers(family, inside=False),
-            self._spoofed((_on_bridge(family), *in_doubt), SPOOFED_ELSE),
+            self._spoofed((*unmarked, _on_bridge(family), elsewhere), SPOOFED_ELSE),
         )
+
+    def _begun_by_host_port(self) -> Rule:
+        """Return the rule for most of what is allowed: `PRE` has allowed and checked it."""
+        matches = (self._marked(), Reply(negated=True), ConnState("DNAT"))
+        return Rule(matches, Goto(OK), "by host port")
 
     def _bridged_to_others(self, family: Family, *matches: Match) -> tuple[Rule, ...]:
         """Return the rule for what a bridge carries to a VM or to its uplink: Docker's network may
@@ -265,7 +277,7 @@ class Skeleton:
         port that Docker publishes is guarded wherever its NAT leads.
         """
         target: Target = Goto(OK) if inside and self.bridge_baseline else Return()
-        matches = (_to_containers(family, negated=True), ConnState("DNAT", negated=True))
+        matches = (ConnState("DNAT", negated=True), _to_containers(family, negated=True))
         return Rule(matches, target, "not about containers")
 
     def _in_this_hosts_name(self) -> tuple[Rule, ...]:
@@ -299,7 +311,6 @@ class Skeleton:
     def _by_host_port(self) -> tuple[Rule, ...]:
         unmarked = Marked(0, self._both)
         return (
-            Rule((self._marked(), ConnState("DNAT")), Goto(OK), "by host port"),
             # What NAT of others leads here is judged by the rules below.
             Rule((unmarked, ConnState("DNAT")), Goto(VERDICT), "not by this host port"),
             # What answers a container that nobody answers is sent to this host's address as well.
@@ -319,13 +330,13 @@ class Skeleton:
     def _set_ok(self) -> Rule:
         return Rule((), SetMark(self._both, self._both), "for the seal")
 
-    def _inside_by_host_port(self) -> tuple[Rule, ...]:
+    def _inside_by_host_port(self, late: tuple[Rule, ...]) -> tuple[Rule, ...]:
         """Return none where the baseline lets all of the inside pass: then the host port matters
         only for a deny.
         """
         if self.bridge_baseline and not self.inside_denied:
             return ()
-        return self._by_host_port()
+        return (*late, *self._by_host_port())
 
     def _inside_tail(self) -> tuple[Rule, ...]:
         if self.bridge_baseline:
@@ -346,13 +357,11 @@ class Skeleton:
             # docker-proxy asks nothing from the port that it listens on: what comes there as a
             # reply belongs to a connection that somebody forged, or that lost its entry and was
             # taken up again the other way round. A host-network container does ask from its port.
-            Rule((InSet(published, ("dst", "dst"), negated=True), Reply()), Goto(OK), "answers"),
+            Rule((Reply(), InSet(published, ("dst", "dst"), negated=True)), Goto(OK), "answers"),
             *self._answers_to_host_network(family),
             # No other source is looked at here: this host's own ports are nobody's but its own.
             # Spoofed packets to the rest have no mark.
-            self._spoofed(
-                (AddressType("src", "LOCAL"), self._to_this_host_alone(family)), SPOOFED_HOST
-            ),
+            self._spoofed(self._from_this_host(family), SPOOFED_HOST),
             Rule((self._marked(),), Goto(OK), "by host port"),
             Rule((InSet(published, ("dst", "dst")),), Goto(DENY), "to docker-proxy"),
         )
@@ -371,14 +380,15 @@ class Skeleton:
         )
 
     @staticmethod
-    def _to_this_host_alone(family: Family) -> Match:
-        """Return the match that leaves out what is sent to many: what this host sends to many it
-        receives itself, with its own address as the source.
+    def _from_this_host(family: Family) -> tuple[Match, Match]:
+        """Return what claims to come from this host, less what is sent to many: what this host
+        sends to many it receives itself, with its own address as the source.
         """
+        source = AddressType("src", "LOCAL")
         if family == 4:
-            return AddressType("dst", "LOCAL")
+            return source, AddressType("dst", "LOCAL")
         # Not LOCAL: an anycast address of this host is not, in IPv6.
-        return DestNetwork(ip_network("ff00::/8"), negated=True)
+        return source, DestNetwork(ip_network("ff00::/8"), negated=True)
 
     def _deny(self, family: Family) -> tuple[Rule, ...]:
         count = Rule(

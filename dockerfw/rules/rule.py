@@ -60,6 +60,8 @@ class InSet:
 class Reply:
     """Travels in the reply direction of its connection."""
 
+    negated: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class NoSyn:

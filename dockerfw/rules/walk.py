@@ -152,8 +152,8 @@ class _Walk:
                 return packet.protocol == "icmp" and wanted in (None, packet.icmp_type)
             case InSet(name=name, directions=directions, negated=negated):
                 return self._in_set(name, directions) != negated
-            case Reply():
-                return packet.reply
+            case Reply(negated=negated):
+                return packet.reply != negated
             case NoSyn():
                 return packet.protocol == "tcp" and not packet.begins
             case NotTcp():
@@ -175,7 +175,9 @@ class _Walk:
             case SourceNetwork(network=network):
                 return packet.source in network
             case WayBack(negated=negated):
-                return packet.way_back != negated
+                # To this host itself there is none but by loopback.
+                own = packet.interface != "lo" and self._address_type(packet.source) == "LOCAL"
+                return (packet.way_back and not own) != negated
             case Marked(value=value, mask=mask, negated=negated):
                 return (self.mark & mask == value) != negated
 

@@ -267,8 +267,8 @@ class _Reader:
                 self._take_port(option, value)
 
     def _take_conntrack(self, value: str, *, negated: bool) -> None:
-        if value == "REPLY":
-            self._matches.append(Reply())
+        if value in ("REPLY", "ORIGINAL"):
+            self._matches.append(Reply(negated=value == "ORIGINAL"))
         elif value in _STATES:
             self._matches.append(ConnState(_STATES[value], negated))
         elif value != "NEW" or not self._ports:  # the second half of `Stray`

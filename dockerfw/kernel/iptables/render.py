@@ -147,8 +147,8 @@ def _match_text(match: Match, family: Family) -> str:  # noqa: C901, PLR0912 - o
             text = f"-m set {_not(negated)}--match-set {word(name)} {','.join(directions)}"
             # What is in the set does not meet the rule: its entry counts nothing.
             return f"{text} ! --update-counters" if negated else text
-        case Reply():
-            return "-m conntrack --ctdir REPLY"
+        case Reply(negated=negated):
+            return f"-m conntrack --ctdir {'ORIGINAL' if negated else 'REPLY'}"
         case NoSyn():
             return f"-p tcp -m tcp ! {_BEGINS}"
         case NotTcp():

@@ -62,7 +62,7 @@ def test_a_new_deny_comes_after_the_head_also_where_a_hand_has_edited_that(
     name: str, target: str
 ) -> None:
     wanted = compiled(deny("iface:eth9"), ALLOW)
-    live = standing(compiled(ALLOW), [(HEADS[name], target)])
+    live = standing(compiled(deny("iface:eth8"), ALLOW), [(HEADS[name], target)])
 
     united = Skeletons(wanted, 4, Digests()).union(live)[name]
 
@@ -72,7 +72,7 @@ def test_a_new_deny_comes_after_the_head_also_where_a_hand_has_edited_that(
 @pytest.mark.parametrize("name", HEADS)
 def test_a_head_of_another_version_is_known_by_what_it_does(name: str) -> None:
     wanted = compiled(deny("iface:eth9"), ALLOW)
-    live = standing(compiled(ALLOW))
+    live = standing(compiled(deny("iface:eth8"), ALLOW))
     tables = {
         table: {
             chain: ChainState("-", tuple(replace(r, identity="00000000") for r in held.rules))

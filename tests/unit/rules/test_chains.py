@@ -1,4 +1,4 @@
-"""What the fixed chains do with one packet, by examples."""
+"""What the fixed chains do with one packet, and how much of that is dear, by examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 
 from dockerfw.model.net import Address
 from dockerfw.rules.compiler import compile_ruleset
-from dockerfw.rules.walk import Hook, Packet, walk
+from dockerfw.rules.names import MAIN, PRE
+from dockerfw.rules.rule import AddressType, InSet, Match, WayBack
+from dockerfw.rules.walk import Hook, Packet, _Walk, walk
 from tests.build import allow, container, facts, inventory, network, policy
 
 HOST, DB, VM = map(ip_address, ("192.0.2.10", "172.18.0.3", "172.18.0.77"))
@@ -37,3 +39,58 @@ def test_where_the_way_back_cannot_be_had_a_vm_is_true_on_its_own_bridge_alone(
         leaves_by="br-front",
     )
     assert walk(ruleset, hook, packet, host.addresses).passed == passes
+
+
+# --- what a packet costs -------------------------------------------------------------------------
+
+SHOP = inventory(
+    network("front", "172.18.0.0/16"), container("web", "front 172.18.0.2", published="8080:80")
+)
+WEB, CLIENT, GUEST = map(ip_address, ("172.18.0.2", "198.51.100.7", "10.77.0.2"))
+REQUEST = Packet(
+    interface="eth0",
+    source=CLIENT,
+    destination=WEB,
+    protocol="tcp",
+    port=80,
+    host_port=(HOST, 8080),
+    dnat=True,
+    begins=False,
+    leaves_by="br-front",
+)
+ANSWER = Packet("br-front", WEB, CLIENT, "tcp", 40000, dnat=True, reply=True, begins=False)
+TO_A_GUEST = Packet("eth0", CLIENT, GUEST, "tcp", 22, begins=False, leaves_by="virbr0")
+
+
+class _Counting(_Walk):
+    """Counts what is dear: looks into sets and into routes."""
+
+    dear = 0
+
+    def _holds(self, match: Match) -> bool:
+        if isinstance(match, InSet | AddressType | WayBack):
+            self.dear += 1
+        return super()._holds(match)
+
+
+@pytest.mark.parametrize(
+    ("packet", "before_nat", "at_most"),
+    [
+        # For this host? Inside? Allowed there, allowed here? A way back?
+        pytest.param(
+            REQUEST, replace(REQUEST, destination=HOST, port=8080, dnat=False), 5, id="a request"
+        ),
+        pytest.param(ANSWER, ANSWER, 1, id="its answer"),
+        pytest.param(TO_A_GUEST, TO_A_GUEST, 7, id="somebody else's"),
+    ],
+)
+def test_what_most_packets_are_is_known_early(
+    packet: Packet, before_nat: Packet, at_most: int
+) -> None:
+    rules = policy(allow("198.51.100.0/24", to="web", ports=80))
+    host = facts(str(HOST), bridges=("br-front",))
+    walked = _Counting(compile_ruleset(rules, SHOP, host), before_nat, host.addresses)
+    walked.run(PRE)
+    walked.packet = packet
+    assert walked.run(MAIN)
+    assert walked.dear <= at_most
