@@ -25,11 +25,15 @@ _NUMBERS: dict[tuple[Protocol, int], int] = {
 _NAMES = {(number, family): name for (name, family), number in _NUMBERS.items()}
 _FLAGS = "FSRPAU"
 _ETHERTYPES = {4: 0x0800, 6: 0x86DD}
+_NEXT_MTU = 1400
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One packet; ``flags`` are TCP's, as letters out of FSRPAU. ICMP is an echo request."""
+    """One packet; ``flags`` are TCP's, as letters out of FSRPAU. ICMP is an echo request.
+
+    With ``too_big`` it is a router's word that this packet does not fit into its next link.
+    """
 
     protocol: Protocol
     source: str
@@ -40,6 +44,7 @@ class Packet:
     payload: bytes = b""
     sequence: int = 1000
     acknowledged: int = 0
+    too_big: Packet | None = None
 
     @property
     def family(self) -> int:
@@ -82,6 +87,10 @@ def _segment(packet: Packet, addresses: bytes) -> bytes:
         case "udp":
             body = ports + struct.pack("!HH", 8 + len(packet.payload), 0)
             offset = 6
+        case "icmp" if packet.too_big is not None:
+            kind, code = (3, 4) if packet.family == 4 else (2, 0)
+            body = struct.pack("!BBHI", kind, code, 0, _NEXT_MTU) + build(packet.too_big)
+            offset = 2
         case "icmp":
             kind = 8 if packet.family == 4 else 128
             body = struct.pack("!BBHHH", kind, 0, 0, packet.source_port, 1)

@@ -169,6 +169,28 @@ def test_what_containers_ask_is_answered_whatever_is_open_to_others(shared: Scen
     assert disagreements(table) == []
 
 
+@pytest.mark.parametrize("router", [FRIEND, NOBODY], ids=["with", "without a way back"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_icmp_error_does_not_cut_what_a_container_asks(
+    shared: Scene, family: Family, router: dict[Family, str]
+) -> None:
+    """Such a packet carries the entry of the connection that it is about, and none of its own."""
+    shared.commit(policy(baseline=()))
+    elsewhere = [f"{address} dev wg0" for address in NOBODY.values()]
+    shared.host.ip(*(f"route replace {one}" for one in elsewhere))
+    try:
+        with shared.outside.sniff() as sniffer:
+            asking = shared.places["web"].flow("tcp", CLIENT[family], 7)
+            assert asking.ask(3)
+            sent = next(p for p in sniffer.seen() if p.port == 7)
+        # Over IPv4 it is masqueraded.
+        shared.outside.forge(Packet("icmp", router[family], sent.source, too_big=sent))
+        assert asking.ask(3)
+        asking.close()
+    finally:
+        shared.host.ip(*(f"route del {one}" for one in elsewhere))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_flushing_conntrack_cuts_no_client_and_lets_containers_begin_anew(
     shared: Scene, family: Family

@@ -26,7 +26,10 @@ from dockerfw.rules.ruleset import Seal, ServedPorts
 
 UNBEGUN = f"ct label set {ANSWERLESS_LABEL} ct label set {JUDGED_LABEL}"
 ON_FIRST = "ct state { new, related }"
-"""Also of connections that a helper expects."""
+"""Also of connections that a helper expects, and of ICMP errors: see `ABOUT_ANOTHER`."""
+ABOUT_ANOTHER = "ct state related meta l4proto { icmp, ipv6-icmp } return"
+"""An ICMP error has no entry of its own: what it labelled would be the connection that it is about,
+whoever sent it."""
 MISSING = "fib saddr . iif oif missing"
 FROM_ELSEWHERE = f"{MISSING} jump spoofed"
 SERVED_SETS: dict[SealSet, str] = {
@@ -57,8 +60,19 @@ def first_packets(seal: Seal, verdict: str, own_name: list[str]) -> dict[str, li
     outside = ['meta iifkind "vrf" return', f"ct label set {ANSWERLESS_LABEL}"]
     return {
         # Nothing is dropped of what is sent to this host's own ports.
-        "arrived": [f"{MISSING} {UNBEGUN}", f"{_FROM_CONTAINER} return", *outside],
-        "forwarded": [*own_name, FROM_ELSEWHERE, f"{_FROM_CONTAINER} goto begins", *outside],
+        "arrived": [
+            ABOUT_ANOTHER,
+            f"{MISSING} {UNBEGUN}",
+            f"{_FROM_CONTAINER} return",
+            *outside,
+        ],
+        "forwarded": [
+            *own_name,
+            FROM_ELSEWHERE,
+            ABOUT_ANOTHER,
+            f"{_FROM_CONTAINER} goto begins",
+            *outside,
+        ],
         "begins": _begins(),
         "midstream": _midstream(verdict, observe=seal.observe),
         **({"sent": _sent()} if seal.host_network else {}),

@@ -316,7 +316,7 @@ def _spoofed(seal: Seal) -> list[str]:
         *(f"fib saddr oifname {_interface(name)} return" for name in others),
         *(f'fib saddr oifname "{prefix}*" {_verdict(seal)}' for prefix in BRIDGE_PREFIXES),
         *(f"fib saddr oifname {_interface(name)} {_verdict(seal)}" for name in named),
-        *([beginnings.UNBEGUN] if seal.labels else []),
+        *([beginnings.ABOUT_ANOTHER, beginnings.UNBEGUN] if seal.labels else []),
     ]
 
 
