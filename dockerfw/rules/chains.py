@@ -57,7 +57,7 @@ from dockerfw.rules.rule import (
     Unlabelled,
     WayBack,
 )
-from dockerfw.rules.sources import LINK_LOCAL, NOBODY
+from dockerfw.rules.sources import LINK_LOCAL, NOBODY, NOBODY_BY_NAME
 
 SPOOFED_CONTAINER = "forged: a container address from elsewhere"
 SPOOFED_HOST = "forged: an address of this host"
@@ -125,7 +125,11 @@ class Skeleton:
             _chain(
                 family,
                 INSIDE,
-                (self._not_to_containers(family, inside=True),),
+                (
+                    *self._to_nobody_by_name(family),
+                    self._not_to_containers(family, inside=True),
+                    *self._to_all_of_a_network(family),
+                ),
                 direct_in,
                 self._inside_tail(),
                 between=self._inside_by_host_port(late),
@@ -279,6 +283,30 @@ class Skeleton:
         target: Target = Goto(OK) if inside and self.bridge_baseline else Return()
         matches = (ConnState("DNAT", negated=True), _to_containers(family, negated=True))
         return Rule(matches, target, "not about containers")
+
+    @property
+    def _parts(self) -> bool:
+        """True if some container may not reach every other one."""
+        return not self.bridge_baseline or self.inside_denied
+
+    def _to_nobody_by_name(self, family: Family) -> tuple[Rule, ...]:
+        """Return the rules for destinations of which nobody can tell what container that is.
+
+        They lead to a neighbour as well as its own address does. Discovery has passed before.
+        """
+        if not self._parts:
+            return ()
+        by_a_bridge = InSet(topology_set("bridges", family), ("dst", "dst"))
+        return tuple(
+            Rule((DestNetwork(network), by_a_bridge), Goto(DENY), "to nobody by name")
+            for network in NOBODY_BY_NAME[family]
+        )
+
+    def _to_all_of_a_network(self, family: Family) -> tuple[Rule, ...]:
+        if family == 6 or not self._parts:
+            return ()
+        matches = (_to_containers(family), AddressType("dst", "BROADCAST"))
+        return (Rule(matches, Goto(DENY), "to nobody by name"),)
 
     def _in_this_hosts_name(self) -> tuple[Rule, ...]:
         """Return what stands for the label of a spoofed packet's entry where there is none.

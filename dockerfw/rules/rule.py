@@ -105,7 +105,7 @@ class AddressType:
     """The kernel's idea of the source's or destination's address."""
 
     side: Literal["src", "dst"]
-    type: Literal["LOCAL", "UNICAST"]
+    type: Literal["LOCAL", "UNICAST", "BROADCAST"]
     negated: bool = False
 
 

@@ -42,6 +42,11 @@ LINK_LOCAL = ip_network("fe80::/10")
 """On a Docker bridge: containers, and nobody can tell which."""
 NOBODY: Mapping[Family, IPNetwork] = {4: ip_network("0.0.0.0/8"), 6: ip_network("::/128")}
 """No sender's addresses; the kernel does not ask for a way back there."""
+NOBODY_BY_NAME: Mapping[Family, tuple[IPNetwork, ...]] = {
+    4: (ip_network("224.0.0.0/4"), ip_network("255.255.255.255/32")),
+    6: (LINK_LOCAL, ip_network("ff00::/8")),
+}
+"""Destinations on a bridge that any container there may be meant by."""
 
 
 def halves(family: Family) -> tuple[IPNetwork, IPNetwork]:

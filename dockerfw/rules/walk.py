@@ -201,8 +201,10 @@ class _Walk:
     def _address_type(self, address: Address) -> str:
         if address in self.local or address.is_loopback:
             return "LOCAL"
-        if address.is_multicast or int(address) == 0xFFFFFFFF:
+        if address.is_multicast:
             return "MULTICAST"
+        if int(address) == 0xFFFFFFFF:
+            return "BROADCAST"
         return "UNICAST"
 
 

@@ -53,7 +53,9 @@ _INTERFACE = re.compile(r"(?:^| )-[io] (\S+)")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
 _ALL_BITS = 0xFFFFFFFF
 _SIDES: Mapping[str, Literal["src", "dst"]] = {"src": "src", "dst": "dst"}
-_ADDRESS_TYPES: Mapping[str, Literal["LOCAL", "UNICAST"]] = {"LOCAL": "LOCAL", "UNICAST": "UNICAST"}
+_ADDRESS_TYPES: Mapping[str, Literal["LOCAL", "UNICAST", "BROADCAST"]] = {
+    "LOCAL": "LOCAL", "UNICAST": "UNICAST", "BROADCAST": "BROADCAST",
+}  # fmt: skip
 _STATES: Mapping[str, Literal["RELATED", "DNAT"]] = {"RELATED": "RELATED", "DNAT": "DNAT"}
 
 

@@ -188,7 +188,7 @@ def test_a_rule_without_a_digest_is_not_one_of_ours(text: str) -> None:
         f"-m set --match-set dockerfw-a src,both {NOTE}",
         f"-m conntrack --ctstate ESTABLISHED {NOTE}",
         f"-m conntrack --ctstate NEW {NOTE}",
-        f"-m addrtype --dst-type BROADCAST {NOTE}",
+        f"-m addrtype --dst-type PROHIBIT {NOTE}",
         f"-p tcp -m tcp --sport 22 {NOTE}",
         f"-p icmp -m icmp --icmp-type echo-request {NOTE}",
         f"-d 127.0.0.1/8 {NOTE}",
