@@ -67,6 +67,10 @@ nothing for an answer to it. (Of 128; ``connlabel.conf`` gives names to the low 
 JUDGED_LABEL = 114
 """Another one, of those that a container or this host did send the first packet of, or that claims
 to come from there: the chains judge both directions of it as if they began it."""
+ABROAD_LABEL = 115
+"""Of what a container asked through no bridge: no container answers that."""
+NEAR_LABEL = 116
+"""Of what it asked through a bridge of Docker's: who answers is on a bridge, too."""
 GUARDING_SETS: frozenset[SealSet] = frozenset(("port4", "port6", "addr4", "addr6"))
 
 

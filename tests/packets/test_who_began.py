@@ -16,8 +16,8 @@ from tests.build import allow, policy
 from tests.lab.guard import LabError
 from tests.lab.packet import Packet
 from tests.lab.place import Place, Probe, Question, disagreements
-from tests.lab.wait import until
-from tests.packets.scene import HOST, Scene, at
+from tests.lab.wait import becomes_true, until
+from tests.packets.scene import HOST, Scene, at, gateway
 
 CLIENT: dict[Family, str] = {4: "203.0.113.2", 6: "2001:db8:1::2"}
 FRIEND: dict[Family, str] = {4: "198.51.100.7", 6: "2001:db8:10::7"}
@@ -42,6 +42,7 @@ def shared() -> Iterator[Scene]:
         for name in ("udp_timeout", "udp_timeout_stream"):
             host.sysctl(f"net/netfilter/nf_conntrack_{name}", 1)
         scene.outside.listen("7/tcp", "53/udp")
+        scene.places["db"].listen("4445/udp")
         yield scene
 
 
@@ -111,6 +112,53 @@ def test_a_host_network_container_does_not_begin_at_a_port_that_it_serves(
     assert not answered()
     drop_the_rules_on_first_packets(shared)
     assert answered(), "the leak"
+
+
+# --- whose answer ---------------------------------------------------------------------------------
+
+
+def answer_heard(scene: Scene, family: Family, asked: str, who: str) -> bool:
+    """Whether what ``who`` sends in the name of ``asked`` is taken for its answer by ``db``.
+
+    Over IPv4 what ``db`` asks is masqueraded, and answered to this host's address there.
+    """
+    db, own = scene.places["db"], at("db", family)
+    scene.host.run(["conntrack", "-F"])
+    sends(scene, "db", Packet("udp", own, asked, 4445, 7100, payload=b"question"))
+    listing = ["conntrack", "-L", "-f", f"ipv{family}", "-p", "udp", "--src", own]
+    until(lambda: "dport=7100" in scene.host.run(listing).stdout, "the entry")
+    here = HOST[4] if asked == CLIENT[4] else gateway("br-b", 4)
+    answer = Packet("udp", asked, own if family == 6 else here, 7100, 4445, payload=b"answer")
+    db.received()
+    if who == "outside":
+        scene.outside.forge(answer)
+    else:
+        scene.places[who].forge(answer, mac=scene.host.mac("br-b"))
+    heard: list[str] = []
+
+    def arrived() -> bool:
+        heard.extend(one.text for one in db.received())
+        return "answer" in heard
+
+    return becomes_true(arrived, 0.3)
+
+
+@pytest.mark.parametrize("baseline", [(), ("bridge",)], ids=["closed", "bridge"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_answer_comes_from_where_the_question_went(
+    shared: Scene, family: Family, baseline: tuple[str, ...]
+) -> None:
+    """A container answers for nobody outside, and the outside for no container."""
+    ways = allow("container:db", to="cache", ports="7100/udp")
+    shared.commit(policy(ways, baseline=baseline))
+    world, cache = CLIENT[family], at("cache", family)
+    assert answer_heard(shared, family, world, "outside")
+    assert answer_heard(shared, family, cache, "cache")
+    assert not answer_heard(shared, family, world, "cache")
+    assert not answer_heard(shared, family, cache, "outside")
+    drop_the_rules_on_first_packets(shared)
+    assert answer_heard(shared, family, world, "cache"), "the leak"
+    assert answer_heard(shared, family, cache, "outside"), "the leak"
 
 
 # --- TCP -----------------------------------------------------------------------------------------

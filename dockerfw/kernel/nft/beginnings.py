@@ -18,9 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from dockerfw.model.docker_names import BRIDGE_PREFIXES
 from dockerfw.model.net import Address
 from dockerfw.model.policy import PortRange, Protocol
-from dockerfw.rules.names import ANSWERLESS_LABEL, JUDGED_LABEL, SealSet
+from dockerfw.rules.names import (
+    ABROAD_LABEL,
+    ANSWERLESS_LABEL,
+    JUDGED_LABEL,
+    NEAR_LABEL,
+    SealSet,
+)
 from dockerfw.rules.rule import FIRST_EPHEMERAL
 from dockerfw.rules.ruleset import Seal, ServedPorts
 
@@ -74,6 +81,8 @@ def first_packets(seal: Seal, verdict: str, own_name: list[str]) -> dict[str, li
             *outside,
         ],
         "begins": _begins(),
+        "asked": _asked(),
+        "near": _near(),
         "midstream": _midstream(verdict, observe=seal.observe),
         **({"sent": _sent()} if seal.host_network else {}),
     }
@@ -85,13 +94,43 @@ def answers(seal: Seal) -> list[str]:
     What would begin a connection answers none: where it crosses another one like it, both sides
     open, whoever sent that.
     """
-    label = [f"ct label {ANSWERLESS_LABEL} return"] if seal.labels else []
-    return [*label, f"{_BEGINS_TCP} return", f"{_BEGINS_SCTP} return", "accept"]
+    begins = [f"{_BEGINS_TCP} return", f"{_BEGINS_SCTP} return"]
+    if not seal.labels:
+        return [*begins, "accept"]
+    return [
+        f"ct label {ANSWERLESS_LABEL} return",
+        *begins,
+        f"ct label {NEAR_LABEL} goto near",
+        f"ct label {ABROAD_LABEL} {_FROM_CONTAINER} return",
+        "accept",
+    ]
+
+
+def _near() -> list[str]:
+    """The answer to what a container asked through a bridge of Docker's, and perhaps, while nobody
+    answered, by another way as well.
+    """
+    return [f"{_FROM_CONTAINER} accept", f"ct label {ABROAD_LABEL} accept"]
+
+
+def _asked() -> list[str]:
+    """Where the first packet of a container goes. Whose a bridge is must be known for sure: of one
+    that nobody knows yet nothing is remembered.
+    """
+    near = f"ct label set {NEAR_LABEL} return"
+    return [
+        "oifname @foreign return",
+        f"oifname @ours {near}",
+        *(f'oifname "{prefix}*" {near}' for prefix in BRIDGE_PREFIXES),
+        'meta oifkind "bridge" return',
+        f"ct label set {ABROAD_LABEL}",
+    ]
 
 
 def _begins() -> list[str]:
     """The first packet of a container: a datagram from a port that it serves begins nothing."""
     return [
+        "jump asked",
         f"{_BEGINS_NO_TCP} goto midstream",
         f"{_BEGINS_NO_SCTP} goto midstream",
         "meta l4proto { tcp, sctp, icmp, ipv6-icmp } return",

@@ -70,7 +70,9 @@ _HOOKS = {
     "unheard": ("input", 150),
     "proxies": ("input", 151),
 }
-_OPTIONAL = ("inside", "begins", "midstream", "sent", "output", "unheard", "proxies")
+_OPTIONAL = (
+    "inside", "begins", "asked", "near", "midstream", "sent", "output", "unheard", "proxies",
+)  # fmt: skip
 """Chains that some seals have and others have not."""
 SET_TYPES: Mapping[SealSet, str] = {
     "foreign": "ifname",
