@@ -49,17 +49,19 @@ class PortBindings:
         self._reporter = reporter
         self._inventory = Inventory()
         self._seal: Seal | None = None
+        self._own: frozenset[Address] = frozenset()
         self._written: _Written | None = None
         """None: it is not known what stands."""
         self._rooms: dict[int, _Room] = {}
         self._checking = False
 
-    def follow(self, inventory: Inventory, seal: Seal | None) -> None:
-        """Bring the table in line with what runs; ``seal`` is the one that stands.
+    def follow(self, inventory: Inventory, seal: Seal | None, own: frozenset[Address]) -> None:
+        """Bring the table in line with what runs; ``seal`` is the one that stands, and ``own`` are
+        the addresses of this host.
 
         Where the policy parts no containers of one bridge there is nothing to bind.
         """
-        self._inventory, self._seal = inventory, seal
+        self._inventory, self._seal, self._own = inventory, seal, own
         self.ports_changed()
 
     def ports_changed(self) -> None:
@@ -119,7 +121,7 @@ class PortBindings:
         missing = {n: found for n, found in leading.items() if n not in kept}
         self._rooms = {**kept, **self._read_rooms(missing)}
         interiors = {n: room.interior for n, room in self._rooms.items()}
-        return bind(ports, interiors, self._inventory, observe=seal.observe)
+        return bind(ports, interiors, self._inventory, self._own, observe=seal.observe)
 
     def _addresses(self) -> frozenset[Address]:
         containers = self._inventory.containers

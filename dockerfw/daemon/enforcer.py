@@ -152,7 +152,8 @@ class Enforcer:
             self.inventory = inventory
             return
         # First: whoever is let in by its address is the only one who can claim it by then.
-        self._bindings.follow(inventory, self.sealed)
+        seen = with_foreign_ports(inventory, self.facts)
+        self._bindings.follow(seen, self.sealed, self.facts.addresses)
         taken = self.facts.foreign_bridges & {n.bridge for n in inventory.bridges()}
         self.inventory = with_foreign_ports(inventory, self.facts)
         if self._ledger is None:
@@ -291,7 +292,7 @@ class Enforcer:
         self._reporter.counted_entries(_entries(snapshot.live))
         ruleset = self._ledger.ruleset()
         # Before any address is let in, and before the last rule goes that parts containers.
-        self._bindings.follow(self.inventory, ruleset.seal)
+        self._bindings.follow(self.inventory, ruleset.seal, self.facts.addresses)
         if not self.followed:
             self._settle_first(self._reconciler.compare(ruleset, self.facts, snapshot.live))
         elif self._unsettled:

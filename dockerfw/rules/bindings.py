@@ -35,16 +35,22 @@ class Bindings:
     ports: frozenset[str] = frozenset()
     stations: frozenset[tuple[str, str]] = frozenset()
     holders: frozenset[tuple[str, str, Address]] = frozenset()
+    gateways: frozenset[Address] = frozenset()
 
 
 def bind(
     ports: Iterable[BridgePort],
     interiors: Mapping[int, Interior],
     inventory: Inventory,
+    own: Iterable[Address] = (),
     *,
     observe: bool,
 ) -> Bindings:
-    """Return the bindings; ``interiors`` by the number of the namespace, where it is known."""
+    """Return the bindings; ``interiors`` by the number of the namespace, where it is known.
+
+    ``own`` are the addresses of this host. Where a NIC or a VM is in a bridge of Docker's they may
+    move to another host, and are bound to nobody.
+    """
     ours = {network.bridge for network in inventory.bridges()}
     plain = [port for port in ports if is_interface_name(port.name)]
     containers: dict[int, list[BridgePort]] = {}
@@ -66,7 +72,15 @@ def bind(
     # A VM or a NIC in a bridge of Docker's is no container.
     others = {p.name for p in plain if p.bridge in ours and not is_docker_veth(p.name)}
     inside = {p.name for found in containers.values() for p in found}
-    return Bindings(observe, frozenset(inside | others), frozenset(stations), frozenset(holders))
+    pure = [subnet for n in inventory.bridges() if not n.foreign_ports for subnet in n.subnets]
+    gateways = {a for a in own if a not in known and any(a in subnet for subnet in pure)}
+    return Bindings(
+        observe,
+        frozenset(inside | others),
+        frozenset(stations),
+        frozenset(holders),
+        frozenset(gateways),
+    )
 
 
 def _macs(ports: Iterable[BridgePort], interior: Interior) -> frozenset[str]:

@@ -366,6 +366,11 @@ class Place:
         frames = [b64encode(frame(packet, ours, mac, tags)).decode() for packet in packets]
         self.agent.ask("forge", at=self.space, interface=via, frames=frames)
 
+    def forge_frame(self, whole: bytes, *, via: str = "eth0") -> None:
+        """Put a frame of any kind on the wire, its header included."""
+        frames = [b64encode(whole).decode()]
+        self.agent.ask("forge", at=self.space, interface=via, frames=frames)
+
     def sniff(self, interface: str = "eth0") -> Sniffer:
         return Sniffer(self.agent, self.agent.ask("sniff", at=self.space, interface=interface))
 

@@ -5,7 +5,9 @@ Docker is played (`tests.fakeengine`); bridges, the daemon, rules and frames are
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from tests.lab.daemon import Daemon
 from tests.lab.host import Host
 from tests.lab.packet import Packet
 from tests.lab.place import Place
-from tests.lab.wait import until
+from tests.lab.wait import becomes_true, until
 
 CONFIG = "/etc/dockerfw/config.toml"
 POLICY = """
@@ -127,3 +129,27 @@ def test_a_container_cannot_be_its_neighbour(scene: Scene) -> None:
         assert not scene.claims(evil, 4)
     for family in FAMILIES:
         assert not scene.claims(evil, family), "what is known of ports stays true"
+
+
+def test_a_container_cannot_be_the_gateway_of_its_neighbours(scene: Scene) -> None:
+    """What a neighbour asks of the world would come to it, and it could answer."""
+    lone, evil = scene.lone, scene.evil
+
+    def drawn() -> bool:
+        """Whether lone sends to evil what is for this host, once it was told to."""
+        lone.ip("neigh flush dev eth0")
+        assert lone.udp(at(1, 4), AGENT, patience=0.2).outcome != "answered"
+        answer = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2)
+        answer += evil.mac("eth0") + ip_address(at(1, 4)).packed
+        answer += lone.mac("eth0") + ip_address(at(2, 4)).packed
+        evil.forge_frame(lone.mac("eth0") + evil.mac("eth0") + b"\x08\x06" + answer)
+        show = ["ip", "neigh", "show", at(1, 4), "dev", "eth0"]
+        return becomes_true(lambda: evil.mac("eth0").hex(":") in lone.run(show).stdout, 1)
+
+    # A neighbour that has just been confirmed is believed for a second.
+    lone.sysctl("net/ipv4/neigh/eth0/locktime", 0)
+    assert drawn(), "nobody keeps the bindings"
+    with scene.daemon():
+        scene.bound(evil)
+        assert not drawn()
+        assert lone.ping(at(1, 4), patience=3).reached

@@ -68,6 +68,8 @@ def _elements(bindings: Bindings) -> Iterator[tuple[str, str]]:
     for port, mac in bindings.stations:
         yield "macs", mac
         yield "stations", f'"{port}" . {mac}'
+    for address in bindings.gateways:
+        yield f"addresses{address.version}", address_text(address)
     for port, mac, address in bindings.holders:
         family: Family = 4 if address.version == 4 else 6
         yield f"addresses{family}", address_text(address)

@@ -80,3 +80,13 @@ def test_a_vm_in_a_docker_bridge_is_no_container_and_other_bridges_are_left_alon
 
 def test_an_interface_whose_name_no_kernel_text_may_hold_is_left_out() -> None:
     assert bound((*PORTS, BridgePort('tap"0', FRONT))) == bound()
+
+
+def test_no_container_has_an_address_of_this_host() -> None:
+    own = frozenset(map(ip_address, ("172.18.0.1", "fd00:18::1", "203.0.113.1", "172.18.0.2")))
+    found = bind(PORTS, INTERIORS, INVENTORY, own, observe=False)
+    assert found.gateways == {ip_address("172.18.0.1"), ip_address("fd00:18::1")}
+    assert holders(found, "172.18.0.2"), "what is a container's stays its own"
+    nic = build.network("front", "172.18.0.0/16", bridge=FRONT, foreign_ports=("eth1",))
+    beside_a_nic = build.inventory(*INVENTORY.containers, nic)
+    assert not bind(PORTS, INTERIORS, beside_a_nic, own, observe=False).gateways
