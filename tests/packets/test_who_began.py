@@ -47,14 +47,15 @@ def shared() -> Iterator[Scene]:
 
 
 def drop_the_rules_on_first_packets(scene: Scene) -> None:
-    for chain in ("forward", "output"):
+    """And those on answers that stand in for them, for entries that they never saw."""
+    rules = {"forward": "ct state", "output": "ct state", "answers": "dport @served"}
+    for chain, words in rules.items():
         listing = scene.host.run(
             ["nft", "-a", "list", "chain", "inet", "dockerfw", chain], check=False
         )
-        found = re.search(r"ct state .* # handle (\d+)$", listing.stdout, re.MULTILINE)
-        if found:
-            words = ["nft", "delete", "rule", "inet", "dockerfw", chain, "handle", found[1]]
-            scene.host.run(words)
+        for handle in re.findall(rf"{words}.* # handle (\d+)$", listing.stdout, re.MULTILINE):
+            rule = ["nft", "delete", "rule", "inet", "dockerfw", chain, "handle", handle]
+            scene.host.run(rule)
 
 
 def entries(scene: Scene, family: Family, port: int) -> bool:
@@ -96,6 +97,28 @@ def test_a_withdrawn_client_is_not_heard_once_its_entry_ran_out(
     assert heard_after_its_entry_ran_out(shared, family, FRIEND[family], 7001), "allowed"
     drop_the_rules_on_first_packets(shared)
     assert heard_after_its_entry_ran_out(shared, family, CLIENT[family], 7002), "the leak"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_entry_from_before_dockerfw_opens_no_port_that_is_served(
+    shared: Scene, family: Family
+) -> None:
+    """Without its rules on first packets none has a label, as none had then."""
+    shared.host.sysctl("net/netfilter/nf_conntrack_udp_timeout", 60)
+    try:
+        shared.commit(served_to(FRIEND[family]))
+        drop_the_rules_on_first_packets(shared)
+        assert heard_after_its_entry_ran_out(shared, family, CLIENT[family], 7004), "the leak"
+        shared.commit(served_to(FRIEND[family]))
+        web = shared.places["web"]
+        web.received()
+        asked = HOST[4] if family == 4 else at("web", 6)
+        source = {"source": CLIENT[family], "source_port": 7004}
+        shared.outside.udp(asked, 53, **source, patience=0.3)
+        assert entries(shared, family, 7004)
+        assert not web.received()
+    finally:
+        shared.host.sysctl("net/netfilter/nf_conntrack_udp_timeout", 1)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -39,6 +39,7 @@ ABOUT_ANOTHER = "ct state related meta l4proto { icmp, ipv6-icmp } return"
 whoever sent it."""
 MISSING = "fib saddr . iif oif missing"
 FROM_ELSEWHERE = f"{MISSING} jump spoofed"
+_DATAGRAMS = "{ udp, udplite, dccp }"
 SERVED_SETS: dict[SealSet, str] = {
     "served4": "ipv4_addr . inet_proto . inet_service; flags interval",
     "served6": "ipv6_addr . inet_proto . inet_service; flags interval",
@@ -97,9 +98,13 @@ def answers(seal: Seal) -> list[str]:
     begins = [f"{_BEGINS_TCP} return", f"{_BEGINS_SCTP} return"]
     if not seal.labels:
         return [*begins, "accept"]
+    # Of entries from before dockerfw, which have no label, it is still true that nobody asks from
+    # there. (Not of `open4`: its containers may well have asked from a low port then.)
+    to_servers = (f"meta l4proto {_DATAGRAMS} {served} return" for served in _served("d"))
     return [
         f"ct label {ANSWERLESS_LABEL} return",
         *begins,
+        *to_servers,
         f"ct label {NEAR_LABEL} goto near",
         f"ct label {ABROAD_LABEL} {_FROM_CONTAINER} return",
         "accept",
@@ -135,7 +140,7 @@ def _begins() -> list[str]:
         f"{_BEGINS_NO_SCTP} goto midstream",
         "meta l4proto { tcp, sctp, icmp, ipv6-icmp } return",
         *(f"{served} {UNBEGUN} return" for served in _served("s")),
-        f"meta l4proto {{ udp, udplite, dccp }} th sport >= {FIRST_EPHEMERAL} return",
+        f"meta l4proto {_DATAGRAMS} th sport >= {FIRST_EPHEMERAL} return",
         *(f"{family} saddr @{name} {UNBEGUN}" for family, name in _OPEN),
     ]
 
