@@ -74,9 +74,11 @@ def label_of(seal: Seal, inventory: Inventory, first: Packet) -> frozenset[int] 
 
 
 def _midstream(seal: Seal, inventory: Inventory, first: Packet) -> frozenset[int] | None:
-    if first.source_port < EPHEMERAL:
-        return None
     if _serves(seal, first.source, first.protocol, first.source_port):
+        return None
+    if first.interface in seal.mixed_bridges and first.interface == first.leaves_by:
+        return UNBEGUN
+    if first.source_port < EPHEMERAL:
         return None
     if _serves(seal, first.destination, first.protocol, first.port):
         return frozenset()

@@ -90,3 +90,39 @@ def test_a_broadcast_of_a_vm_reaches_the_uplink_and_no_container(scene: Scene) -
         vm.forge(ask, mac=b"\xff" * 6, via=interface_of(vm))
         assert becomes_true(lambda: any(p.port == 67 for p in there.seen()), 3)
         assert not any(p.port == 67 for p in here.seen())
+
+
+def crosses(sender: Place, receiver: Place, packet: Packet) -> bool:
+    """Whether this packet, over the bridge, comes to the other one."""
+    interface = interface_of(receiver)
+    with receiver.sniff(interface) as sniffer:
+        sender.forge(packet, mac=receiver.mac(interface), via=interface_of(sender))
+        return becomes_true(lambda: any(p.port == packet.port for p in sniffer.seen()), 0.7)
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_connections_of_others_outlive_their_entries(scene: Scene, column: int) -> None:
+    """As when br_netfilter is switched on, entries are flushed or a VM has moved here: whichever
+    end speaks first.
+    """
+    scene.commit(CLOSED)
+    vm, uplink = scene.places["vm"], scene.places["uplink"]
+    server, client = VM["br-m"][column], UPLINK[column]
+    for port in (2222, 3333):
+        push = Packet("tcp", server, client, port, 40000 + port, flags="PA")
+        answer = Packet("tcp", client, server, 40000 + port, port, flags="A")
+        ways = [(vm, uplink, push), (uplink, vm, answer)]
+        for sender, receiver, packet in ways if port == 2222 else ways[::-1]:
+            assert crosses(sender, receiver, packet), packet
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_what_a_container_sends_without_an_entry_begins_nothing(scene: Scene, column: int) -> None:
+    scene.commit(CLOSED)
+    mix, uplink = scene.places["mix"], scene.places["uplink"]
+    own, other = at("mix", 6 if column else 4), UPLINK[column]
+    # 80 is published, 2222 is not.
+    for port in (80, 2222):
+        crosses(mix, uplink, Packet("tcp", own, other, port, 40000 + port, flags="PA"))
+        answer = Packet("tcp", other, own, 40000 + port, port, flags="A")
+        assert not crosses(uplink, mix, answer), port

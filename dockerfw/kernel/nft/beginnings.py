@@ -57,11 +57,13 @@ _BEGINS_NO_SCTP = "sctp vtag != 0"
 # --- rules ---------------------------------------------------------------------------------------
 
 
-def first_packets(seal: Seal, verdict: str, own_name: list[str]) -> dict[str, list[str]]:
+def first_packets(
+    seal: Seal, verdict: str, marked: str, own_name: list[str]
+) -> dict[str, list[str]]:
     """Return the chains that see the first packets of connections alone.
 
-    ``verdict`` is what becomes of what nobody may send, ``own_name`` the rules for what is
-    forwarded in this host's name.
+    ``verdict`` is what becomes of what nobody may send, ``marked`` matches what the chains let
+    pass, ``own_name`` are the rules for what is forwarded in this host's name.
     """
     if not seal.labels:
         return {"arrived": [], "forwarded": [*own_name, FROM_ELSEWHERE]}
@@ -84,7 +86,7 @@ def first_packets(seal: Seal, verdict: str, own_name: list[str]) -> dict[str, li
         "begins": _begins(),
         "asked": _asked(),
         "near": _near(),
-        "midstream": _midstream(verdict, observe=seal.observe),
+        "midstream": _midstream(verdict, marked, observe=seal.observe),
         **({"sent": _sent()} if seal.host_network else {}),
     }
 
@@ -145,16 +147,18 @@ def _begins() -> list[str]:
     ]
 
 
-def _midstream(verdict: str, *, observe: bool) -> list[str]:
+def _midstream(verdict: str, marked: str, *, observe: bool) -> list[str]:
     """TCP and SCTP in the middle of a connection that has no entry.
 
     From a server's port it is dropped: the client's next packet is judged, and has the NAT that
     belongs to it. To a server's port of another container it was judged by the chains. A client
-    of the world is reset, and begins anew; its server's answers would go to nobody.
+    of the world is reset, and begins anew; its server's answers would go to nobody. What a mixed
+    bridge carries to a port of others may be a VM's: it passes, and answers are judged.
     """
-    servers = [*_served("s"), f"tcp sport < {FIRST_EPHEMERAL}"]
     return [
-        *(f"{one} {UNBEGUN} {verdict}" for one in servers),
+        *(f"{served} {UNBEGUN} {verdict}" for served in _served("s")),
+        f"iifname @mixed oifname @mixed {marked} {UNBEGUN} return",
+        f"tcp sport < {FIRST_EPHEMERAL} {UNBEGUN} {verdict}",
         *(f"{served} return" for served in _served("d")),
         *(f"th dport < {FIRST_EPHEMERAL} {family} daddr @{name} return" for family, name in _OPEN),
         f'meta oifkind "bridge" oifname != @foreign {UNBEGUN} return',

@@ -197,7 +197,7 @@ def _digest(rule: str, cgroup: Cgroup | None) -> str:
 def _rules(seal: Seal) -> dict[str, list[str]]:
     verdict = _verdict(seal)
     has_bit = _has_bit(seal)
-    first = beginnings.first_packets(seal, verdict, _own_name(seal))
+    first = beginnings.first_packets(seal, verdict, _marked(seal), _own_name(seal))
     to_bridge = [
         "oifname @foreign accept",
         # Whoever let it pass: no container has that address.

@@ -27,12 +27,16 @@ def test_served_ports_of_one_address_are_joined_so_that_no_two_elements_overlap(
 
 def test_without_labels_nothing_is_labelled_and_no_set_of_served_ports_is_named() -> None:
     seal = Seal(mark=3, observe=False, inside=True, labels=False, host_network=True)
-    chains = first_packets(seal, "counter drop", [])
+    chains = first_packets(seal, "counter drop", "meta mark 3", [])
     rules = [rule for rules in (*chains.values(), answers(seal)) for rule in rules]
     assert not [rule for rule in rules if "label" in rule or "@" in rule]
 
 
 def test_while_observing_nothing_is_dropped_or_reset() -> None:
     seal = Seal(mark=3, observe=True, inside=True, host_network=True)
-    rules = [rule for chain in first_packets(seal, "counter", []).values() for rule in chain]
+    rules = [
+        rule
+        for chain in first_packets(seal, "counter", "meta mark 3", []).values()
+        for rule in chain
+    ]
     assert not [rule for rule in rules if "drop" in rule or "reject" in rule]
