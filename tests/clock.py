@@ -9,10 +9,14 @@ NOW = 1_800_000_000.0
 
 
 class FakeClock:
-    """Both clocks at once, so that a deadline of the one can be awaited with the other."""
+    """Both clocks at once, so that a deadline of the one can be awaited with the other.
+
+    ``set_by``: so many seconds has somebody set the time forward.
+    """
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
+        self.set_by = 0.0
         self.slept: list[float] = []
         self._to_come: list[tuple[float, Callable[[], object]]] = []
 
@@ -21,7 +25,7 @@ class FakeClock:
         self._to_come.append((moment, act))
 
     def time(self) -> float:
-        return self.now
+        return self.now + self.set_by
 
     def monotonic(self) -> float:
         return self.now

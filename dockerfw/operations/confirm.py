@@ -86,12 +86,19 @@ def _waits(session: Session, pending: Pending) -> bool:
 
 
 def roll_back_when_due(session: Session, token: str) -> None:
-    """Wait until the deadline of this confirm and roll back, unless it has ended before."""
+    """Wait until the deadline of this confirm and roll back, unless it has ended before.
+
+    Whichever clock reaches it first: a clock that is set back must not lock anybody out for longer.
+    """
+    began = session.clock.monotonic()
+    seconds: float | None = None
     while True:
         pending = session.store.confirm.pending()
         if pending is None or pending.token != token:
             return
         remaining = pending.deadline - session.clock.time()
+        seconds = remaining if seconds is None else seconds
+        remaining = min(remaining, began + seconds - session.clock.monotonic())
         if remaining > 0:
             session.clock.sleep(min(remaining, POLL_SECONDS))
             continue

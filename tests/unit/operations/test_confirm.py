@@ -57,6 +57,17 @@ def test_it_rolls_back_at_the_deadline_and_not_before(
     assert session.store.confirm.pending() is None
 
 
+def test_a_clock_that_is_set_back_puts_nothing_off(
+    session: Session, clock: FakeClock, pending: Pending, rolled_back: list[float]
+) -> None:
+    def set_back() -> None:
+        clock.set_by = -3600.0
+
+    clock.at(clock.now + 5, set_back)
+    roll_back_when_due(session, pending.token)
+    assert rolled_back == [pytest.approx(pending.deadline - 3600, abs=1)]
+
+
 @pytest.mark.usefixtures("pending")
 def test_another_apply_is_not_its_business(session: Session, rolled_back: list[float]) -> None:
     roll_back_when_due(session, "another")
