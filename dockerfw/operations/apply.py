@@ -13,12 +13,15 @@ from pathlib import Path
 from dockerfw.errors import Failed, PolicyError
 from dockerfw.operations.confirm import under_lock
 from dockerfw.operations.plan import PolicyPlan, plan
+from dockerfw.operations.policy_in_force import CLOSED
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings
 from dockerfw.report.lost import given
 from dockerfw.state.confirm import Pending
 from dockerfw.state.stored_policy import Applied
+
+_LOCKED_DOWN = "all was locked down meanwhile: apply again, if that is meant to end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,17 @@ def apply(
     config = config.absolute()
     text = collect(config, for_kernel=True)
     with under_lock(session):
+        lockdown = session.store.policy.lockdown_stamp()
         planned = planner(session, text)
         _refuse(planned, terms)
+        # A lockdown waits for nobody who is slow.
+        if session.store.policy.lockdown_stamp() != lockdown:
+            raise Failed(_LOCKED_DOWN)
         pending = _begin_confirm(session, terms, start_rollback)
         steps = _write(session, planned, config)
+        if session.store.policy.locked_down():
+            session.reconciler.commit(CLOSED, planned.checked.inventory, planned.checked.facts)
+            raise Failed(_LOCKED_DOWN)
         if pending is None:
             # Not before: who is killed in between has kept what nobody confirmed.
             session.store.confirm.keep()

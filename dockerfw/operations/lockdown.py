@@ -11,7 +11,8 @@ from dockerfw.operations.session import Session
 from dockerfw.report import host_warnings
 
 PATIENCE = 2.0
-"""Seconds that a lockdown waits for an answer of Docker: everything is open meanwhile."""
+"""Seconds that a lockdown waits for another process that writes, and then for an answer of Docker:
+everything is open meanwhile."""
 
 
 def lock_down(session: Session) -> tuple[str, ...]:
@@ -20,9 +21,13 @@ def lock_down(session: Session) -> tuple[str, ...]:
     Return what this kernel cannot close, a reason each.
     """
     session.require_root()
-    with session.store.lock(session.notify):
+    # Whoever is at work goes by it from here on: an apply that waits for Docker writes nothing.
+    session.store.policy.set_lockdown(True)
+    with session.store.lock_within(PATIENCE, session.clock, session.notify) as ours:
+        if not ours:
+            session.notify("it does not come to an end: closing everything all the same")
         session.store.policy.set_lockdown(True)
-        overdue = session.store.confirm.overdue(session.clock.time())
+        overdue = ours and session.store.confirm.overdue(session.clock.time())
         if overdue:  # the policy alone: what is written now closes whatever it opened
             session.store.confirm.restore_previous()
         last_seen = session.store.last_seen

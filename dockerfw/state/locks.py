@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from dockerfw.clock import Clock
 from dockerfw.errors import Failed
 from dockerfw.state.folder import Folder
+
+_PAUSE = 0.02
+"""Seconds between two looks at a lock that is not waited for without end."""
 
 
 @contextmanager
@@ -22,6 +26,22 @@ def wait_for_lock(folder: Folder, name: str, say: Callable[[str], None]) -> Iter
             say("another dockerfw is at work: waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def wait_a_while(
+    folder: Folder, name: str, say: Callable[[str], None], clock: Clock, seconds: float
+) -> Iterator[bool]:
+    """As `wait_for_lock`, but give False where another process has it for longer than that."""
+    with _open(folder, name) as file:
+        ours = _take(file)
+        if not ours:
+            say("another dockerfw is at work: waiting for it")
+        deadline = clock.monotonic() + seconds
+        while not ours and clock.monotonic() < deadline:
+            clock.sleep(_PAUSE)
+            ours = _take(file)
+        yield ours
 
 
 @contextmanager

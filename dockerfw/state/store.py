@@ -13,12 +13,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from dockerfw.clock import Clock
 from dockerfw.state.confirm import Confirm
 from dockerfw.state.daemon_record import DaemonRecord
 from dockerfw.state.folder import Folder
 from dockerfw.state.kernel_record import KernelRecord
 from dockerfw.state.last_seen import LastSeen
-from dockerfw.state.locks import try_lock, wait_for_lock
+from dockerfw.state.locks import try_lock, wait_a_while, wait_for_lock
 from dockerfw.state.stored_policy import StoredPolicy
 
 _LOCK = "lock"
@@ -40,6 +41,12 @@ class Store:
     def lock(self, say: Callable[[str], None]) -> AbstractContextManager[None]:
         """Be the one process that writes; another one waits and reports that with ``say``."""
         return wait_for_lock(Folder(self.run), _LOCK, say)
+
+    def lock_within(
+        self, seconds: float, clock: Clock, say: Callable[[str], None]
+    ) -> AbstractContextManager[bool]:
+        """As `lock`, but give False where another process goes on writing for longer than that."""
+        return wait_a_while(Folder(self.run), _LOCK, say, clock, seconds)
 
     def try_lock(self) -> AbstractContextManager[bool]:
         """As `lock`, but give False at once where another process is writing."""

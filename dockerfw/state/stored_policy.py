@@ -109,6 +109,10 @@ class StoredPolicy:
     def locked_down(self) -> bool:
         return self._lockdown.exists()
 
+    def lockdown_stamp(self) -> object:
+        """Return a value that differs after every lockdown, one upon another included."""
+        return _identity(self._lockdown)
+
     def set_lockdown(self, on: bool) -> None:
         """Begin or end the lockdown. Raises `Failed`."""
         if on:

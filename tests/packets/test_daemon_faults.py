@@ -147,6 +147,37 @@ def test_a_lockdown_does_not_wait_for_a_docker_that_hangs(scene: Scene) -> None:
     assert lockdown.wait(60) == 0
 
 
+def test_a_lockdown_does_not_wait_for_an_apply_that_waits_for_docker(scene: Scene) -> None:
+    scene.host.write(CONFIG, POLICY.replace("[80]", "[80, 81]"), 0o600)
+    scene.engine.hang()
+    waits = scene.host.start(
+        [sys.executable, "-m", "dockerfw", "apply", "--yes", "-H", scene.engine.url]
+    )
+    try:
+        assert becomes_true(lambda: lock_is_taken(scene), PATIENCE)
+        lockdown = scene.host.start([sys.executable, "-m", "dockerfw", "lockdown"])
+        assert becomes_true(lambda: not scene.lets_in(FRIEND), 15)
+    finally:
+        scene.engine.go_on()
+    assert waits.wait(60) == 1, "it is told that all was locked down"
+    assert lockdown.wait(60) == 0
+    assert not scene.lets_in(FRIEND)
+    assert "LOCKDOWN" in scene.status()[1]
+
+
+def lock_is_taken(scene: Scene) -> bool:
+    free = scene.host.run(["flock", "-n", "/run/dockerfw/lock", "true"], check=False)
+    return free.returncode != 0
+
+
+def test_a_lockdown_does_not_wait_for_a_process_that_was_stopped(scene: Scene) -> None:
+    scene.host.start(["flock", "/run/dockerfw/lock", "sleep", "60"])
+    assert becomes_true(lambda: lock_is_taken(scene), PATIENCE)
+    done = scene.host.dockerfw("lockdown", "-H", scene.engine.url, timeout=30)
+    assert done.returncode == 0
+    assert not scene.lets_in(FRIEND)
+
+
 # --- status while Docker is away -----------------------------------------------------------------
 
 
