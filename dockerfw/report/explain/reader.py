@@ -96,7 +96,9 @@ class Reader:
         for network in self.inventory.bridges():
             if network.bridge == out:
                 return ParsedSource((Sender(address, out, network),))
-        return ParsedSource((Sender(address, OUTSIDE, None),))
+        # By loopback leads what this host has no way to.
+        known = out not in ("", "lo")
+        return ParsedSource((Sender(address, out if known else OUTSIDE, None),))
 
     def _source_container(self, container: Container) -> ParsedSource:
         if self.inventory.on_host_network(container):

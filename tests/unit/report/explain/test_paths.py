@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from dockerfw.model.host import HostFacts, PortForward
+from dockerfw.model.routes import Route
 from dockerfw.report.explain import explain
 from tests.build import allow, deny, facts, network, policy
 from tests.unit.report.explain.scene import BRIDGED, OFFICE, OPEN_WEB, SHOP, paths, reasons, rows
@@ -85,6 +86,25 @@ def test_an_interface_after_the_at_sign_meets_rules_by_interface() -> None:
     assert explain(rules, SHOP, BRIDGED, "203.0.113.7@wg0", "web:80").exit_status == 0
     assert explain(rules, SHOP, BRIDGED, "203.0.113.7@eth0", "web:80").exit_status == 3
     assert explain(rules, SHOP, BRIDGED, "203.0.113.7", "web:80").exit_status == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "reaches"),
+    [("203.0.113.7", True), ("203.0.113.7@eth0", False), ("192.0.2.7", False)],
+)
+def test_without_one_an_address_comes_from_where_the_route_to_it_leads(
+    source: str, *, reaches: bool
+) -> None:
+    routes = (
+        Route(ip_network("0.0.0.0/0"), "eth0"),
+        Route(ip_network("203.0.113.0/24"), "wg0"),
+        Route(ip_network("198.51.100.0/24"), "lo"),
+    )
+    here = replace(BRIDGED, routes=routes)
+    by_interface = policy(allow("iface:wg*", to="web", ports=80))
+    assert (explain(by_interface, SHOP, here, source, "web:80").exit_status == 0) is reaches
+    nowhere = explain(policy(), SHOP, here, "198.51.100.7", "web:80")
+    assert nowhere.exit_status == 3, "loopback is no way in"
 
 
 # --- from this host, and between containers ------------------------------------------------------
