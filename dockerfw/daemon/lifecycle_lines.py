@@ -13,6 +13,13 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.text import counted, printable
 
+HELD_UP = (
+    "another dockerfw has been at work for over 5 s, an apply that waits or was stopped: nothing "
+    "is written meanwhile, so a container that gets another one's address has what was allowed "
+    "there"
+)
+"""An error while somebody else has the lock of the host."""
+
 
 def starting(version: str, policy: Policy | None) -> Line:
     """Return the line for a start, the first one: with OBSERVING where nothing is dropped."""

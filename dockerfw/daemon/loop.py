@@ -57,6 +57,10 @@ from dockerfw.daemon.unconfirmed import UnconfirmedApply
 from dockerfw.docker.reports import Report
 from dockerfw.errors import DockerfwError, Failed
 
+LOCK_PATIENCE = 5.0
+"""Seconds that another process may have the lock before people are told: an apply that asks Docker
+whose a new bridge is takes 3."""
+
 
 class Daemon:
     """One run of the daemon: puts its parts together, and turns."""
@@ -110,6 +114,8 @@ class Daemon:
         self._due: set[Task] = set()
         """Tasks that are due and not done yet: another process may have the lock."""
         self._reports: deque[Report] = deque()
+        self._held_up_since: float | None = None
+        """Since when another process has the lock (monotonic); None: it was ours the last time."""
         self._stopping = False
         self._tasks: Mapping[Task, Callable[[], None]] = {
             # First what can only close, then what the policy means, then what follows from both.
@@ -209,7 +215,10 @@ class Daemon:
                 if not ours:
                     # Not waited for: the loop goes on to take notices and to feed the watchdog.
                     self.schedule.happened(Event.LOCK_IS_TAKEN)
+                    self._held_up()
                     return
+                self._held_up_since = None
+                self.reporter.note("lock", None)
                 self._act()
         except DockerfwError as error:  # there is no lock to be had
             self._failed(error)
@@ -217,6 +226,15 @@ class Daemon:
         if self.docker.refused is not None:
             raise Failed(self.docker.refused)
         self.reporter.publish(self.policy.policy, self.enforcer.inventory, self.docker.silent)
+
+    def _held_up(self) -> None:
+        """Report that nothing is written for long: by an apply that hangs, or that was stopped."""
+        now = self._edges.clock.monotonic()
+        if self._held_up_since is None:
+            self._held_up_since = now
+        if now - self._held_up_since > LOCK_PATIENCE:
+            self.reporter.note("lock", lifecycle_lines.HELD_UP)
+            self.reporter.publish(self.policy.policy, self.enforcer.inventory, self.docker.silent)
 
     def _act(self) -> None:
         """Do, in this order: the policy, what Docker reports, what is due, what others changed.

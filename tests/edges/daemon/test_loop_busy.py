@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 from dockerfw.daemon.full_check import TRIES
+from dockerfw.daemon.lifecycle_lines import HELD_UP
 from dockerfw.dns.lookup import System
 from dockerfw.dns.resolver import Resolver
 from dockerfw.docker.reports import Changed
@@ -92,6 +93,24 @@ def test_links_that_change_all_the_time_make_no_queue(bench: Bench) -> None:
 
 def readable(resolver: Resolver) -> bool:
     return bool(select.select([resolver], [], [], 0)[0])
+
+
+def test_a_process_that_keeps_the_lock_is_told_of_until_it_lets_go(bench: Bench) -> None:
+    bench.follow(WEB, here(on_front("web", 2)))
+    with bench.store.lock(lambda _: None):
+        bench.report(Changed(here(on_front("web", 3))))
+        bench.pass_time(4)
+        assert HELD_UP not in bench.log
+        bench.pass_time(2)
+        bench.pass_time(2)
+        assert bench.log.getvalue().count(HELD_UP) == 1
+        told = bench.store.daemon.read()
+        assert told is not None
+        assert HELD_UP in told.notes
+    bench.pass_time(1)
+    told = bench.store.daemon.read()
+    assert told is not None
+    assert HELD_UP not in told.notes
 
 
 def test_names_that_moved_do_not_keep_the_loop_awake_while_another_has_the_lock(
