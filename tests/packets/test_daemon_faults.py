@@ -16,6 +16,7 @@ import pytest
 from tests.fakeengine import FakeEngine
 from tests.lab.daemon import Daemon
 from tests.lab.host import Host
+from tests.lab.packet import Packet
 from tests.lab.place import Place
 from tests.lab.wait import becomes_true
 
@@ -82,6 +83,17 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_what_the_next_one_puts_right_is_open_before(scene: Scene) -> None:
     scene.take_rules_away()
     assert scene.lets_in(STRANGER)
+
+
+def test_what_a_vm_sends_that_has_moved_here_is_not_reset(scene: Scene) -> None:
+    """Its bridge is nobody's as yet; its connections are older than it."""
+    machine = scene.start_vm("virbr7", "192.168.122")
+    gateway = scene.host.mac("virbr7")
+    push = Packet("tcp", "192.168.122.2", STRANGER, 50000, 443, flags="PA")
+    with scene.host.outside.sniff() as there, machine.sniff() as here:
+        machine.forge(push, mac=gateway)
+        assert becomes_true(lambda: any(p.port == 443 for p in there.seen()), MACHINE)
+        assert not any("R" in p.flags for p in here.seen() if p.protocol == "tcp")
 
 
 @pytest.mark.parametrize("locked", [False, True])

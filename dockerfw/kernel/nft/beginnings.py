@@ -162,9 +162,17 @@ def _midstream(verdict: str, marked: str, *, observe: bool) -> list[str]:
         *(f"{served} return" for served in _served("d")),
         *(f"th dport < {FIRST_EPHEMERAL} {family} daddr @{name} return" for family, name in _OPEN),
         f'meta oifkind "bridge" oifname != @foreign {UNBEGUN} return',
-        *([] if observe else ["meta l4proto tcp reject with tcp reset"]),
+        *([] if observe else _resets()),
         UNBEGUN,
     ]
+
+
+def _resets() -> list[str]:
+    """On bridges of Docker's alone, known or by the way they are named: one that nobody knows yet
+    may be that of a VM which has moved here, and is cut off for a moment only.
+    """
+    names = ("@ours", *(f'"{prefix}*"' for prefix in BRIDGE_PREFIXES))
+    return [f"iifname {name} meta l4proto tcp reject with tcp reset" for name in names]
 
 
 def _sent() -> list[str]:
