@@ -15,6 +15,15 @@ from ipaddress import ip_network
 from dockerfw.model.net import Family
 from dockerfw.model.policy import OnDeny
 from dockerfw.rules.buckets import BucketRule, BucketRules
+from dockerfw.rules.matches import (
+    claimed,
+    from_inside,
+    icmp_that_always_passes,
+    nameless,
+    on_bridge,
+    own,
+    to_containers,
+)
 from dockerfw.rules.names import (
     DENY,
     INPUT,
@@ -38,7 +47,6 @@ from dockerfw.rules.rule import (
     DestPorts,
     Drop,
     Goto,
-    IcmpTypes,
     InInterface,
     InSet,
     Marked,
@@ -57,12 +65,11 @@ from dockerfw.rules.rule import (
     Unlabelled,
     WayBack,
 )
-from dockerfw.rules.sources import LINK_LOCAL, NOBODY, NOBODY_BY_NAME
+from dockerfw.rules.sources import NOBODY, NOBODY_BY_NAME
 
 SPOOFED_CONTAINER = "forged: a container address from elsewhere"
 SPOOFED_HOST = "forged: an address of this host"
 SPOOFED_ELSE = "forged: an address from elsewhere, by a container"
-SPOOFED_LINK_LOCAL = "forged: link-local, by whom nobody can tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +170,13 @@ class Skeleton:
                 AddressType("dst", "LOCAL", negated=True),
             )
             not_ours = [Rule(elsewhere, Goto(PRE_FORWARD), "not for this host")]
-        nobody = (SourceNetwork(NOBODY[family]), _on_bridge(family))
+        nobody = (SourceNetwork(NOBODY[family]), on_bridge(family))
         return (
             Rule((), SetMark(0, self._both), "no bit but ours counts"),
             *not_ours,
             Rule(nobody, Return(), "forged: no address of a container", "spoofed"),
-            *_nameless(family, PRE_INSIDE, Return()),
-            _from_inside(family, PRE_INSIDE),
+            *nameless(family, PRE_INSIDE, Return()),
+            from_inside(family, PRE_INSIDE),
         )
 
     def _checked(self) -> Rule:
@@ -187,13 +194,13 @@ class Skeleton:
 
         Where the way back cannot be had, every source is in doubt that could be one.
         """
-        own = () if self.way_back else (Rule((_own(family),), Return(), "of this bridge"),)
+        true = () if self.way_back else (Rule((own(family),), Return(), "of this bridge"),)
         not_allowed = SetMark(0, self._both)
         return (
             Rule(self._from_this_host(family), not_allowed, SPOOFED_HOST, "spoofed"),
-            *own,
-            Rule((_claimed(family),), not_allowed, SPOOFED_CONTAINER, "spoofed"),
-            Rule((_on_bridge(family),), not_allowed, SPOOFED_ELSE, "spoofed"),
+            *true,
+            Rule((claimed(family),), not_allowed, SPOOFED_CONTAINER, "spoofed"),
+            Rule((on_bridge(family),), not_allowed, SPOOFED_ELSE, "spoofed"),
         )
 
     def _pre_forward(self, family: Family) -> tuple[Rule, ...]:
@@ -204,13 +211,13 @@ class Skeleton:
         if not self.way_back:
             return ()
         mark = SetMark(self.ok_bit, self._both)
-        elsewhere = _own(family, negated=True)
+        elsewhere = own(family, negated=True)
         to_containers = InSet(topology_set("claimed", family), ("dst",))
         return (
             *(Rule(answer, Return(), "answers") for answer in self._answers()),
             Rule((SourceNetwork(NOBODY[family]),), Return(), "no address of anybody"),
-            Rule((_claimed(family), elsewhere, WayBack()), mark, "a way back"),
-            Rule((to_containers, _on_bridge(family), elsewhere, WayBack()), mark, "a way back"),
+            Rule((claimed(family), elsewhere, WayBack()), mark, "a way back"),
+            Rule((to_containers, on_bridge(family), elsewhere, WayBack()), mark, "a way back"),
         )
 
     def _pre_inside_tail(self, family: Family) -> tuple[Rule, ...]:
@@ -241,21 +248,21 @@ class Skeleton:
     def _main_head(self, family: Family) -> tuple[Rule, ...]:
         # By host port: there the mark says it all.
         unmarked = (Marked(0, self._both), ConnState("DNAT", negated=True))
-        elsewhere = _own(family, negated=True)
+        elsewhere = own(family, negated=True)
         return (
             *self._bridged_to_others(family, Reply()),
             *self._in_this_hosts_name(),
             # The seal recognises answers by itself: those of other people's connections get no bit.
             *(Rule(answer, Return(), "answers") for answer in self._answers()),
-            *_icmp_that_always_passes(family),
-            self._spoofed((*unmarked, _claimed(family), elsewhere), SPOOFED_CONTAINER),
+            *icmp_that_always_passes(family),
+            self._spoofed((*unmarked, claimed(family), elsewhere), SPOOFED_CONTAINER),
             self._spoofed((AddressType("src", "LOCAL"),), SPOOFED_HOST),
             *self._bridged_to_others(family),
             *self._stray(family),
-            *_nameless(family, INSIDE, self._drop(), _to_containers(family)),
-            _from_inside(family, INSIDE),
+            *nameless(family, INSIDE, self._drop(), to_containers(family)),
+            from_inside(family, INSIDE),
             self._not_to_containers(family, inside=False),
-            self._spoofed((*unmarked, _on_bridge(family), elsewhere), SPOOFED_ELSE),
+            self._spoofed((*unmarked, on_bridge(family), elsewhere), SPOOFED_ELSE),
         )
 
     def _begun_by_host_port(self) -> Rule:
@@ -281,7 +288,7 @@ class Skeleton:
         port that Docker publishes is guarded wherever its NAT leads.
         """
         target: Target = Goto(OK) if inside and self.bridge_baseline else Return()
-        matches = (ConnState("DNAT", negated=True), _to_containers(family, negated=True))
+        matches = (ConnState("DNAT", negated=True), to_containers(family, negated=True))
         return Rule(matches, target, "not about containers")
 
     @property
@@ -305,7 +312,7 @@ class Skeleton:
     def _to_all_of_a_network(self, family: Family) -> tuple[Rule, ...]:
         if family == 6 or not self._parts:
             return ()
-        matches = (_to_containers(family), AddressType("dst", "BROADCAST"))
+        matches = (to_containers(family), AddressType("dst", "BROADCAST"))
         return (Rule(matches, Goto(DENY), "to nobody by name"),)
 
     def _in_this_hosts_name(self) -> tuple[Rule, ...]:
@@ -333,7 +340,7 @@ class Skeleton:
         """
         if self.labels:
             return ()
-        stray = (Stray(), _own(family))
+        stray = (Stray(), own(family))
         return (self._spoofed(stray, "of no connection"),)
 
     def _by_host_port(self) -> tuple[Rule, ...]:
@@ -428,51 +435,6 @@ class Skeleton:
             return (count, Rule((), Drop(), "denied"))
         reset = Rule((DestPorts("tcp", 0, 65535),), Reject(tcp_reset=True), "denied")
         return (count, reset, Rule((), Reject(), "denied"))
-
-
-def _own(family: Family, *, negated: bool = False) -> Match:
-    return InSet(topology_set("own", family), ("src", "src"), negated)
-
-
-def _claimed(family: Family) -> Match:
-    return InSet(topology_set("claimed", family), ("src",))
-
-
-def _on_bridge(family: Family) -> Match:
-    return InSet(topology_set("bridges", family), ("src", "src"))
-
-
-def _to_containers(family: Family, *, negated: bool = False) -> Match:
-    """By a bridge: the address alone may be one of another network that Docker's contains."""
-    return InSet(topology_set("guarded", family), ("dst", "dst"), negated)
-
-
-def _from_inside(family: Family, chain: str) -> Rule:
-    source = InSet(topology_set("inside", family), ("src", "src"))
-    return Rule((source,), Goto(chain), "from a Docker bridge")
-
-
-def _nameless(family: Family, chain: str, nobodys: Target, *also: Match) -> tuple[Rule, ...]:
-    """Return the rules for link-local sources: containers without a name.
-
-    ``nobodys``: what becomes of them where somebody else may have sent them.
-    """
-    if family == 4:
-        return ()
-    link_local: tuple[Match, ...] = (SourceNetwork(LINK_LOCAL), *also)
-    return (
-        Rule((*link_local, _own(family)), nobodys, SPOOFED_LINK_LOCAL, "spoofed"),
-        Rule((*link_local, _on_bridge(family)), Goto(chain), "from a Docker bridge, link-local"),
-    )
-
-
-def _icmp_that_always_passes(family: Family) -> tuple[Rule, ...]:
-    errors = Rule((IcmpTypes(), ConnState("RELATED")), Goto(OK), "ICMP errors")
-    if family == 4:
-        return (errors,)
-    # Bridged neighbour discovery meets FORWARD where br_netfilter is on.
-    discovery = (Rule((IcmpTypes(t),), Goto(OK), "neighbour discovery") for t in range(133, 138))
-    return (errors, *discovery)
 
 
 def _rules(

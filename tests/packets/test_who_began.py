@@ -113,8 +113,8 @@ def test_an_entry_from_before_dockerfw_opens_no_port_that_is_served(
         web = shared.places["web"]
         web.received()
         asked = HOST[4] if family == 4 else at("web", 6)
-        source = {"source": CLIENT[family], "source_port": 7004}
-        shared.outside.udp(asked, 53, **source, patience=0.3)
+        client = CLIENT[family]
+        shared.outside.udp(asked, 53, source=client, source_port=7004, patience=0.3)
         assert entries(shared, family, 7004)
         assert not web.received()
     finally:
