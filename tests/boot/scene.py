@@ -68,9 +68,14 @@ def served(hammer: Hammer, targets: list[tuple[str, int, str]]) -> None:
     until(lambda: not missing(), "every allowed way to be open", 30)
 
 
-def is_answered(machine: Machine, source: str, port: int, address: str = HOST_V4) -> bool:
-    """Whether this is open, as it should be: a slow machine is asked once more, with patience."""
-    return patient([(Probe(machine.outside, "tcp", address, port, source), True)])[0].reached
+def assert_answered(machine: Machine, source: str, port: int, address: str = HOST_V4) -> None:
+    """Whoever is asked here answers: a slow machine is asked once more, with patience. A failure shows why."""
+    answer = patient([(Probe(machine.outside, "tcp", address, port, source), True)])[0]
+    if not answer.reached:
+        shown = ("docker ps -a", "ipset list dockerfw-port4", "iptables -t nat -S DOCKER")
+        told = [machine.run(["sh", "-c", what], check=False).stdout for what in shown]
+        msg = "\n".join([f"{source} to {address} {port}: {answer}", *told])
+        raise AssertionError(msg)
 
 
 def boot_under_fire(machine: Machine) -> tuple[Hammer, Hammer]:

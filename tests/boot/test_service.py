@@ -13,10 +13,10 @@ from tests.boot.scene import (
     DATABASE,
     POLICY,
     WEB,
+    assert_answered,
     by_port,
     everywhere,
     furnish,
-    is_answered,
     protect,
     put_in_force,
     restart_docker,
@@ -229,7 +229,7 @@ def test_reload_is_done_when_it_returns(protected: Machine) -> None:
     protected.systemctl("reload", "dockerfw")
     # The silence first: with patience for an answer a reload that goes on would not be seen.
     assert not reaches(protected, OFFICE[0])
-    assert is_answered(protected, GUEST, WEB)
+    assert_answered(protected, GUEST, WEB)
     assert main_pid(protected) == pid
 
 
@@ -248,7 +248,7 @@ def test_reload_of_a_bad_policy_fails_names_the_line_and_changes_nothing(
     )
     assert protected.systemctl("is-active", "dockerfw") == "active"
     assert main_pid(protected) == pid
-    assert is_answered(protected, OFFICE[0], WEB)
+    assert_answered(protected, OFFICE[0], WEB)
     assert not reaches(protected, STRANGER[0])
 
 
@@ -265,8 +265,8 @@ def test_stopping_it_leaves_every_rule_and_docker_alone(protected: Machine) -> N
         assert stranger.go_on(1000, seconds=60).accepted == {}, verb
     after = sorted(line for line in protected.run(rules).stdout.splitlines() if "DOCKERFW" in line)
     assert [line.split("[")[0] for line in after] == [line.split("[")[0] for line in before]
-    assert is_answered(protected, OFFICE[0], WEB)
-    assert is_answered(protected, OFFICE[0], DATABASE)
+    assert_answered(protected, OFFICE[0], WEB)
+    assert_answered(protected, OFFICE[0], DATABASE)
     assert protected.show("docker.service", "MainPID") == docker
     protected.run(["test", "-e", "/run/dockerfw/booted"])
 

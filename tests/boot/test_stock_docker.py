@@ -13,9 +13,9 @@ import pytest
 
 from tests.boot.scene import (
     POLICY,
+    assert_answered,
     first_packet,
     furnish,
-    is_answered,
     put_in_force,
     restart_docker,
     running,
@@ -170,7 +170,7 @@ def test_its_own_ports_are_spared_and_it_is_found_without_its_pidfile_or_not_at_
     reconfigure(machine, "-p", "/run/elsewhere.pid", "-H", f"tcp://0.0.0.0:{API}", "--tls=false")
     in_sync(machine)
     assert first_packet(machine) == "closed", "it answers where systemd listens"
-    assert is_answered(machine, STRANGER[0], API)
+    assert_answered(machine, STRANGER[0], API)
     assert stormed(machine, 9500).total == 0, machine.journal("dockerfw")
 
     machine.docker("swarm", "init", "--advertise-addr", HOST_V4)
@@ -187,4 +187,5 @@ def test_its_own_ports_are_spared_and_it_is_found_without_its_pidfile_or_not_at_
         return "socket cgroupv2" in listed
 
     until(lambda: not closed(), "the daemon to go by no cgroup", 30)
-    assert is_answered(machine, STRANGER[0], API), "which ports are its own nobody knows"
+    # Which ports are its own nobody knows.
+    assert_answered(machine, STRANGER[0], API)
