@@ -69,7 +69,7 @@ def served(hammer: Hammer, targets: list[tuple[str, int, str]]) -> None:
 
 
 def assert_answered(machine: Machine, source: str, port: int, address: str = HOST_V4) -> None:
-    """Whoever is asked here answers: a slow machine is asked once more, with patience. A failure shows why."""
+    """Fail if this is closed, and show why. A slow machine is asked once more, with patience."""
     answer = patient([(Probe(machine.outside, "tcp", address, port, source), True)])[0]
     if not answer.reached:
         shown = ("docker ps -a", "ipset list dockerfw-port4", "iptables -t nat -S DOCKER")
