@@ -1,7 +1,7 @@
 """Rules of others in netfilter's hooks, as far as they can be read: what they ask, what they do.
 
 Pure values: ``kernel/foreign.py`` reads them, ``report/obstacles.py`` asks which of them may drop a
-packet that dockerfw lets pass.
+packet that dockerfw lets pass, ``report/bypasses.py`` which take it past the rules.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Literal, TypeAlias
 from dockerfw.model.net import Family, IPNetwork
 
 Hook: TypeAlias = Literal["prerouting", "forward", "input"]
-ForeignVerdict: TypeAlias = Literal["accept", "drop", "return", "jump", "goto", "none"]
+ForeignVerdict: TypeAlias = Literal["accept", "drop", "return", "jump", "goto", "notrack", "flow"]
+"""``notrack``: the packet gets no connection; ``flow``: its connection passes no rule any more."""
 
 
 @dataclass(frozen=True, slots=True)

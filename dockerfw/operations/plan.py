@@ -18,6 +18,7 @@ from dockerfw.plan.state import KernelState, TablesState
 from dockerfw.plan.steps import Plan
 from dockerfw.policy.files import PolicyText
 from dockerfw.report import diff, host_warnings, warnings as advice
+from dockerfw.report.bypasses import bypasses
 from dockerfw.report.obstacles import published_obstacles
 from dockerfw.report.unfiltered import not_filtered
 from dockerfw.rules.compiler import compile_ruleset
@@ -83,10 +84,12 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
         # The daemon guards ports of a container that is gone for a little longer.
         observation = replace(observation, plan=Plan())
     foreign = foreign_rule_warnings(session.kernel, observation)
+    tables = session.kernel.foreign_tables(facts)
     hints = (
         *not_filtered(checked.policy, checked.inventory),
         *host_warnings.hints(checked.inventory, facts),
-        *published_obstacles(session.kernel.foreign_tables(facts), checked.inventory),
+        *published_obstacles(tables, checked.inventory),
+        *bypasses(tables),
     )
     if not daemon_alive:
         hints += advice.ended_early(checked.policy, session.clock.time())

@@ -25,6 +25,7 @@ from dockerfw.plan import planner
 from dockerfw.plan.steps import Plan, Step
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings, status, warnings as advice
+from dockerfw.report.bypasses import bypasses
 from dockerfw.report.endings import ended
 from dockerfw.report.lost import lost
 from dockerfw.report.obstacles import published_obstacles
@@ -118,6 +119,7 @@ def _health(
     facts = seen.facts
     store = session.store
     applied = store.policy.applied()
+    tables = session.kernel.foreign_tables(facts)
     first_packet, step = _first_packet(session.kernel, seen, daemon_alive=daemon_alive)
     return status.Health(
         enforcing=chains_stand(seen.live) and policy.mode == "enforce",
@@ -149,7 +151,8 @@ def _health(
             *host_warnings.lost_without_frames(policy, inventory, facts),
             *(() if daemon_alive else host_warnings.lost_without_daemon(policy, inventory, facts)),
             *not_filtered(policy, inventory),
-            *published_obstacles(session.kernel.foreign_tables(facts), inventory),
+            *published_obstacles(tables, inventory),
+            *bypasses(tables),
             *ended(policy, session.clock.time()),
             *advice.nameless(policy),
         ),

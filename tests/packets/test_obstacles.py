@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from dockerfw.kernel.netfilter import Netfilter
+from dockerfw.report.bypasses import bypasses
 from dockerfw.report.explain import explain
 from dockerfw.report.obstacles import published_obstacles
 from tests.build import allow, policy
@@ -82,6 +83,26 @@ def test_who_drops_what_dockerfw_lets_pass_is_named(
         tables = kernel.foreign_tables(kernel.facts())
         by_port = [text for text in published_obstacles(tables, scene.inventory) if named in text]
         assert bool(by_port) == (add is not raw_rule), by_port
+
+
+def test_what_gives_packets_no_connection_is_named() -> None:
+    with Scene() as scene:
+        kernel = Netfilter(HostRunner(scene.host), lambda: 0.0)
+        assert bypasses(kernel.foreign_tables(kernel.facts())) == ()
+
+        for rule in ("-p udp -j NOTRACK", "-j CT --notrack"):
+            scene.iptables(4, "-t", "raw", "-A", "PREROUTING", *rule.split())
+        early = "type filter hook prerouting priority -300; udp dport 53 notrack"
+        script = f"table inet mine {{\n chain early {{ {early}; }}\n}}\n"
+        scene.host.run(["nft", "-f", "-"], stdin=script)
+
+        found = bypasses(kernel.foreign_tables(kernel.facts()))
+        rules = [text.partition(":")[0] for text in found]
+        assert rules == [
+            "`-p udp -j NOTRACK` in raw PREROUTING of iptables-nft",
+            "`-j CT --notrack` in raw PREROUTING of iptables-nft",
+            "`udp dport 53 notrack` in chain early of nft's table inet mine",
+        ]
 
 
 def others(scene: Scene, one: Probe) -> tuple[str, ...]:

@@ -29,9 +29,11 @@ _VERDICTS: Mapping[str, ForeignVerdict] = {
     "DROP": "drop",
     "REJECT": "drop",
     "RETURN": "return",
+    "NOTRACK": "notrack",
+    "FLOWOFFLOAD": "flow",
 }
 # Options that ask nothing, or what every packet in question has.
-_NOTHING = ("-m", "--comment", "--reject-with")
+_NOTHING = ("-m", "--comment", "--reject-with", "--notrack")
 
 
 def foreign_tables(state: TablesState, flavour: Flavour) -> Iterator[ForeignTable]:
@@ -61,11 +63,14 @@ def _rules(
         target = rule.target or ""
         if is_our_chain(target):
             continue
-        asked = _asked(split_words(rule.text), family)
+        words = split_words(rule.text)
+        asked = _asked(words, family)
         if target in known:
             yield ForeignRule(rule.text, asked, "goto" if rule.goto else "jump", target)
         elif target in _VERDICTS:
             yield ForeignRule(rule.text, asked, _VERDICTS[target])
+        elif target == "CT" and "--notrack" in words:
+            yield ForeignRule(rule.text, asked, "notrack")
 
 
 def _asked(words: list[str], family: Family) -> Asked:

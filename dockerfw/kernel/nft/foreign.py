@@ -32,7 +32,8 @@ _VERDICTS: Mapping[str, ForeignVerdict] = {
     "reject": "drop",
     "return": "return",
 }
-_STATEMENTS = ("counter", "log", "limit", "mangle", "notrack")
+_PAST_RULES: Mapping[str, ForeignVerdict] = {"notrack": "notrack", "flow": "flow"}
+_STATEMENTS = ("counter", "log", "limit", "mangle")
 _HANDLE = re.compile(r"^\s*(.*?) # handle (\d+)$", re.MULTILINE)
 
 
@@ -98,6 +99,8 @@ class _Reader:
                     yield from self._ends(_narrowed(asked, vmap["key"], [key]), verdict)
             elif kind in ("jump", "goto", *_VERDICTS):
                 yield from self._ends(asked, expression)
+            elif kind in _PAST_RULES:
+                yield ForeignRule(self.text, asked, _PAST_RULES[kind])
             elif kind not in _STATEMENTS:
                 asked = replace(asked, unread=True)
 

@@ -8,6 +8,7 @@ from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address
 from dockerfw.model.policy import Policy
+from dockerfw.report.bypasses import bypasses
 from dockerfw.report.explain.explanation import Explanation
 from dockerfw.report.explain.paths import Paths
 from dockerfw.report.explain.reader import Reader
@@ -66,5 +67,8 @@ class Explainer:
             target,
             tuple(rows) or no_path(parsed_source, parsed_target, self.facts),
             self.policy.mode == "observe",
-            tuple(remarks(parsed_target, self.inventory)),
+            (
+                *remarks(parsed_target, self.inventory),
+                *bypasses(self.paths.reasons.foreign, parsed_target.protocol),
+            ),
         )
