@@ -19,7 +19,7 @@ from dockerfw.model.policy import (
 )
 from dockerfw.report.explain.explainer import Explainer
 from dockerfw.report.explain.explanation import Explanation, Row
-from dockerfw.report.explain.paths import HOST_ITSELF
+from dockerfw.report.explain.paths import HOST_ELSEWHERE, HOST_ITSELF
 from dockerfw.report.explain.reader import UnknownContainer
 from dockerfw.text import counted
 
@@ -37,7 +37,8 @@ def broken_expectations(policy: Policy, inventory: Inventory, facts: HostFacts) 
 
     ``denied`` holds when all paths are denied, ``allowed`` when all are allowed. An expectation
     about a container or a host port that is not there now cannot be checked: a warning. Nor can
-    one that would hold if a name had an address that has none now.
+    one that would hold if a name had an address that has none now. Of a port that is published at
+    some addresses of this host it is about these.
     """
     explainer = Explainer(policy, inventory, facts)
     at_most = _with_every_name(policy)
@@ -52,7 +53,11 @@ def broken_expectations(policy: Policy, inventory: Inventory, facts: HostFacts) 
         except UsageError as error:
             errors.append(f"{expect.origin}: {error}")
             continue
-        wrong = [row for row in found.rows if row.allowed != expect.allowed]
+        wrong = [
+            row
+            for row in found.rows
+            if row.allowed != expect.allowed and not row.path.startswith(HOST_ELSEWHERE)
+        ]
         if wrong and wrong[0].path == HOST_ITSELF:
             warnings.append(
                 f"{expect.origin}: not checked: no container publishes {expect.target} now; "

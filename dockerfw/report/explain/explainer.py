@@ -10,7 +10,7 @@ from dockerfw.model.net import Address
 from dockerfw.model.policy import Policy
 from dockerfw.report.bypasses import bypasses
 from dockerfw.report.explain.explanation import Explanation
-from dockerfw.report.explain.paths import Paths
+from dockerfw.report.explain.paths import HOST_ELSEWHERE, Paths
 from dockerfw.report.explain.reader import Reader
 from dockerfw.report.explain.remarks import no_path, remarks
 
@@ -62,10 +62,12 @@ class Explainer:
                 f'source "{source}" has no address on a Docker bridge of this host: write the '
                 "address that its packets come from"
             )
+        if all(row.path.startswith(HOST_ELSEWHERE) for row in rows):
+            rows = dict.fromkeys((*no_path(parsed_source, parsed_target, self.facts), *rows))
         return Explanation(
             source,
             target,
-            tuple(rows) or no_path(parsed_source, parsed_target, self.facts),
+            tuple(rows),
             self.policy.mode == "observe",
             (
                 *remarks(parsed_target, self.inventory),

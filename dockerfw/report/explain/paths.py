@@ -6,7 +6,7 @@ packets. Routes, and addresses of this host, share a row unless their verdicts d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from dockerfw.model.docker_names import GATEWAY_BRIDGE
@@ -20,11 +20,14 @@ from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_o
 from dockerfw.report.explain.reasons import Decision, Reasons
 from dockerfw.report.explain.routes import ANY_HOST, HostPort, Route, Sender
 from dockerfw.rules.sources import LINK_LOCAL
+from dockerfw.rules.targets import is_reachable
 from dockerfw.rules.walk import Packet
 from dockerfw.text import bracketed, short_port
 
 HOST_ITSELF = "this host's own port"
 """The path to a host port that no container publishes and no rule guards."""
+HOST_ELSEWHERE = f"{HOST_ITSELF}, at its other addresses"
+"""The same, where the port is published at some addresses of this host and not at these."""
 _ECHO_REQUEST: dict[Family, int] = {4: 8, 6: 128}
 _UNFILTERED = ("macvlan", "ipvlan")
 
@@ -61,7 +64,7 @@ class Paths:
         reached = any(row.allowed for row in rows)
         for sender in source.nameless:
             for row in self._if_spoken(sender, target):
-                if row.path != HOST_ITSELF and (row.allowed or not reached):
+                if not row.path.startswith(HOST_ITSELF) and (row.allowed or not reached):
                     yield replace(row, path=f"{row.path}, from its link-local address")
 
     def _if_spoken(self, sender: Sender, target: ParsedTarget) -> Iterator[Row]:
@@ -189,8 +192,15 @@ class Paths:
         ]
         for forward in forwards:
             yield from self._led_on(sender, forward, Port(target.protocol, target.port), target)
-        if not bindings and not forwards:
-            yield from self._unpublished(sender, target)
+        places = {
+            None if binding.wildcard else binding.host_address
+            for _, binding in bindings
+            if is_reachable(binding, sender.family)
+        }
+        places |= {forward.address for forward in forwards}
+        if not places or (None not in places and target.address is None):
+            own = HOST_ELSEWHERE if bindings or forwards else HOST_ITSELF
+            yield from self._unpublished(sender, target, own, places)
 
     def _led_on(
         self, sender: Sender, forward: PortForward, port: Port, target: ParsedTarget
@@ -260,37 +270,53 @@ class Paths:
         addresses = (a for e in by_name for a in e.addresses if a.version == sender.family)
         return next(addresses, None)
 
-    def _unpublished(self, sender: Sender, target: ParsedTarget) -> Iterator[Row]:
-        """P8 and P10: host ports that no binding leads to; else the port is the host's own."""
+    def _unpublished(
+        self, sender: Sender, target: ParsedTarget, own: str, but_at: Collection[Address | None]
+    ) -> Iterator[Row]:
+        """P8 and P10: host ports that no binding leads to; else the port is the host's ``own``.
+
+        ``but_at``: addresses at which something else is behind the port.
+        """
         gateway = next((n for n in self.inventory.bridges() if n.name == GATEWAY_BRIDGE), None)
         subnets = [s for s in gateway.subnets if s.version == sender.family] if gateway else []
         if self.reasons.guards(sender.family, target.protocol, target.port):
-            yield from self._to_host_itself(_host_network_label(target), sender, target)
+            yield from self._to_host_itself(_host_network_label(target), sender, target, but_at)
         elif subnets:
             label = f"P10 swarm published {short_port(target.port, target.protocol)}"
             # Stands for the ingress: the inventory has no address of its.
             ingress: Address = subnets[0].network_address + 2
             port = Port(target.protocol, target.port)
-            yield from self._at_host(
-                label, sender, target.address, HostPort(port, ingress, target.port, by_proxy=False)
-            )
+            host_port = HostPort(port, ingress, target.port, by_proxy=False)
+            yield from self._at_host(label, sender, target.address, host_port, but_at)
         else:
-            yield from self._to_host_itself(HOST_ITSELF, sender, target)
+            yield from self._to_host_itself(own, sender, target, but_at)
 
-    def _to_host_itself(self, label: str, sender: Sender, target: ParsedTarget) -> Iterator[Row]:
+    def _to_host_itself(
+        self,
+        label: str,
+        sender: Sender,
+        target: ParsedTarget,
+        but_at: Collection[Address | None] = (),
+    ) -> Iterator[Row]:
         host_port = HostPort(Port(target.protocol, target.port))
-        yield from self._at_host(label, sender, target.address, host_port)
+        yield from self._at_host(label, sender, target.address, host_port, but_at)
 
     def _at_host(
-        self, label: str, sender: Sender, where: Address | None, host_port: HostPort
+        self,
+        label: str,
+        sender: Sender,
+        where: Address | None,
+        host_port: HostPort,
+        but_at: Collection[Address | None] = (),
     ) -> Iterator[Row]:
-        """Yield the rows of one host port, at one address or (``where`` None) at any.
+        """Yield the rows of one host port, at one address or (``where`` None) at any, ``but_at``
+        some.
 
         An address that the policy names has rows of its own where the decisions are others than
         at the address that stands for all others.
         """
         port = host_port.port
-        addresses = [where] if where is not None else self._host_addresses(sender.family, port)
+        addresses = [where] if where else self._host_addresses(sender.family, port, but_at)
         first: set[Decision] = set()
         for address in addresses:
             routes = host_port.routes(sender, address)
@@ -306,8 +332,12 @@ class Paths:
             for suffix, decision in found:
                 yield _row(f"{label}{suffix}{at}", sender.family, decision)
 
-    def _host_addresses(self, family: Family, port: Port) -> list[Address]:
-        """Return one address of this host for all that the policy does not name, then the named."""
+    def _host_addresses(
+        self, family: Family, port: Port, but: Collection[Address | None]
+    ) -> list[Address]:
+        """Return one address of this host for all that the policy does not name, then the named;
+        ``but`` some. None is left where all of this host's are known and are among these.
+        """
         statements: tuple[Allow | Deny, ...] = (*self.policy.allows, *self.policy.denies)
         named = {
             spec.address
@@ -317,10 +347,13 @@ class Paths:
             and spec.address.version == family
             and spec.ports.protocol == port.protocol
             and port.number in spec.ports
-        }
+        }.difference(but)
         own = {
             a for a in self.local if a.version == family and not (a.is_loopback or a.is_link_local)
         }
+        if own and not own.difference(but):
+            return []
+        own = own.difference(but)
         others = sorted(
             own - named, key=lambda a: (network_of(self.inventory, a) is not None, int(a))
         )

@@ -31,6 +31,14 @@ def test_an_expectation_that_holds_says_nothing(source: str, target: str, allowe
     assert (found.errors, found.warnings) == ((), ())
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_hosts_own_port_at_other_addresses_breaks_no_expectation_of_a_published_one(
+    *, allowed: bool
+) -> None:
+    found = broken_expectations(expecting("203.0.113.7", ":9090", allowed=allowed), SHOP, BRIDGED)
+    assert (len(found.errors), found.warnings) == (1 if allowed else 0, ())
+
+
 def test_a_broken_expectation_names_path_and_line() -> None:
     found = broken_expectations(expecting("198.51.100.7", "web:80", allowed=False), SHOP, BRIDGED)
     (error,) = found.errors

@@ -10,7 +10,7 @@ import pytest
 from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.routes import Route
 from dockerfw.report.explain import explain
-from tests.build import allow, deny, facts, network, policy
+from tests.build import allow, container, deny, facts, inventory, network, policy
 from tests.unit.report.explain.scene import BRIDGED, OFFICE, OPEN_WEB, SHOP, paths, reasons, rows
 
 
@@ -77,7 +77,37 @@ def test_ping_has_no_published_path() -> None:
 def test_a_host_port_bound_to_loopback_is_no_path_for_others() -> None:
     rule = allow("any", published=9090, line=7)
     found = explain(policy(rule), SHOP, BRIDGED, "203.0.113.7", ":9090")
-    assert [(r.path, r.allowed) for r in found.rows] == [("no path", False)]
+    assert paths(found) == {"no path": False, ELSEWHERE: True}
+
+
+ELSEWHERE = "this host's own port, at its other addresses"
+BOUND = inventory(
+    container("web", "front 172.18.0.2", published="192.0.2.1:8443:443"),
+    network("front", "172.18.0.0/24"),
+)
+
+
+@pytest.mark.parametrize(
+    ("own", "elsewhere"),
+    [((), True), (("192.0.2.1",), False), (("192.0.2.1", "192.0.2.2"), True)],
+)
+def test_a_port_bound_to_one_address_is_the_hosts_own_at_its_others(
+    own: tuple[str, ...], *, elsewhere: bool
+) -> None:
+    here = facts(*own, br_netfilter=True)
+    found = paths(explain(policy(), BOUND, here, "203.0.113.7", ":8443"))
+    at_one = {"P1 published 192.0.2.1:8443 → web:443 (DNAT)": False}
+    assert found == at_one | ({ELSEWHERE: True} if elsewhere else {})
+    for address, path in (("192.0.2.1", [*at_one]), ("192.0.2.2", ["this host's own port"])):
+        if address in own:
+            told = explain(policy(), BOUND, here, "203.0.113.7", f"{address}:8443")
+            assert [*paths(told)] == path
+
+
+def test_a_port_that_is_published_in_one_family_is_the_hosts_own_in_the_other() -> None:
+    only_6 = inventory(container("web", "front 172.18.0.2", published="[::]:8443:443"))
+    found = explain(policy(), only_6, BRIDGED, "203.0.113.7", ":8443")
+    assert paths(found) == {"no path": False, ELSEWHERE: True}
 
 
 def test_an_interface_after_the_at_sign_meets_rules_by_interface() -> None:
