@@ -2,13 +2,14 @@
 
 Pure. Takes chains of `NatRule`, which ``iptables/nat.py`` and ``nft/nat.py`` read; gives
 `PortForward`s. Of a rule's conditions those count that name protocol, port and address: whoever
-else a rule is for, its host port is one that somebody leads on.
+else a rule is for, its host port is one that somebody leads on. That it asks for more is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TypeAlias
 
 from dockerfw.model.host import PortForward
@@ -26,7 +27,8 @@ class NatRule:
     """What one rule asks of a packet, and where it sends it.
 
     A condition that is None is one that it does not have. ``jump`` is a chain; ``to`` an address
-    (None: this host's own) and a port (None: the port stays).
+    (None: this host's own) and a port (None: the port stays). ``stops``: what meets it goes no
+    further. ``conditional``: it asks for something besides, or another rule before it does.
     """
 
     family: Family | None = None
@@ -35,15 +37,45 @@ class NatRule:
     networks: tuple[IPNetwork, ...] | None = None
     jump: str | None = None
     to: tuple[Address | None, int | None] | None = None
+    stops: bool = False
+    conditional: bool = False
 
     def narrowed(self, by: NatRule) -> NatRule:
-        """Return what both ask together, sent where the other rule sends it."""
+        """Return what both ask together, sent where the other rule sends it.
+
+        Of two lists of ports, or of networks, it is the other rule's: what both have may be less.
+        """
+        less = (self.ports not in (None, by.ports) and by.ports is not None) or (
+            self.networks not in (None, by.networks) and by.networks is not None
+        )
         return replace(
             by,
             family=by.family or self.family,
             protocol=by.protocol or self.protocol,
             ports=by.ports if by.ports is not None else self.ports,
             networks=by.networks if by.networks is not None else self.networks,
+            conditional=by.conditional or self.conditional or less,
+        )
+
+    def may_meet(self, other: NatRule) -> bool:
+        """Return True if one packet may be what both ask for."""
+        return (
+            (self.family is None or other.family in (None, self.family))
+            and (self.protocol is None or other.protocol in (None, self.protocol))
+            and (
+                self.ports is None
+                or other.ports is None
+                or any(a <= d and c <= b for a, b in self.ports for c, d in other.ports)
+            )
+            and (
+                self.networks is None
+                or other.networks is None
+                or any(
+                    one.version == two.version and one.overlaps(two)
+                    for one in self.networks
+                    for two in other.networks
+                )
+            )
         )
 
 
@@ -59,25 +91,41 @@ def forwards(
 
     ``local`` are this host's own addresses: what is sent elsewhere is no port of this host.
     """
-    found: dict[PortForward, None] = {}
-    for start in starts:
-        for rule in _ends(chains, start, NatRule(), _DEPTH):
-            if rule.family not in (None, family):
-                continue
-            for forward in _forwards(family, rule, local, bridged):
-                found[forward] = None
-                if len(found) == _MOST:
-                    return tuple(found)
-    return tuple(found)
+    found = (
+        forward
+        for start in starts
+        for rule in _ends(chains, start, NatRule(), _DEPTH, [])
+        if rule.family in (None, family)
+        for forward in _forwards(family, rule, local, bridged)
+    )
+    return distinct(islice(found, _MOST))
+
+
+def distinct(found: Iterable[PortForward]) -> tuple[PortForward, ...]:
+    """Return each forward once: conditional where none like it is without conditions."""
+    conditional: dict[PortForward, bool] = {}
+    for forward in found:
+        plain = replace(forward, conditional=False)
+        conditional[plain] = conditional.get(plain, True) and forward.conditional
+    return tuple(replace(plain, conditional=may_not) for plain, may_not in conditional.items())
 
 
 def _ends(
-    chains: Mapping[str, Sequence[NatRule]], chain: str, so_far: NatRule, depth: int
+    chains: Mapping[str, Sequence[NatRule]],
+    chain: str,
+    so_far: NatRule,
+    depth: int,
+    stops: list[NatRule],
 ) -> Iterator[NatRule]:
+    """``stops`` are rules before this chain that ended some packets; those in it are added."""
     for rule in chains.get(chain, ()) if depth else ():
         narrowed = so_far.narrowed(rule)
-        if rule.jump is not None:
-            yield from _ends(chains, rule.jump, narrowed, depth - 1)
+        if any(stop.may_meet(narrowed) for stop in stops):
+            narrowed = replace(narrowed, conditional=True)
+        if rule.stops:
+            stops.append(narrowed)
+        elif rule.jump is not None:
+            yield from _ends(chains, rule.jump, narrowed, depth - 1, stops)
         elif rule.to is not None:
             yield narrowed
 
@@ -99,12 +147,14 @@ def _forwards(
     for address in addresses:
         if rule.ports is not None and rule.protocol is not None:
             for first, last in rule.ports:
-                yield PortForward(family, address, rule.protocol, first, last, to, to_port)
+                yield PortForward(
+                    family, address, rule.protocol, first, last, to, to_port, rule.conditional
+                )
         elif rule.ports is None and address is not None:
-            if rule.protocol is None:
-                yield PortForward(family, address, None, 0, 0, to, to_port)
-            else:
-                yield PortForward(family, address, rule.protocol, 0, 65535, to, to_port)
+            last = 0 if rule.protocol is None else 65535
+            yield PortForward(
+                family, address, rule.protocol, 0, last, to, to_port, rule.conditional
+            )
 
 
 def _in(address: Address, networks: Iterable[IPNetwork]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dockerfw.errors import Failed
 from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.iptables.nat import START, nat_rules
-from dockerfw.kernel.nat import forwards
+from dockerfw.kernel.nat import distinct, forwards
 from dockerfw.kernel.nft.nat import nat_table
 from dockerfw.kernel.nft.printed import chain_lines
 from dockerfw.kernel.runner import Runner
@@ -38,21 +38,20 @@ def read(
     ``states`` is what iptables has in IPv4, ``nft_chains`` what nft lists of all chains, ``local``
     this host's own addresses, ``bridged`` the networks of its bridges.
     """
-    found: dict[PortForward, None] = {}
+    found: list[PortForward] = []
     for flavour, state in states.items():
         sixth = _in_ipv6(runner, flavour) if ipv6 else None
         for tables in (state, *([sixth] if sixth else [])):
             rules = nat_rules(tables.tables.get("nat", {}))
-            found |= dict.fromkeys(forwards(tables.family, rules, (START,), local, bridged))
+            found += forwards(tables.family, rules, (START,), local, bridged)
     for table_family, name in _nat_tables(nft_chains):
         done = runner.run(["nft", "--json", "list", "table", table_family, name])
         if done.status != 0:
             continue
         table = nat_table(done.stdout)
         for family in FAMILIES:
-            of_table = forwards(family, table.chains, table.starts, local, bridged)
-            found |= dict.fromkeys(of_table)
-    return tuple(found)
+            found += forwards(family, table.chains, table.starts, local, bridged)
+    return distinct(found)
 
 
 def _in_ipv6(runner: Runner, flavour: Flavour) -> TablesState | None:

@@ -112,7 +112,8 @@ class PortForward:
 
     ``address`` None: sent to any address of this host. ``protocol`` None: every packet to that
     address. ``to`` None: to this host itself, as it is for an address of its own. ``to_port``
-    None: the port stays as it was.
+    None: the port stays as it was. ``conditional``: it asks for something besides that is not
+    known here (a source, an interface), so packets to that port may pass it by.
     """
 
     family: Family
@@ -122,6 +123,7 @@ class PortForward:
     last: int
     to: Address | None
     to_port: int | None = None
+    conditional: bool = False
 
     def takes(self, address: Address | None, protocol: str, port: int) -> bool:
         """Return True if it may rewrite a packet to this port; ``address`` None: to any."""

@@ -14,6 +14,10 @@ from dockerfw.model.net import Address
 from dockerfw.plan.state import ChainState, LiveRule
 
 START = "PREROUTING"
+_ENDS = ("ACCEPT", "RETURN")
+# Options that ask for what is read here, or for nothing.
+_KNOWN = frozenset(("-p", "-d", "--dport", "--dports", "--dst-type", "-m", "--comment", "-j", "-g"))
+_KNOWN |= {"--to-destination", "--to-ports", "--random", "--random-fully", "--persistent"}
 _TO = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)|([0-9a-fA-F:]+))(?::(\d+)(?:-\d+.*)?)?")
 
 
@@ -29,9 +33,10 @@ def nat_rules(chains: Mapping[str, ChainState]) -> dict[str, tuple[NatRule, ...]
 def _rule(rule: LiveRule) -> NatRule | None:
     if rule.target is None or is_docker_chain(rule.target):
         return None
-    options = _options(split_words(rule.text))
+    words = split_words(rule.text)
+    options = _options(words)
     try:
-        found = _conditions(options)
+        found = replace(_conditions(options), conditional=_asks_more(words, options))
         if rule.target == "DNAT":
             return replace(found, to=_destination(options["--to-destination"]))
         if rule.target == "REDIRECT":
@@ -39,7 +44,15 @@ def _rule(rule: LiveRule) -> NatRule | None:
             return replace(found, to=(None, int(first) if first else None))
     except (KeyError, ValueError):
         return None
+    if rule.target in _ENDS:
+        return replace(found, stops=True)
     return replace(found, jump=rule.target)
+
+
+def _asks_more(words: list[str], options: Mapping[str, str]) -> bool:
+    """Return True if packets to the ports and addresses of `_conditions` may pass the rule by."""
+    elsewhere = options.get("--dst-type", "LOCAL") != "LOCAL"
+    return "!" in words or elsewhere or bool(options.keys() - _KNOWN)
 
 
 def _options(found: list[str]) -> dict[str, str]:

@@ -15,6 +15,9 @@ from dockerfw.kernel.nat import NatRule
 from dockerfw.kernel.nft.printed import FAMILIES, named_elements, network, port_range
 from dockerfw.model.net import Family
 
+_STATEMENTS = frozenset(("counter", "log", "mangle", "notrack"))
+_STOPS = frozenset(("accept", "return", "drop"))
+
 
 @dataclass(slots=True)
 class NatTable:
@@ -50,6 +53,21 @@ def _table(items: list[dict[str, Any]]) -> NatTable:
     return table
 
 
+def _ends(asked: NatRule, verdict: Mapping[str, Any]) -> Iterator[NatRule]:
+    target = verdict.get("jump") or verdict.get("goto")
+    if target:
+        yield replace(asked, jump=target["target"])
+    elif verdict.keys() & _STOPS:
+        yield replace(asked, stops=True)
+
+
+def _is_here(left: Any, values: list[Any]) -> bool:
+    """Return True for ``fib daddr type local``: every packet to this host meets it."""
+    fib = left.get("fib", {}) if isinstance(left, dict) else {}
+    to_type = fib.get("result") == "type" and fib.get("flags") in ("daddr", ["daddr"])
+    return to_type and values == ["local"]
+
+
 @dataclass(slots=True)
 class _Reader:
     """Reads the expressions of one rule, in their order."""
@@ -70,18 +88,17 @@ class _Reader:
                     yield replace(asked, to=(None, port))
             elif "vmap" in expression:
                 yield from self._by_map(asked, expression["vmap"])
-            else:
-                target = expression.get("jump") or expression.get("goto")
-                if target:
-                    yield replace(asked, jump=target["target"])
+            elif not expression.keys() & _STATEMENTS:
+                yield from _ends(asked, expression)
+                asked = replace(asked, conditional=True)
 
     def _narrowed(self, asked: NatRule, match: Mapping[str, Any]) -> NatRule:
         if match["op"] not in ("==", "in"):
-            return asked
+            return replace(asked, conditional=True)
         return self._where(asked, match["left"], self._values(match["right"]))
 
     def _where(self, asked: NatRule, left: Any, values: list[Any]) -> NatRule:
-        """Return the rule with one more condition; one of another kind changes nothing."""
+        """Return the rule with one more condition; one of another kind makes it conditional."""
         payload = left.get("payload", {}) if isinstance(left, dict) else {}
         meta = left.get("meta", {}).get("key") if isinstance(left, dict) else None
         protocol, name = str(payload.get("protocol")), payload.get("field")
@@ -95,7 +112,7 @@ class _Reader:
             return replace(asked, protocol=str(values[0]))
         if len(values) == 1 and meta == "nfproto":
             return replace(asked, family=FAMILIES.get(values[0]))
-        return asked
+        return asked if _is_here(left, values) else replace(asked, conditional=True)
 
     def _values(self, right: Any) -> list[Any]:
         if isinstance(right, str) and right.startswith("@"):
@@ -115,9 +132,7 @@ class _Reader:
 
     def _by_map(self, asked: NatRule, vmap: Mapping[str, Any]) -> Iterator[NatRule]:
         for narrowed, verdict in self._entries(asked, vmap):
-            target = verdict.get("jump") or verdict.get("goto")
-            if target:
-                yield replace(narrowed, jump=target["target"])
+            yield from _ends(narrowed, verdict)
 
     def _entries(self, asked: NatRule, chosen: Mapping[str, Any]) -> Iterable[tuple[NatRule, Any]]:
         for key, value in self._values(chosen["data"]):

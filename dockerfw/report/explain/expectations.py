@@ -63,6 +63,11 @@ def broken_expectations(policy: Policy, inventory: Inventory, facts: HostFacts) 
                 f"{expect.origin}: not checked: no container publishes {expect.target} now; "
                 "start it, then run dockerfw plan"
             )
+        elif wrong and all(row.conditional for row in wrong):
+            warnings.append(
+                f"{expect.origin}: not checked: NAT of others for {expect.target} has conditions "
+                "that dockerfw does not know; dockerfw explain shows both ways"
+            )
         elif wrong and expect.allowed and _may_hold(at_most, inventory, facts, expect):
             warnings.append(
                 f"{expect.origin}: not checked: it depends on a host: name or a lan: interface "

@@ -14,7 +14,8 @@ from dockerfw.text import paragraph, printable
 class Row:
     """One path of one family: ``path`` as in ``P1 published 8080 → 80 (DNAT)``.
 
-    ``others`` are rules of others that may drop what dockerfw lets pass there.
+    ``others`` are rules of others that may drop what dockerfw lets pass there. ``conditional``:
+    whether the packet takes this path depends on NAT of others in a way that is not known here.
     """
 
     path: str
@@ -22,6 +23,7 @@ class Row:
     allowed: bool
     reason: str
     others: tuple[str, ...] = ()
+    conditional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ HOST_ITSELF = "this host's own port"
 """The path to a host port that no container publishes and no rule guards."""
 HOST_ELSEWHERE = f"{HOST_ITSELF}, at its other addresses"
 """The same, where the port is published at some addresses of this host and not at these."""
+HOST_UNLESS_LED_ON = f"{HOST_ITSELF}, where NAT of others does not apply"
 _ECHO_REQUEST: dict[Family, int] = {4: 8, 6: 128}
 _UNFILTERED = ("macvlan", "ipvlan")
 
@@ -197,10 +198,11 @@ class Paths:
             for _, binding in bindings
             if is_reachable(binding, sender.family)
         }
-        places |= {forward.address for forward in forwards}
+        places |= {forward.address for forward in forwards if not forward.conditional}
         if not places or (None not in places and target.address is None):
-            own = HOST_ELSEWHERE if bindings or forwards else HOST_ITSELF
-            yield from self._unpublished(sender, target, own, places)
+            own = _own_path(bindings, forwards)
+            for row in self._unpublished(sender, target, own, places):
+                yield replace(row, conditional=own == HOST_UNLESS_LED_ON)
 
     def _led_on(
         self, sender: Sender, forward: PortForward, port: Port, target: ParsedTarget
@@ -214,7 +216,11 @@ class Paths:
         host_port = HostPort(
             port, forward.to, behind, by_proxy=False, redirected=redirected, by_docker=False
         )
-        yield from self._at_host(label, sender, where, host_port)
+        for row in self._at_host(label, sender, where, host_port):
+            if forward.conditional:
+                yield replace(row, path=f"{row.path}, where it applies", conditional=True)
+            else:
+                yield row
 
     def _leading_to(self, sender: Sender, address: Address, target: ParsedTarget) -> Iterator[Row]:
         """By NAT that Docker did not make, to this port of a container."""
@@ -361,6 +367,14 @@ class Paths:
         if others or not here or not own:
             return [others[0] if others else ANY_HOST[family], *here]
         return here
+
+
+def _own_path(
+    bindings: Collection[tuple[Container, PublishedPort]], forwards: Collection[PortForward]
+) -> str:
+    if not bindings and any(forward.conditional for forward in forwards):
+        return HOST_UNLESS_LED_ON
+    return HOST_ELSEWHERE if bindings or forwards else HOST_ITSELF
 
 
 def _listens_at(binding: PublishedPort, address: Address) -> bool:

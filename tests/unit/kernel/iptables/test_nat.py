@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -35,7 +36,11 @@ TO_WEB = "-j DNAT --to-destination 172.18.0.2:80"
 @pytest.mark.parametrize(
     ("rules", "found"),
     [
-        ((f"-A PREROUTING -i eth0 -p tcp -m tcp --dport 9999 {TO_WEB}",), (led(9999),)),
+        ((f"-A PREROUTING -p tcp -m tcp --dport 9999 {TO_WEB}",), (led(9999),)),
+        (
+            (f"-A PREROUTING -p tcp -m addrtype --dst-type LOCAL -m tcp --dport 9 {TO_WEB}",),
+            (led(9),),
+        ),
         (
             (f"-A PREROUTING -p tcp -m multiport --dports 1,5:7 {TO_WEB}",),
             (led(1), led(5, 7)),
@@ -66,6 +71,41 @@ def test_a_rule_is_read_as_the_host_ports_that_it_leads_on(
     rules: tuple[str, ...], found: tuple[PortForward, ...]
 ) -> None:
     assert read(*rules) == found
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ("-A PREROUTING -i eth0 -p tcp --dport 9 TO",),
+        ("-A PREROUTING -s 203.0.113.9/32 -p tcp -m multiport --dports 9 TO",),
+        ("-A PREROUTING ! -s 203.0.113.9/32 -p tcp --dport 9 TO",),
+        ("-A PREROUTING ! -d 203.0.113.9/32 -p tcp --dport 9 TO",),
+        ("-A PREROUTING -p tcp --dport 9 -m limit --limit 1/sec TO",),
+        ("-A PREROUTING -p tcp -m addrtype --dst-type BROADCAST --dport 9 TO",),
+        ("-A PREROUTING -i eth0 -j MINE", "-A MINE -p tcp --dport 9 TO"),
+        ("-A PREROUTING -p tcp --dport 1:9 -j MINE", "-A MINE -p tcp --dport 9 TO"),
+        ("-A PREROUTING -s 10.0.0.0/8 -j RETURN", "-A PREROUTING -p tcp --dport 9 TO"),
+        ("-A PREROUTING -j MINE", "-A MINE -s 10.0.0.0/8 -j ACCEPT",
+         "-A PREROUTING -p tcp --dport 9 TO"),
+    ],
+)  # fmt: skip
+def test_a_forward_with_conditions_that_are_not_known_here_is_conditional(
+    rules: tuple[str, ...],
+) -> None:
+    found = read(*(rule.replace("TO", TO_WEB) for rule in rules))
+    assert found == (replace(led(9), conditional=True),)
+
+
+def test_a_rule_that_ends_other_packets_makes_no_forward_conditional() -> None:
+    end = "-A PREROUTING -s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT"
+    assert read(end, f"-A PREROUTING -p tcp --dport 9 {TO_WEB}") == (led(9),)
+
+
+def test_a_forward_that_stands_twice_is_conditional_if_both_are() -> None:
+    rule = f"-p tcp --dport 9 {TO_WEB}"
+    narrow, other = f"-A PREROUTING -i eth0 {rule}", f"-A PREROUTING -i eth1 {rule}"
+    assert read(narrow, other) == (replace(led(9), conditional=True),)
+    assert read(narrow, f"-A PREROUTING {rule}") == (led(9),)
 
 
 def test_ipv6_has_brackets() -> None:

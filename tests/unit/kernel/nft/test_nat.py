@@ -16,6 +16,7 @@ from dockerfw.model.host import PortForward
 HOST, WEB = ip_address("203.0.113.1"), ip_address("172.18.0.2")
 BRIDGED = (ip_network("172.18.0.0/16"), ip_network("fd00:18::/64"))
 TO_WEB = {"dnat": {"addr": "172.18.0.2", "port": 80}}
+FIB = {"fib": {"result": "type", "flags": ["daddr"]}}
 DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
 
 
@@ -57,7 +58,15 @@ NAMED = {
 @pytest.mark.parametrize(
     ("rule", "found"),
     [
-        ([match({"meta": {"key": "iifname"}}, "eth0"), match(DPORT, 9999), TO_WEB], (led(9999),)),
+        ([{"counter": None}, match(FIB, "local"), match(DPORT, 9999), TO_WEB], (led(9999),)),
+        (
+            [match({"meta": {"key": "iifname"}}, "eth0"), match(DPORT, 9999), TO_WEB],
+            (replace(led(9999), conditional=True),),
+        ),
+        (
+            [match(DPORT, 9999), {"limit": {"rate": 1, "per": "second"}}, TO_WEB],
+            (replace(led(9999), conditional=True),),
+        ),
         (
             [match(DPORT, {"set": [81, {"range": [90, 95]}]}), {"dnat": {"addr": "172.18.0.2"}}],
             (led(81, to_port=None), led(90, 95, None)),
@@ -86,6 +95,14 @@ def test_a_rule_is_read_as_the_host_ports_that_it_leads_on(
 ) -> None:
     read = nat_table(table(rule, more=(NAMED,)))
     assert forwards(4, read.chains, read.starts, frozenset({HOST}), BRIDGED) == found
+
+
+def test_a_rule_that_ends_some_packets_makes_what_stands_behind_it_conditional() -> None:
+    office = match({"payload": {"protocol": "ip", "field": "saddr"}}, "203.0.113.9")
+    read = nat_table(table([office, {"return": None}], [match(DPORT, 9), TO_WEB]))
+    assert forwards(4, read.chains, read.starts, frozenset({HOST}), BRIDGED) == (
+        replace(led(9), conditional=True),
+    )
 
 
 def test_a_table_of_both_families_is_read_for_each() -> None:

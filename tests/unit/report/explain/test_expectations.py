@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
+from dockerfw.model.host import PortForward
 from dockerfw.model.policy import Expect, Origin, Policy
 from dockerfw.report.explain import broken_expectations
 from tests.build import allow, policy
@@ -37,6 +39,19 @@ def test_the_hosts_own_port_at_other_addresses_breaks_no_expectation_of_a_publis
 ) -> None:
     found = broken_expectations(expecting("203.0.113.7", ":9090", allowed=allowed), SHOP, BRIDGED)
     assert (len(found.errors), found.warnings) == (1 if allowed else 0, ())
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_an_expectation_that_depends_on_nat_with_unknown_conditions_is_not_checked(
+    *, allowed: bool
+) -> None:
+    web = ip_address("172.18.0.2")
+    may = PortForward(4, None, "tcp", 22, 22, web, 80, conditional=True)
+    here = replace(BRIDGED, forwards=(may,))
+    found = broken_expectations(expecting("203.0.113.7", ":22", allowed=allowed), SHOP, here)
+    assert found.errors == ()
+    (warning,) = found.warnings
+    assert "NAT of others" in warning
 
 
 def test_a_broken_expectation_names_path_and_line() -> None:

@@ -287,6 +287,28 @@ def test_nat_of_others_is_judged_by_where_it_leads(target: str, path: str) -> No
     assert verdicts == [True, False]
 
 
+def test_nat_that_may_not_apply_leaves_the_port_to_the_host_or_to_who_publishes_it() -> None:
+    may = replace(PortForward(4, None, "tcp", 22, 22, WEB_4, 80), conditional=True)
+    here = replace(BRIDGED, forwards=(may, replace(may, first=8080, last=8080)))
+    led = "NAT of others {} → 172.18.0.2:80, where it applies"
+    own = "this host's own port, where NAT of others does not apply"
+    found = explain(policy(OPEN_WEB), SHOP, here, "203.0.113.7", ":22")
+    assert paths(found) == {led.format(22): False, own: True}
+    assert found.verdict == "mixed"
+    published = explain(policy(OPEN_WEB), SHOP, here, "203.0.113.7", ":8080")
+    assert paths(published) == {
+        led.format(8080): False,
+        "P1 published 8080 → web:80 (DNAT)": False,
+    }
+
+
+def test_nat_for_one_address_leaves_the_port_to_the_host_at_its_others() -> None:
+    one = PortForward(4, ip_address("192.0.2.1"), "tcp", 22, 22, WEB_4, 80)
+    here = replace(facts("192.0.2.1", "192.0.2.2", br_netfilter=True), forwards=(one,))
+    found = explain(policy(OPEN_WEB), SHOP, here, "203.0.113.7", ":22")
+    assert paths(found) == {"NAT of others 22 → 172.18.0.2:80": False, ELSEWHERE: True}
+
+
 def test_nat_of_others_to_the_hosts_own_port_is_left_alone() -> None:
     found = explain(policy(OPEN_WEB), SHOP, LED_ON, "203.0.113.7", ":82")
     assert reasons(found) == {
