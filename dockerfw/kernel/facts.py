@@ -92,6 +92,8 @@ def read(
     on_nftables = NFTABLES_TABLE in (nft_tables or ())
     jumped = _jumped_to(states[flavour])
     addresses = _addresses(links)
+    bridged = _bridged(links)
+    nat = port_forwards.read(runner, states, chains or "", addresses, bridged, ipv6=ipv6)
     return HostFacts(
         flavour=flavour,
         ipv6=ipv6,
@@ -109,9 +111,8 @@ def read(
         way_back=routing.has_way_back(runner, flavour),
         proxy=_proxy(runner, docker.proxy, sealed=nft_tables is not None),
         docker_rules=on_nftables or not docker.iptables or _docker_rules(states[flavour]),
-        forwards=port_forwards.read(
-            runner, states, chains or "", addresses, _bridged(links), ipv6=ipv6
-        ),
+        forwards=nat.forwards,
+        unread_nat=nat.unread,
     )
 
 

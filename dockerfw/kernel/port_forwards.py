@@ -1,25 +1,34 @@
 """Reads NAT that Docker did not make: which ports of this host lead to a bridge of this host.
 
 Takes a `Runner` and what has been read of iptables and of nft's chains; gives `PortForward`s. NAT
-that cannot be read is left out: it opens nothing. Only reads.
+that cannot be read opens nothing: that it is there is kept apart. Only reads.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.iptables.nat import START, nat_rules
-from dockerfw.kernel.nat import distinct, forwards
+from dockerfw.kernel.nat import distinct, forwards, unread, unread_table
 from dockerfw.kernel.nft.nat import nat_table
-from dockerfw.kernel.nft.printed import chain_lines
+from dockerfw.kernel.nft.printed import FAMILIES as NFT_FAMILIES, chain_lines
 from dockerfw.kernel.runner import Runner
 from dockerfw.model.docker_names import NFTABLES_TABLE
 from dockerfw.model.host import Flavour, PortForward
 from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork
 from dockerfw.plan.state import TablesState
+
+
+class NatOfOthers(NamedTuple):
+    """As `HostFacts` has it in ``forwards`` and ``unread_nat``."""
+
+    forwards: tuple[PortForward, ...]
+    unread: tuple[PortForward, ...]
+
 
 _NAT = re.compile(r"\btype nat hook prerouting\b")
 
@@ -32,26 +41,30 @@ def read(
     bridged: tuple[IPNetwork, ...],
     *,
     ipv6: bool,
-) -> tuple[PortForward, ...]:
-    """Return those of both families.
+) -> NatOfOthers:
+    """Return that of both families.
 
     ``states`` is what iptables has in IPv4, ``nft_chains`` what nft lists of all chains, ``local``
     this host's own addresses, ``bridged`` the networks of its bridges.
     """
-    found: list[PortForward] = []
+    known: list[PortForward] = []
+    blind: list[PortForward] = []
     for flavour, state in states.items():
         sixth = _in_ipv6(runner, flavour) if ipv6 else None
         for tables in (state, *([sixth] if sixth else [])):
             rules = nat_rules(tables.tables.get("nat", {}))
-            found += forwards(tables.family, rules, (START,), local, bridged)
+            known += forwards(tables.family, rules, (START,), local, bridged)
+            blind += unread(tables.family, rules, (START,), local, bridged)
     for table_family, name in _nat_tables(nft_chains):
         done = runner.run(["nft", "--json", "list", "table", table_family, name])
-        if done.status != 0:
-            continue
-        table = nat_table(done.stdout)
-        for family in FAMILIES:
-            found += forwards(family, table.chains, table.starts, local, bridged)
-    return distinct(found)
+        table = nat_table(done.stdout if done.status == 0 else "")
+        of_table = NFT_FAMILIES.get(table_family)
+        for family in FAMILIES if of_table is None else (of_table,):
+            if not table.starts:
+                blind.append(unread_table(family))
+            known += forwards(family, table.chains, table.starts, local, bridged)
+            blind += unread(family, table.chains, table.starts, local, bridged)
+    return NatOfOthers(distinct(known), distinct(blind))
 
 
 def _in_ipv6(runner: Runner, flavour: Flavour) -> TablesState | None:

@@ -166,6 +166,8 @@ class HostFacts:
                    containers: another tool has flushed them, and only Docker brings them back
     forwards       NAT rules that Docker did not make and that lead to a bridge of this host, or
                    to a port of this host
+    unread_nat     those of which it is not known where they lead (``to`` says nothing), or for
+                   which ports; they open nothing
     """
 
     flavour: Flavour = "nft"
@@ -186,6 +188,7 @@ class HostFacts:
     proxy: Proxy = Proxy()
     docker_rules: bool = True
     forwards: tuple[PortForward, ...] = ()
+    unread_nat: tuple[PortForward, ...] = ()
 
     @property
     def families(self) -> tuple[Literal[4, 6], ...]:

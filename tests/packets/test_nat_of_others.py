@@ -57,7 +57,10 @@ def scene() -> Iterator[Scene]:
             "table inet mine {\n chain in {\n type nat hook prerouting priority -110\n"
             f" tcp dport 9996 dnat ip to {at('db', 4)}:5432\n"
             f" tcp dport 9996 dnat ip6 to [{at('db', 6)}]:5432\n"
-            f" dnat ip addr . port to tcp dport map {{ 9995 : {at('db', 4)} . 5432 }}\n }}\n}}\n"
+            f" dnat ip addr . port to tcp dport map {{ 9995 : {at('db', 4)} . 5432 }}\n"
+            f" ip daddr . tcp dport {{ {HOST[4]} . 9989 }} dnat ip to {at('db', 4)}:5432\n"
+            f" dnat ip addr . port to ip daddr . tcp dport map "
+            f"{{ {HOST[4]} . 9988 : {at('db', 4)} . 5432 }}\n }}\n}}\n"
         )
         scene.host.run(["nft", "-f", "-"], stdin=script)
         yield scene
@@ -74,7 +77,7 @@ LED_ON = (9999, 9990, 9993, 9991, 9996, 6379)
 
 
 def ports(family: Family) -> tuple[int, ...]:
-    return (*LED_ON, 9995) if family == 4 else LED_ON
+    return (*LED_ON, 9995, 9989, 9988) if family == 4 else LED_ON
 
 
 def test_whoever_may_reach_the_container_does_and_nobody_else(scene: Scene) -> None:

@@ -22,7 +22,9 @@ _TO = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)|([0-9a-fA-F:]+))(?::(\d+)(?
 
 
 def nat_rules(chains: Mapping[str, ChainState]) -> dict[str, tuple[NatRule, ...]]:
-    """Return the rules of each chain that jump or rewrite; one that cannot be read is left out."""
+    """Return the rules of each chain that jump or rewrite; of one that rewrites and cannot be read
+    that much is known.
+    """
     return {
         name: tuple(found for rule in chain.rules if (found := _rule(rule)) is not None)
         for name, chain in chains.items()
@@ -37,13 +39,11 @@ def _rule(rule: LiveRule) -> NatRule | None:
     options = _options(words)
     try:
         found = replace(_conditions(options), conditional=_asks_more(words, options))
-        if rule.target == "DNAT":
-            return replace(found, to=_destination(options["--to-destination"]))
-        if rule.target == "REDIRECT":
-            first = options.get("--to-ports", "").partition("-")[0]
-            return replace(found, to=(None, int(first) if first else None))
-    except (KeyError, ValueError):
-        return None
+    except ValueError:
+        found = NatRule(conditional=True)
+    if rule.target in ("DNAT", "REDIRECT"):
+        to = _destination(rule.target, options)
+        return replace(found, to=to, unread=to is None)
     if rule.target in _ENDS:
         return replace(found, stops=True)
     return replace(found, jump=rule.target)
@@ -74,9 +74,17 @@ def _conditions(options: Mapping[str, str]) -> NatRule:
     )
 
 
-def _destination(text: str) -> tuple[Address, int | None]:
-    found = _TO.fullmatch(text)
-    if found is None:
-        raise ValueError(text)
-    address = found[1] or found[2] or found[3]
-    return ip_address(address), int(found[4]) if found[4] else None
+def _destination(
+    target: str, options: Mapping[str, str]
+) -> tuple[Address | None, int | None] | None:
+    """Return what `NatRule.to` is; None where it cannot be read."""
+    try:
+        if target == "REDIRECT":
+            port = options.get("--to-ports")
+            return None, int(port) if port else None
+        found = _TO.fullmatch(options.get("--to-destination", ""))
+        if found is None:
+            return None
+        return ip_address(found[1] or found[2] or found[3]), int(found[4]) if found[4] else None
+    except ValueError:
+        return None

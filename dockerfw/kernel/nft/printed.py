@@ -47,6 +47,11 @@ def named_elements(items: list[dict[str, Any]]) -> dict[str, list[Any]]:
     }
 
 
+def plain(value: Any) -> Any:
+    """Return an element of a set without what else it has: a timeout, a comment, a counter."""
+    return value["elem"]["val"] if isinstance(value, dict) and "elem" in value else value
+
+
 def port_range(value: Any) -> tuple[int, int]:
     """Return the first and the last of a port or a range of ports."""
     if isinstance(value, dict):

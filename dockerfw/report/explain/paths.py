@@ -193,6 +193,14 @@ class Paths:
         ]
         for forward in forwards:
             yield from self._led_on(sender, forward, Port(target.protocol, target.port), target)
+        blind = [
+            forward
+            for forward in self.facts.unread_nat
+            if forward.family == sender.family
+            and forward.takes(target.address, target.protocol, target.port)
+        ]
+        if blind:
+            yield _led_somewhere(sender.family, Port(target.protocol, target.port))
         places = {
             None if binding.wildcard else binding.host_address
             for _, binding in bindings
@@ -200,7 +208,7 @@ class Paths:
         }
         places |= {forward.address for forward in forwards if not forward.conditional}
         if not places or (None not in places and target.address is None):
-            own = _own_path(bindings, forwards)
+            own = _own_path(bindings, (*forwards, *blind))
             for row in self._unpublished(sender, target, own, places):
                 yield replace(row, conditional=own == HOST_UNLESS_LED_ON)
 
@@ -375,6 +383,13 @@ def _own_path(
     if not bindings and any(forward.conditional for forward in forwards):
         return HOST_UNLESS_LED_ON
     return HOST_ELSEWHERE if bindings or forwards else HOST_ITSELF
+
+
+def _led_somewhere(family: Family, port: Port) -> Row:
+    """By NAT of others that cannot be read: the ruleset lets nothing in by what is unknown."""
+    label = f"NAT of others {short_port(port.number, port.protocol)} → where dockerfw cannot tell"
+    reason = "denied where that is a container: dockerfw cannot read this NAT, so it opens nothing"
+    return Row(f"{label}, where it applies", family, False, reason, conditional=True)
 
 
 def _listens_at(binding: PublishedPort, address: Address) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
@@ -9,7 +10,7 @@ import pytest
 
 from dockerfw.kernel.iptables.nat import START, nat_rules
 from dockerfw.kernel.iptables.parse import parse
-from dockerfw.kernel.nat import forwards
+from dockerfw.kernel.nat import forwards, unread
 from dockerfw.model.host import PortForward
 from dockerfw.model.net import Family
 
@@ -17,13 +18,15 @@ HOST = ip_address("203.0.113.1")
 WEB = ip_address("172.18.0.2")
 
 
-def read(*rules: str, family: Family = 4) -> tuple[PortForward, ...]:
+def read(
+    *rules: str, family: Family = 4, how: Callable[..., tuple[PortForward, ...]] = forwards
+) -> tuple[PortForward, ...]:
     chains = {rule.split()[1] for rule in rules} - {START}
     heads = [f":{START} ACCEPT [0:0]", *(f":{chain} - [0:0]" for chain in sorted(chains))]
     text = "\n".join(["*nat", *heads, *rules, "COMMIT\n"])
     local = frozenset({HOST, ip_address("203.0.113.50"), ip_address("2001:db8::1")})
     bridged = (ip_network("172.18.0.0/16"), ip_network("fd00:18::/64"))
-    return forwards(family, nat_rules(parse(text, ("nat",))["nat"]), (START,), local, bridged)
+    return how(family, nat_rules(parse(text, ("nat",))["nat"]), (START,), local, bridged)
 
 
 def led(first: int, last: int | None = None, to_port: int | None = 80) -> PortForward:
@@ -106,6 +109,25 @@ def test_a_forward_that_stands_twice_is_conditional_if_both_are() -> None:
     narrow, other = f"-A PREROUTING -i eth0 {rule}", f"-A PREROUTING -i eth1 {rule}"
     assert read(narrow, other) == (replace(led(9), conditional=True),)
     assert read(narrow, f"-A PREROUTING {rule}") == (led(9),)
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("-p tcp --dport 9 -j DNAT --to-destination 172.18.0.2-172.18.0.9", ("tcp", 9, 9)),
+        ("-p tcp --dport 9 -j REDIRECT --to-ports 80-90", ("tcp", 9, 9)),
+        (f"-p tcp -m set --match-set web dst,dst {TO_WEB}", ("tcp", 0, 65535)),
+        (f"-p tcp -m multiport --ports 9 {TO_WEB}", ("tcp", 0, 65535)),
+        ("-j DNAT --to-destination 172.18.0.2", (None, 0, 0)),
+        (f"-p tcp --dport 9 {TO_WEB}", None),
+        ("-m set --match-set web dst,dst -j DNAT --to-destination 10.0.0.1", None),
+    ],
+)
+def test_nat_whose_ports_or_destination_are_not_known_may_lead_on(
+    rule: str, found: tuple[str | None, int, int] | None
+) -> None:
+    may = () if found is None else (PortForward(4, None, *found, None, conditional=True),)
+    assert read(f"-A PREROUTING {rule}", how=unread) == may
 
 
 def test_ipv6_has_brackets() -> None:

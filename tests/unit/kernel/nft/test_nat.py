@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dockerfw.kernel.nat import forwards
+from dockerfw.kernel.nat import forwards, unread
 from dockerfw.kernel.nft.nat import nat_table
 from dockerfw.model.host import PortForward
 
@@ -46,11 +46,32 @@ def led(first: int, last: int | None = None, to_port: int | None = 80) -> PortFo
     return PortForward(4, None, "tcp", first, last or first, WEB, to_port)
 
 
+def both(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"concat": [*parts]}
+
+
+def pair(port: object) -> dict[str, Any]:
+    return {"concat": ["203.0.113.1", port]}
+
+
+def at_host(first: int, last: int | None = None) -> PortForward:
+    return replace(led(first, last), address=HOST)
+
+
+L4 = {"meta": {"key": "l4proto"}}
+TH = {"payload": {"protocol": "th", "field": "dport"}}
+HERE = both({"payload": {"protocol": "ip", "field": "daddr"}}, DPORT)
 JUMP = {"jump": {"target": "side"}}
 NAMED = {
     "map": {
         "family": "ip", "table": "mine", "name": "m",
         "elem": [[90, {"concat": ["172.18.0.2", 80]}]],
+    }
+}  # fmt: skip
+PAIRS = {
+    "set": {
+        "family": "ip", "table": "mine", "name": "s",
+        "elem": [{"elem": {"val": {"concat": ["203.0.113.1", 9001]}, "comment": "web"}}],
     }
 }  # fmt: skip
 
@@ -88,13 +109,83 @@ NAMED = {
         ([{"dnat": {"addr": {"map": {"key": DPORT, "data": "@m"}}}}], (led(90),)),
         ([match(DPORT, 9), {"redirect": {"port": 80}}], (replace(led(9), to=None),)),
         ([match(DPORT, 9), {"dnat": {"addr": {"numgen": {}}}}], ()),
+        ([match(HERE, {"set": [pair(9000), pair({"range": [90, 95]})]}), TO_WEB],
+         (at_host(9000), at_host(90, 95))),
+        ([match(HERE, "@s"), TO_WEB], (at_host(9001),)),
+        (
+            [match(both({"meta": {"key": "iifname"}}, DPORT),
+                   {"set": [{"concat": ["eth0", 9]}, {"concat": ["eth1", 9]}]}), TO_WEB],
+            (replace(led(9), conditional=True),),
+        ),
+        (
+            [match(both(L4, TH), {"set": [{"concat": ["tcp", 9]}]}), TO_WEB],
+            (led(9),),
+        ),
+        (
+            [match(L4, {"set": ["tcp", "udp"]}), match(TH, 9), TO_WEB],
+            (led(9), replace(led(9), protocol="udp")),
+        ),
+        (
+            [{"dnat": {"addr": {"map": {"key": HERE, "data": {"set": [
+                [pair(9000), {"concat": ["172.18.0.2", 80]}]]}}}}}],
+            (at_host(9000),),
+        ),
+        ([{"vmap": {"key": HERE, "data": {"set": [[pair(9000), JUMP]]}}}], (at_host(9000),)),
+        (
+            [match(DPORT, {"set": [{"elem": {"val": 9, "timeout": 60}}]}), TO_WEB],
+            (led(9),),
+        ),
+        (
+            [{"dnat": {"addr": "172.18.0.2", "port": {"map": {"key": DPORT, "data": {
+                "set": [[9, 80]]}}}}}],
+            (led(9),),
+        ),
     ],
 )  # fmt: skip
 def test_a_rule_is_read_as_the_host_ports_that_it_leads_on(
     rule: list[dict[str, Any]], found: tuple[PortForward, ...]
 ) -> None:
-    read = nat_table(table(rule, more=(NAMED,)))
+    read = nat_table(table(rule, more=(NAMED, PAIRS)))
     assert forwards(4, read.chains, read.starts, frozenset({HOST}), BRIDGED) == found
+
+
+ALL = PortForward(4, None, None, 0, 0, None, conditional=True)
+NINE = PortForward(4, None, "tcp", 9, 9, None, conditional=True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ([match(DPORT, 9), {"dnat": {"addr": {"numgen": {}}}}], (NINE,)),
+        ([match(DPORT, 9), {"dnat": {"addr": {"range": ["172.18.0.2", "172.18.0.9"]}}}], (NINE,)),
+        ([match(DPORT, 9), {"redirect": {"port": {"range": [80, 90]}}}], (NINE,)),
+        ([match({"payload": {"base": "th", "offset": 16, "len": 16}}, 9), TO_WEB], (ALL,)),
+        ([{"match": {"op": ">", "left": DPORT, "right": 9}}, TO_WEB], (ALL,)),
+        ([match(DPORT, "@unknown"), TO_WEB], (ALL,)),
+        ([match({"payload": {"protocol": "ip", "field": "daddr"}},
+                {"range": ["203.0.113.1", "203.0.113.9"]}), match(DPORT, 9), TO_WEB], (NINE,)),
+        ([match(DPORT, 9), {"dnat": {"addr": {"map": {"key": DPORT, "data": "@unknown"}}}}],
+         (NINE,)),
+        (
+            [match(DPORT, 9), {"dnat": {
+                "addr": {"map": {"key": DPORT, "data": {"set": [[9, "172.18.0.2"]]}}},
+                "port": {"map": {"key": DPORT, "data": {"set": [[9, 80]]}}},
+            }}],
+            (NINE,),
+        ),
+        ([match(HERE, {"set": [pair(port) for port in range(5000)]}), TO_WEB], (ALL,)),
+        ([match(DPORT, 9), {"dnat": {"addr": "10.0.0.1"}}], ()),
+        ([{"match": {"op": ">", "left": DPORT, "right": 9}}, {"dnat": {"addr": "10.0.0.1"}}], ()),
+        ([match(DPORT, 9), TO_WEB], ()),
+    ],
+)  # fmt: skip
+def test_nat_whose_ports_or_destination_are_not_known_may_lead_on(
+    rule: list[dict[str, Any]], found: tuple[PortForward, ...]
+) -> None:
+    read = nat_table(table(rule))
+    assert unread(4, read.chains, read.starts, frozenset({HOST}), BRIDGED) == found
+    if found:
+        assert forwards(4, read.chains, read.starts, frozenset({HOST}), BRIDGED) == ()
 
 
 def test_a_rule_that_ends_some_packets_makes_what_stands_behind_it_conditional() -> None:

@@ -302,6 +302,17 @@ def test_nat_that_may_not_apply_leaves_the_port_to_the_host_or_to_who_publishes_
     }
 
 
+def test_nat_that_cannot_be_read_may_lead_a_port_on() -> None:
+    may = PortForward(4, None, "tcp", 9000, 9000, None, conditional=True)
+    here = replace(BRIDGED, unread_nat=(may,))
+    found = explain(policy(OPEN_WEB), SHOP, here, "203.0.113.7", ":9000")
+    assert paths(found) == {
+        "NAT of others 9000 → where dockerfw cannot tell, where it applies": False,
+        "this host's own port, where NAT of others does not apply": True,
+    }
+    assert explain(policy(OPEN_WEB), SHOP, here, "203.0.113.7", ":9001").exit_status == 0
+
+
 def test_nat_for_one_address_leaves_the_port_to_the_host_at_its_others() -> None:
     one = PortForward(4, ip_address("192.0.2.1"), "tcp", 22, 22, WEB_4, 80)
     here = replace(facts("192.0.2.1", "192.0.2.2", br_netfilter=True), forwards=(one,))
