@@ -5,7 +5,7 @@ For the property tests of the compiler, the planner and the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from random import Random
@@ -14,7 +14,7 @@ from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family, Port
 from dockerfw.model.policy import Policy
-from dockerfw.model.routes import way_out
+from dockerfw.model.routes import Route
 from dockerfw.plan.planner import plan
 from dockerfw.plan.steps import Plan
 from dockerfw.rules.compiler import compile_ruleset
@@ -40,6 +40,12 @@ class Way:
         """With the way back that the routes of this host give it."""
         back = comes_back(facts, self.packet.interface, source)
         return replace(self.packet, source=source, way_back=back)
+
+
+def way_out(routes: Iterable[Route], address: Address) -> str | None:
+    """The interface of the narrowest route that leads there."""
+    leading = [r for r in routes if r.network.version == address.version and address in r.network]
+    return max(leading, key=lambda r: r.network.prefixlen).interface if leading else None
 
 
 def comes_back(facts: HostFacts, interface: str, source: Address) -> bool:

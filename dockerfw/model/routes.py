@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from dockerfw.model.net import Address, IPNetwork
+from dockerfw.model.supernets import Supernets
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,14 @@ class Route:
     interface: str
 
 
-def way_out(routes: Iterable[Route], address: Address) -> str | None:
-    """Return the interface by which packets to an address leave; None if no route leads there."""
-    leading = [r for r in routes if r.network.version == address.version and address in r.network]
-    return max(leading, key=lambda r: r.network.prefixlen).interface if leading else None
+class Routes:
+    """Routes of one host, to be asked often."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        # At one prefix the first counts.
+        self._interfaces = Supernets((r.network, r.interface) for r in reversed([*routes]))
+
+    def way_out(self, address: Address) -> str | None:
+        """Return the interface by which packets to it leave; None if no route leads there."""
+        leading = self._interfaces.of(ip_network(address))
+        return leading[-1] if leading else None

@@ -16,6 +16,7 @@ from dockerfw.model.inventory import Inventory, Network, is_interface_name
 from dockerfw.model.net import Family, IPNetwork
 from dockerfw.model.policy import BridgeSource, InterfaceSource, Policy, Source, may_be_inside
 from dockerfw.model.routes import Route
+from dockerfw.model.supernets import Supernets
 from dockerfw.plan.state import SealState
 from dockerfw.text import listed, printable
 
@@ -180,14 +181,14 @@ def overlaps(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     host reaches another way: nobody can tell whose those addresses are.
     """
     bridges = {network.bridge for network in inventory.bridges()}
-    return tuple(
-        printable(_overlap(network, subnet, route))
-        for network in inventory.bridges()
-        for subnet in network.subnets
-        for route in facts.routes
-        if route.network.version == subnet.version and route.network.prefixlen
-        if route.interface not in bridges and route.network.overlaps(subnet)
-    )
+    others = [r for r in facts.routes if r.network.prefixlen and r.interface not in bridges]
+    docker = [(n, subnet) for n in inventory.bridges() for subnet in n.subnets]
+    # Of two networks that share addresses one holds the other.
+    wider = Supernets((route.network, place) for place, route in enumerate(others))
+    subnets = Supernets((subnet, place) for place, (_, subnet) in enumerate(docker))
+    both = {(d, o) for d, (_, subnet) in enumerate(docker) for o in wider.of(subnet)}
+    both |= {(d, o) for o, route in enumerate(others) for d in subnets.of(route.network)}
+    return tuple(printable(_overlap(*docker[d], others[o])) for d, o in sorted(both))
 
 
 def _overlap(network: Network, subnet: IPNetwork, route: Route) -> str:

@@ -18,9 +18,7 @@ from dockerfw.model.docker_names import (
     SWARM_SERVICE_LABEL,
 )
 from dockerfw.model.host import HostFacts
-from dockerfw.model.intervals import interval_of
 from dockerfw.model.inventory import Container, Inventory, Network
-from dockerfw.model.net import IPNetwork
 from dockerfw.model.policy import (
     AddressSource,
     Allow,
@@ -34,7 +32,8 @@ from dockerfw.model.policy import (
     outside_networks,
     parts,
 )
-from dockerfw.model.routes import way_out
+from dockerfw.model.routes import Routes
+from dockerfw.model.supernets import Supernets
 from dockerfw.report import host_warnings, port_warnings
 from dockerfw.report.covered import Covering
 from dockerfw.report.port_warnings import effect
@@ -109,7 +108,12 @@ class _StatementChecks:
 
     def __init__(self, policy: Policy, inventory: Inventory, facts: HostFacts) -> None:
         self.inventory = inventory
-        self.routes = facts.routes
+        self.routes = Routes(facts.routes)
+        self.subnets = Supernets(
+            (subnet, place)
+            for place, network in enumerate(inventory.bridges())
+            for subnet in network.subnets
+        )
         self.forwards = facts.forwards
         self.guarded = guarded_on_host_network(policy)
         self.covering = Covering(policy.denies, inventory)
@@ -162,12 +166,13 @@ class _StatementChecks:
         if not isinstance(source, AddressSource | LanSource):
             return None
         networks = outside_networks(source)
-        out = {way_out(self.routes, network.network_address) for network in networks}
-        for network in self.inventory.bridges() if networks else ():
-            inside = all(any(_within(n, subnet) for subnet in network.subnets) for n in networks)
-            if inside and out <= {None, network.bridge}:
-                return network
-        return None
+        holding = [set(self.subnets.of(network)) for network in networks]
+        places = sorted(set.intersection(*holding)) if holding else []
+        if not places:
+            return None
+        out = {self.routes.way_out(network.network_address) for network in networks}
+        bridges = self.inventory.bridges()
+        return next((bridges[p] for p in places if out <= {None, bridges[p].bridge}), None)
 
     def _selectors(self, statement: Statement, named: Collection[Container]) -> Iterator[str]:
         missing = False
@@ -269,12 +274,6 @@ class _StatementChecks:
                 f"here: the rule {effect(statement)} nothing; filter it where that network ends, "
                 "or move it to a bridge network"
             )
-
-
-def _within(network: IPNetwork, subnet: IPNetwork) -> bool:
-    first, last = interval_of(network)
-    start, end = interval_of(subnet)
-    return network.version == subnet.version and start <= first and last <= end
 
 
 def _exact_names(selectors: Iterable[Selector]) -> frozenset[str]:

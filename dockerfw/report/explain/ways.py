@@ -9,7 +9,7 @@ from __future__ import annotations
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address
-from dockerfw.model.routes import Route, way_out
+from dockerfw.model.routes import Route, Routes
 from dockerfw.report.explain.routes import OUTSIDE
 from dockerfw.rules.sources import LINK_LOCAL, NOBODY
 
@@ -26,11 +26,11 @@ class Ways:
             for subnet in network.subnets
             if network.bridge
         )
-        self._routes = (*facts.routes, *to_docker)
+        self._routes = Routes((*facts.routes, *to_docker))
 
     def leads_out(self, address: Address) -> str:
         """Return the interface by which packets to it leave; empty where that is not known."""
-        return way_out(self._routes, address) or ""
+        return self._routes.way_out(address) or ""
 
     def leads_back(self, interface: str, source: Address) -> bool:
         """Return True if an answer would leave by the interface that the packet came in on."""

@@ -11,14 +11,13 @@ from hypothesis import given, strategies as st
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address
 from dockerfw.model.policy import Policy
-from dockerfw.model.routes import way_out
 from dockerfw.rules.ruleset import Ruleset
 from dockerfw.rules.walk import Packet, walk
 from tests.oracle import Question
 from tests.oracle_answers import First, heard_sources
 from tests.questions import as_address, facts_for
 from tests.replay_seal import label_of, seal_passes
-from tests.situations import Situation, comes_back, network_edges
+from tests.situations import Situation, comes_back, network_edges, way_out
 from tests.strategies import fitting, profile
 
 _PORTS = (53, 80, 5432, 8080, 40000, 50000)

@@ -1,0 +1,113 @@
+"""What whole commands cost on a host with many containers and rules, beside what they cannot avoid.
+
+Prints figures and asserts nothing. Run as root from the root of the repository::
+
+    python -m benchmarks.apply [--containers N] [--rules N]
+
+A throwaway host with a played engine: containers with five published ports each, ten to a network,
+and rules with three ports and three networks of sources each. Processor time of a command and of
+what it starts (`getrusage`), and its most memory; beside it ``ipset restore`` of the same
+elements into a namespace of their own, and ``ipset save``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.fakeengine import FakeEngine
+from tests.lab.host import Host
+
+PORTS, A_NETWORK, RULE_PORTS, SOURCES = 5, 10, 3, 3
+_MEASURE = """
+import json, resource, subprocess, sys
+ended = subprocess.run(sys.argv[1:], stdin=sys.stdin, stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, ended.returncode]))
+"""
+
+
+class Cost(NamedTuple):
+    """Seconds of processor time, the most memory of a process in MiB, and the exit status."""
+
+    seconds: float
+    memory: float
+    status: int
+
+
+def furnish(engine: FakeEngine, host: Host, containers: int) -> None:
+    for n in range(-(-containers // A_NETWORK)):
+        net = f"10.{n // 256}.{n % 256}"
+        bridge = f"br-{n:012x}"
+        host.bridge(bridge, f"{net}.1/24")
+        engine.network(f"net{n}", f"{net}.0/24", bridge=bridge)
+        for k in range(min(A_NETWORK, containers - n * A_NETWORK)):
+            number = n * A_NETWORK + k
+            ports = {_host_port(number, p): 8000 + p for p in range(PORTS)}
+            engine.run(f"app{number}", f"net{n}", f"{net}.{k + 2}", ports=ports, quiet=True)
+
+
+def _host_port(number: int, port: int) -> int:
+    """Beyond 65,535 they are given out again: what counts is how many there are."""
+    return 1024 + (number * PORTS + port) % 64_000
+
+
+def policy(rules: int, containers: int, changed: int = 0) -> str:
+    """``changed``: how many of the rules have another source."""
+    return "\n".join(_rule(n, n % containers, n < changed) for n in range(rules))
+
+
+def _rule(number: int, container: int, changed: bool) -> str:
+    first = 0x0B000000 + 1024 * number + 512 * changed
+    sources = [str(IPv4Address(first + k)) for k in range(SOURCES)]
+    ports = [8000 + p for p in range(RULE_PORTS)]
+    return f'[[allow]]\nto = "app{container}"\nports = {ports}\nfrom = {json.dumps(sources)}\n'
+
+
+def cost(host: Host, argv: Sequence[str], stdin: str = "") -> Cost:
+    measured = [sys.executable, "-S", "-c", _MEASURE, *argv]
+    ran = host.run(measured, stdin=stdin, timeout=900)
+    return Cost(*json.loads(ran.stdout.splitlines()[-1]))
+
+
+def show(what: str, found: Cost) -> None:
+    told = f"  (status {found.status})" if found.status else ""
+    print(f"{what:32} {found.seconds:7.2f} s {found.memory:6.0f} MiB{told}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--containers", type=int, default=1000)
+    parser.add_argument("--rules", type=int, default=1000)
+    asked = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        FakeEngine(Path(folder) / "s") as engine,
+        Host() as host,
+    ):
+        furnish(engine, host, asked.containers)
+        config = "/etc/dockerfw/config.toml"
+        us = [sys.executable, "-m", "dockerfw"]
+        host.write(config, policy(asked.rules, asked.containers), 0o600)
+        apply, plan = ([*us, what, "-H", engine.url] for what in ("apply", "plan"))
+        show("apply, everything new", cost(host, [*apply, "--yes"]))
+        saved = host.run(["ipset", "save"]).stdout
+        print(f"  {saved.count(chr(10) + 'add ')} elements")
+        show("apply, nothing to do", cost(host, [*apply, "--yes"]))
+        show("plan", cost(host, plan))
+        show("status", cost(host, [*us, "status", "-H", engine.url]))
+        host.write(config, policy(asked.rules, asked.containers, 1), 0o600)
+        show("apply, one rule changed", cost(host, [*apply, "--yes"]))
+        show("ipset save", cost(host, ["ipset", "save"]))
+    with Host() as other:
+        show("ipset restore of all that", cost(other, ["ipset", "restore"], saved))
+
+
+if __name__ == "__main__":
+    main()
