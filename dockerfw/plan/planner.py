@@ -277,7 +277,7 @@ class _Planner:
             phase = self.sets[name].phase
             more, less = state.elements - live.elements, live.elements - state.elements
             moved = order.moves(name, phase, more, less)
-            if live.maxelem < len(live.elements | state.elements):
+            if live.maxelem < len(live.elements) + len(more):
                 grow, shrink = order.turn(phase, "+"), order.turn(phase, "-")
                 kept = live.elements if grow < shrink else frozenset[LiveElement]()
                 turns += [(grow, write) for write in _regrown(state, kept)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.nft import beginnings, frames
@@ -142,6 +143,7 @@ def _element_lines(verb: str, elements: Iterable[SealElement]) -> list[str]:
 # --- what stands when a seal stands --------------------------------------------------------------
 
 
+@lru_cache(maxsize=2)  # the seal that stands, and the one that follows, each asked several times
 def expected(seal: Seal) -> SealState:
     """Return what ``parse.py`` reads while ``seal`` stands in the kernel."""
     frame: list[str] = []
