@@ -24,7 +24,7 @@ def seal_passes(seal: Seal, inventory: Inventory, hook: Hook, packet: Packet, bi
     if packet.interface in docker and not packet.way_back and not packet.reply:
         # Whoever let it pass: no container has that address.
         return packet.leaves_by not in docker and not (hook == "input" and _guards(seal, packet))
-    if bit:
+    if bit and not seal.shut:
         return True
     if hook == "input":
         return not _guards(seal, packet)

@@ -10,7 +10,7 @@ import click
 from dockerfw.clock import SystemClock
 from dockerfw.docker.connection import listener_pids
 from dockerfw.kernel.netfilter import Netfilter
-from dockerfw.kernel.runner import SystemRunner
+from dockerfw.kernel.runner import ImpatientRunner, Runner, SystemRunner
 from dockerfw.operations.session import Session
 from dockerfw.state.store import Store
 
@@ -24,15 +24,21 @@ def open_session(
     notify: Callable[[str], None] = _print,
     *,
     asks_docker: bool = True,
+    tool_patience: float | None = None,
 ) -> Session:
     """Return the edges of this host; nothing is opened or read yet.
+
+    ``tool_patience`` is how many seconds a program may take; None: as long as such things take.
 
     Without ``asks_docker`` the kernel's facts do not touch Docker's socket: where systemd listens
     there, that would start Docker.
     """
     clock = SystemClock()
+    runner: Runner = SystemRunner()
+    if tool_patience is not None:
+        runner = ImpatientRunner(runner, tool_patience)
     if asks_docker:
-        kernel = Netfilter(SystemRunner(), clock.time, partial(listener_pids, docker_host))
+        kernel = Netfilter(runner, clock.time, partial(listener_pids, docker_host))
     else:
-        kernel = Netfilter(SystemRunner(), clock.time)
+        kernel = Netfilter(runner, clock.time)
     return Session(kernel, Store(), clock, docker_host, notify)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dockerfw.errors import Failed
 from dockerfw.kernel import dockerd, port_forwards, routing
@@ -32,6 +32,8 @@ from dockerfw.model.host import Backend, Bridge, FirstPacket, Flavour, HostFacts
 from dockerfw.model.net import Address, IPNetwork
 from dockerfw.plan.state import ChainState, TablesState
 from dockerfw.rules.names import is_our_chain
+
+_T = TypeVar("_T")
 
 _FLAVOURS: tuple[Flavour, Flavour] = ("nft", "legacy")
 _LOOKED_AT = ("filter", "nat")
@@ -114,6 +116,60 @@ def read(
         forwards=nat.forwards,
         unread_nat=nat.unread,
     )
+
+
+def at_hand(
+    runner: Runner,
+    prefer: Flavour | None = None,
+    inode: Callable[[str], int | None] = _inode,
+    listeners: Callable[[], Iterable[int]] = tuple,
+) -> HostFacts:
+    """The facts as far as they can be had where a tool is missing or fails; never raises `Failed`.
+
+    They are for who closes everything: what is not known is left out, which opens nothing.
+    """
+    links: list[dict[str, Any]] = _or([], lambda: _links(runner))
+    found = {flavour: _state(runner, flavour) for flavour in _FLAVOURS}
+    states = {f: state for f, state in found.items() if not isinstance(state, Failed)}
+    flavour = prefer or "nft"
+    bridges = _bridges(links)
+    names = {bridge.name for bridge in bridges}
+    if states:
+        flavour = _or(flavour, lambda: _live_flavour(runner, states, names, prefer))
+    filled = states.get(flavour, TablesState(4))
+    # One that does not answer is tried all the same.
+    nf_tables = _or(otherwise=True, ask=lambda: _nft_chains(runner) is not None)
+    chains = _or("", lambda: _nft_chains(runner) or "")
+    on_nftables = NFTABLES_TABLE in _NFT_TABLE.findall(chains)
+    jumped = _jumped_to(filled)
+    return HostFacts(
+        flavour=flavour,
+        ipv6=_or(otherwise=True, ask=lambda: _has_ipv6(runner)),
+        nf_tables=nf_tables,
+        labels=_or(otherwise=False, ask=lambda: nf_tables and seal.knows_labels(runner)),
+        frames=_or(otherwise=False, ask=lambda: nf_tables and seal.knows_frames(runner)),
+        docker_user=jumped or not on_nftables,
+        backend=_backend(filled, on_nftables=on_nftables, jumped=jumped),
+        bridges=bridges,
+        named_by_docker=_named_by_docker(filled),
+        br_netfilter=_or((False, False), lambda: br_netfilter(runner)),
+        addresses=_addresses(links),
+        proxy=_or(
+            Proxy(),
+            lambda: _proxy(
+                runner,
+                dockerd.read(runner, inode, listeners()).proxy,
+                sealed=nf_tables,
+            ),
+        ),
+    )
+
+
+def _or(otherwise: _T, ask: Callable[[], _T]) -> _T:
+    try:
+        return ask()
+    except Failed:
+        return otherwise
 
 
 def _knows_labels(runner: Runner, flavour: Flavour) -> bool:

@@ -13,7 +13,14 @@ from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer, LanNetworks
-from dockerfw.plan.state import Identity, KernelState, LiveElement, SealState, SetState
+from dockerfw.plan.state import (
+    Identity,
+    KernelState,
+    LiveElement,
+    SealState,
+    SetState,
+    TablesState,
+)
 from dockerfw.plan.steps import Created, Step
 from dockerfw.rules.bindings import Bindings
 from dockerfw.rules.ruleset import IPSet, Seal
@@ -35,6 +42,13 @@ class Kernel(Protocol):
 
     def facts(self, prefer: Flavour | None = None) -> HostFacts:
         """Return what must be known of the host; ``prefer`` is taken where no rule tells."""
+        ...
+
+    def facts_at_hand(self, prefer: Flavour | None = None) -> HostFacts:
+        """Return the facts as far as tools that are missing or fail allow; never raise `Failed`.
+
+        ``prefer`` is the flavour to take where none can be told.
+        """
         ...
 
     def proxy(self, known: Proxy) -> Proxy:
@@ -75,6 +89,10 @@ class Kernel(Protocol):
         ``known_seal`` is the seal, where it is known that nobody touched it: to print a rule with
         a cgroup ``nft`` walks the whole tree of those.
         """
+        ...
+
+    def read_family(self, facts: HostFacts, family: Family) -> TablesState:
+        """Return what stands of rules in one family, whatever becomes of the other one."""
         ...
 
     def read_set_headers(self) -> Mapping[str, SetState]:

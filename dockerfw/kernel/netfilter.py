@@ -19,7 +19,7 @@ from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer, LanNetworks
-from dockerfw.plan.state import Identity, KernelState, SealState, SetState
+from dockerfw.plan.state import Identity, KernelState, SealState, SetState, TablesState
 from dockerfw.plan.steps import Created, Step, WriteRules, WriteSeal, WriteSets
 from dockerfw.rules.bindings import Bindings
 from dockerfw.rules.rule import Rule
@@ -63,6 +63,9 @@ class Netfilter:
     def facts(self, prefer: Flavour | None = None) -> HostFacts:
         return host_facts.read(self._runner, prefer, listeners=self._listeners)
 
+    def facts_at_hand(self, prefer: Flavour | None = None) -> HostFacts:
+        return host_facts.at_hand(self._runner, prefer, listeners=self._listeners)
+
     def proxy(self, known: Proxy) -> Proxy:
         return host_facts.proxy(self._runner, known)
 
@@ -94,6 +97,9 @@ class Netfilter:
             seal = nft.read(self._runner, frames=facts.frames)
         tables = {f: iptables.read(self._runner, facts.flavour, f) for f in facts.families}
         return KernelState(tables, sets={}, seal=seal)
+
+    def read_family(self, facts: HostFacts, family: Family) -> TablesState:
+        return iptables.read(self._runner, facts.flavour, family)
 
     def read_set_headers(self) -> Mapping[str, SetState]:
         return ipset.read(self._runner, lambda *_: True)

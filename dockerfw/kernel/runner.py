@@ -46,13 +46,17 @@ class NotInstalled(Failed):
     """The program is not on this host."""
 
 
+class TooSlow(Failed):
+    """The program did not end in time, and was stopped."""
+
+
 class Runner(Protocol):
     """The seam between dockerfw and the world; tests bring their own."""
 
     def run(self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60) -> Completed:
         """Run a program to its end (``timeout`` in seconds).
 
-        Raises `NotInstalled` when there is no such program and `Failed` when it does not end.
+        Raises `NotInstalled` when there is no such program and `TooSlow` when it does not end.
         """
         ...
 
@@ -81,7 +85,7 @@ class SystemRunner:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise Failed(
+            raise TooSlow(
                 f"{argv[0]} did not end within {timeout:g} seconds and was stopped: "
                 "see whether another tool holds the firewall's lock, then try again"
             ) from None
@@ -98,6 +102,31 @@ class SystemRunner:
             raise Failed(f"{path} cannot be read: run dockerfw as root") from None
         except OSError as error:
             raise Failed(f"{path} cannot be read: {error.strerror}") from None
+
+
+class ImpatientRunner:
+    """Runs programs by another runner, for who cannot wait: each for so many seconds at the most.
+
+    One that did not end is not tried again, nor is another one of the same tool.
+    """
+
+    def __init__(self, runner: Runner, seconds: float) -> None:
+        self._runner = runner
+        self._seconds = seconds
+        self._given_up: dict[str, TooSlow] = {}
+
+    def run(self, argv: Sequence[str], stdin: str | None = None, timeout: float = 60) -> Completed:
+        tool = argv[0].split("-", maxsplit=1)[0]
+        if tool in self._given_up:
+            raise self._given_up[tool]
+        try:
+            return self._runner.run(argv, stdin, min(timeout, self._seconds))
+        except TooSlow as error:
+            self._given_up[tool] = error
+            raise
+
+    def read_file(self, path: str) -> str | None:
+        return self._runner.read_file(path)
 
 
 def detach(argv: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -384,7 +384,11 @@ NOTHING = Needs()
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What one policy file and its ``conf.d`` declare together."""
+    """What one policy file and its ``conf.d`` declare together.
+
+    ``locked_down``: no file says so, a lockdown does. Nobody is let in, not even by chains of
+    another policy that still stand.
+    """
 
     baseline: tuple[Source, ...] = (BridgeSource(),)
     mode: Mode = "enforce"
@@ -394,6 +398,7 @@ class Policy:
     resync: int = 30
     metrics: str | None = None
     metrics_file: str | None = None
+    locked_down: bool = False
     allows: tuple[Allow, ...] = ()
     denies: tuple[Deny, ...] = ()
     expects: tuple[Expect, ...] = ()

@@ -37,7 +37,7 @@ def install_before_docker(session: Session) -> str:
         store.confirm.end(kept=False)  # killed before it wrote anything
         return _NOTHING
     # Docker's own chains, which tell its flavour of iptables, do not stand yet.
-    facts = session.kernel.facts(prefer=_last_flavour(session))
+    facts = session.kernel.facts(prefer=last_flavour(session))
     stand = chains_and_seal_stand(session.kernel.read_rules(facts), facts)
     unconfirmed = store.confirm.pending()
     undo = unconfirmed is not None and (not stand or unconfirmed.overdue(session.clock.time()))
@@ -74,6 +74,7 @@ def without_addresses(inventory: Inventory) -> Inventory:
     return replace(inventory, containers=bare)
 
 
-def _last_flavour(session: Session) -> Flavour | None:
+def last_flavour(session: Session) -> Flavour | None:
+    """Return the flavour of iptables that the last apply met; None: there was none."""
     applied = session.store.policy.applied()
     return applied.flavour if applied else None

@@ -13,7 +13,7 @@ from dockerfw.model.policy import Policy
 from dockerfw.policy.files import PolicyText
 from dockerfw.state.store import Store
 
-CLOSED = Policy(baseline=())
+CLOSED = Policy(baseline=(), locked_down=True)
 """What a lockdown enforces: nobody but this host reaches any container port."""
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dockerfw.model.net import Family, Port
-from dockerfw.plan.state import Identity, TablesState
-from dockerfw.plan.steps import ReplaceChain
-from dockerfw.rules.names import INPUT, MAIN, is_our_chain, topology_set
+from dockerfw.plan import jumps
+from dockerfw.plan.state import ChainState, Identity, TablesState
+from dockerfw.plan.steps import ReplaceChain, RuleWrite
+from dockerfw.rules.names import INPUT, MAIN, PRE, is_our_chain, topology_set
 from dockerfw.rules.rule import (
     TABLES,
     ConnState,
@@ -25,9 +26,11 @@ from dockerfw.rules.rule import (
     Reply,
     Return,
     Rule,
+    Table,
 )
 from dockerfw.rules.ruleset import IPSet, Ruleset
 
+_PLACES: tuple[tuple[Table, str], ...] = (("mangle", PRE), ("filter", MAIN), ("filter", INPUT))
 _WHY = "closed for a moment"
 _BY_HOST_PORT = Rule((ConnState("DNAT"),), Drop(), _WHY)
 """A rule that no other state of our chains has."""
@@ -51,6 +54,19 @@ def close(state: TablesState, wanted: Ruleset) -> list[ReplaceChain]:
         for name in state.tables.get(table, {})
         if is_our_chain(name)
     ]
+
+
+def close_anew(state: TablesState, wanted: Ruleset, *, docker_user: bool) -> tuple[RuleWrite, ...]:
+    """Return the writes that close one family by its chains alone, whether any of ours stand or
+    not.
+
+    As `close`, with the jumps; ``docker_user`` as in `HostFacts`.
+    """
+    tables = dict(state.tables)
+    for table, name in _PLACES:
+        tables[table] = {name: ChainState("-"), **tables.get(table, {})}
+    whole = TablesState(state.family, tables)
+    return (*close(whole, wanted), *jumps.fixes(whole, docker_user=docker_user))
 
 
 def is_closed(state: TablesState, identity: Identity) -> bool:

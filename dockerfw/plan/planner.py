@@ -303,7 +303,7 @@ class _Planner:
             faults = jumps.check(state, docker_user=facts.docker_user)
             self.draft.notes += [Note("rules", f"IPv{family}: {fault}") for fault in faults]
         writes += jumps.fixes(state, docker_user=facts.docker_user)
-        self.draft.creates += _creates(state, family, facts)
+        self.draft.creates += makes(state, family, facts)
         self.draft.rules(family, writes, "the rules")
 
 
@@ -351,7 +351,8 @@ def _without_our_chains(state: TablesState) -> TablesState:
     return TablesState(state.family, tables)
 
 
-def _creates(state: TablesState, family: Family, facts: HostFacts) -> Iterator[Created]:
+def makes(state: TablesState, family: Family, facts: HostFacts) -> Iterator[Created]:
+    """Yield what our jumps bring into being that is not ours by name."""
     if "mangle" not in state.tables:
         yield Created(family, "mangle table")
     if "filter" not in state.tables:

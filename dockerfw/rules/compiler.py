@@ -162,6 +162,7 @@ class Compiler:
             mark=self.policy.mark,
             observe=self._observe,
             inside=self._bridge_baseline and not self._inside_denied,
+            shut=self.policy.locked_down,
             bridges=frozenset(docker),
             # One that nft cannot be given is sealed: who needs it is warned.
             foreign_bridges=frozenset(

@@ -70,7 +70,8 @@ class Seal:
     ``mark`` is both of our bits: what the chains let pass has both.
     ``guarded`` are host ports of docker-proxy and of named host-network containers. ``inside``
     tells whether a bridge's own subnet may pass without the bit (the policy restricts nothing
-    there).
+    there). ``shut``: not even what has the mark may pass, for the chains that gave it may be those
+    of a policy that is in force no more; but for VMs of one mixed bridge among each other.
     ``bridges`` are Docker's, as far as they are known. ``labels``: connections can be labelled.
     What a container sends from ``served`` ports without having been asked begins nothing; neither
     does what this host sends from ``guarded`` ones, where ``host_network``: rules name ports of a
@@ -95,6 +96,7 @@ class Seal:
     frames: Frames | None = None
     served: frozenset[ServedPorts] = frozenset()
     host_network: bool = False
+    shut: bool = False
 
     def with_proxy(self, proxy: Proxy) -> Seal:
         """Return it for another cgroup of dockerd and other ports of its own."""

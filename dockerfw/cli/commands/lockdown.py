@@ -7,7 +7,7 @@ import click
 from dockerfw.cli.options import docker_host_option
 from dockerfw.cli.output import print_lines
 from dockerfw.exit_status import ExitStatus
-from dockerfw.text import paragraph
+from dockerfw.text import listed, paragraph, printable
 
 
 @click.command("lockdown")
@@ -15,13 +15,18 @@ from dockerfw.text import paragraph
 def command(docker_host: str | None) -> int:
     """Close every container port at once, until the next apply."""
     from dockerfw.cli.session import open_session
-    from dockerfw.operations.lockdown import lock_down
+    from dockerfw.operations.lockdown import TOOL_PATIENCE, lock_down
 
-    open_paths = lock_down(open_session(docker_host))
-    if open_paths:
+    done = lock_down(open_session(docker_host, tool_patience=TOOL_PATIENCE))
+    if done.failed:
+        by = f" by {listed(done.closed_by)} alone" if done.closed_by else ""
+        click.echo(f"LOCKED DOWN{by}, until the next apply, but NOT WHOLE:")
+    elif done.open_paths:
         click.echo("LOCKED DOWN until the next apply, but NOT ON EVERY PATH:")
-        for reason in open_paths:
-            print_lines(paragraph(f"! {reason}", rest="  "))
     else:
         click.echo("LOCKED DOWN: only this host reaches its containers, until the next apply.")
-    return ExitStatus.OK
+    for reason in (*done.failed, *done.open_paths):
+        print_lines(paragraph(f"! {printable(reason.splitlines()[0])}", rest="  "))
+    if done.failed:
+        click.echo("When that is mended: dockerfw lockdown, once more.")
+    return ExitStatus.FAILED if done.failed else ExitStatus.OK

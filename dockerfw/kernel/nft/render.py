@@ -198,13 +198,12 @@ def _digest(rule: str, cgroup: Cgroup | None) -> str:
 
 def _rules(seal: Seal) -> dict[str, list[str]]:
     verdict = _verdict(seal)
-    has_bit = _has_bit(seal)
     first = beginnings.first_packets(seal, verdict, _marked(seal), _own_name(seal))
     to_bridge = [
         "oifname @foreign accept",
         # Whoever let it pass: no container has that address.
         f'meta iifkind "bridge" {_AWAY} jump elsewhere',
-        has_bit,
+        f"iifname @mixed oifname @mixed {_has_bit(seal)}" if seal.shut else _has_bit(seal),
         "ct direction reply jump answers",
         # Neighbour and listener discovery: without them no IPv6 address is ever found.
         "icmpv6 type { 130-137, 143 } accept",
@@ -233,7 +232,7 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
             f"{beginnings.ON_FIRST} jump arrived",
             # Whoever let it pass: no container has that address.
             f'meta iifkind "bridge" {_AWAY} jump elsewhere',
-            has_bit,
+            *([] if seal.shut else [_has_bit(seal)]),
             "jump guarded",
         ],
         **({"output": [f"{beginnings.ON_FIRST} jump sent"]} if "sent" in first else {}),
@@ -294,7 +293,7 @@ def _proxies(seal: Seal) -> dict[str, list[str]]:
         return {}
     proxies = [
         'iifname "lo" accept',
-        _has_bit(seal),
+        *([] if seal.shut else [_has_bit(seal)]),
         "meta l4proto . th dport @dockerd accept",
         _ANSWERS_TO_ONE_PEER,
         *([_FROM_INSIDE] if seal.inside else []),

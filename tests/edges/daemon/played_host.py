@@ -112,6 +112,9 @@ class PlayedKernel:
         _ = prefer
         return self.host
 
+    def facts_at_hand(self, prefer: Flavour | None = None) -> HostFacts:
+        return self.facts(prefer)
+
     def proxy(self, known: Proxy) -> Proxy:
         now = self.host.proxy
         return replace(known, cgroup=now.cgroup, dockerd_ports=now.dockerd_ports)
@@ -137,6 +140,9 @@ class PlayedKernel:
     def read_rules(self, _facts: HostFacts, known_seal: SealState | None = None) -> KernelState:
         seal = self.live.seal if known_seal is None else known_seal
         return replace(self.live, sets={}, seal=seal)
+
+    def read_family(self, _facts: HostFacts, family: Family) -> TablesState:
+        return self.live.tables[family]
 
     def read_set_headers(self) -> Mapping[str, SetState]:
         return dict(self.live.sets)

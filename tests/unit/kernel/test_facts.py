@@ -122,6 +122,21 @@ def test_before_docker_has_written_anything_the_last_flavour_counts() -> None:
     assert facts.read(machine(nft=DOCKER), prefer="legacy", user=lambda: 0).flavour == "nft"
 
 
+def test_with_no_tool_at_all_there_are_facts_to_close_by() -> None:
+    found = facts.at_hand(FakeRunner(), prefer="legacy")
+    assert (found.flavour, found.bridges, found.nf_tables) == ("legacy", (), False)
+    assert not found.labels
+    assert not found.frames
+
+
+def test_what_one_missing_tool_would_tell_is_all_that_is_not_known() -> None:
+    whole = machine(nft=DOCKER)
+    less = {k: v for k, v in whole.answers.items() if not k.startswith("ip ")}
+    found = facts.at_hand(FakeRunner(less, whole.files))
+    assert (found.flavour, found.bridges, found.nf_tables) == ("nft", (), True)
+    assert found.ipv6
+
+
 @pytest.mark.parametrize(
     "nft, tables, docker_user",
     [

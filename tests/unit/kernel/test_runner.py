@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dockerfw.errors import Failed
-from dockerfw.kernel.runner import SystemRunner, require
+from dockerfw.kernel.runner import ImpatientRunner, SystemRunner, TooSlow, require
 from tests.unit.kernel.fake_runner import FakeRunner, broken
 
 
@@ -44,3 +44,12 @@ def test_the_system_runner_gives_output_status_and_a_plain_environment() -> None
     with pytest.raises(Failed, match="no-such-tool is not installed"):
         runner.run(["no-such-tool"])
     assert runner.read_file("/proc/no/such/file") is None
+
+
+def test_who_cannot_wait_gives_up_a_tool_that_hangs_and_goes_on_with_the_others() -> None:
+    runner = ImpatientRunner(SystemRunner(), 0.05)
+    with pytest.raises(TooSlow):
+        runner.run(["sleep", "60"])
+    with pytest.raises(TooSlow):
+        runner.run(["sleep", "0"])
+    assert runner.run(["true"]).status == 0
