@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.host import Bridge, HostFacts, Proxy
-from dockerfw.model.inventory import Inventory
+from dockerfw.model.inventory import Inventory, is_interface_name
 from dockerfw.model.policy import Policy
 from dockerfw.operations.session import Session
 from dockerfw.state.last_seen import LastSeen
@@ -26,9 +26,16 @@ PAUSE = 0.3
 
 
 def unclaimed(facts: HostFacts, inventory: Inventory) -> tuple[Bridge, ...]:
-    """Return the bridges that Docker does not have, and that nothing shows to be Docker's."""
+    """Return the bridges that Docker does not have, and that nothing shows to be Docker's.
+
+    One whose name cannot be written is left out: it is sealed, whatever Docker answers.
+    """
     claimed = {network.bridge for network in inventory.bridges()}
-    return tuple(b for b in facts.bridges if b.name not in claimed and not _shows(facts, b))
+    return tuple(
+        b
+        for b in facts.bridges
+        if b.name not in claimed and is_interface_name(b.name) and not _shows(facts, b)
+    )
 
 
 def _shows(facts: HostFacts, bridge: Bridge) -> bool:

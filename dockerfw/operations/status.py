@@ -13,7 +13,7 @@ from typing import NamedTuple
 from dockerfw.errors import DockerfwError
 from dockerfw.kernel.interface import Kernel
 from dockerfw.model.host import HostFacts
-from dockerfw.model.inventory import Inventory
+from dockerfw.model.inventory import Inventory, is_interface_name
 from dockerfw.model.policy import Policy
 from dockerfw.operations.boot import without_addresses
 from dockerfw.operations.bridge_owners import ask_docker, by_record
@@ -174,7 +174,8 @@ def _notes(
     notes = [] if problem is None else [problem]
     if found.silent:
         notes.append(f"Docker does not answer, so this goes by what was last seen: {found.silent}")
-    notes += map(host_warnings.cut_off_text, _cut_off(found))
+    # Of one with an odd name there is a warning: no answer of Docker ends that.
+    notes += map(host_warnings.cut_off_text, filter(is_interface_name, _cut_off(found)))
     notes += [note.text for note in plan.notes]
     notes += [f"to be written: {_what(step)}" for step in plan.steps]
     if daemon is not None:

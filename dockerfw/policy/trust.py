@@ -97,5 +97,6 @@ def reader() -> Reader | None:
 
 
 def shown_path(path: str) -> str:
-    """Return a path for messages: file names are bytes, and those need not be text."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """Return a path for messages, on one line: file names are bytes, and those need not be text."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -57,11 +57,17 @@ def needs_br_netfilter(policy: Policy, inventory: Inventory, facts: HostFacts) -
 def odd_bridges(facts: HostFacts) -> tuple[str, ...]:
     """Return a warning for each bridge whose name nft cannot be given: what is lost to it."""
     return tuple(
-        f"the bridge {printable(bridge.name)!r} has a name that cannot be written in nft's "
-        "language, so what begins elsewhere is not forwarded to it: rename it (ip link set NAME "
-        "name NEW) with letters, digits, '.', '_' and '-'"
+        _odd(bridge.name)
         for bridge in facts.bridges
         if facts.nf_tables and not is_interface_name(bridge.name)
+    )
+
+
+def _odd(bridge: str) -> str:
+    return (
+        f"the bridge {printable(bridge)!r} has a name that cannot be written in nft's language, so "
+        "what begins elsewhere is not forwarded to it: rename it (ip link set NAME name NEW) with "
+        "letters, digits, '.', '_' and '-'"
     )
 
 
@@ -239,6 +245,8 @@ def cut_off(seal: SealState | None, inventory: Inventory, facts: HostFacts) -> t
 
 def cut_off_text(bridge: str) -> str:
     """Return what becomes of a bridge that is cut off, and what ends that."""
+    if not is_interface_name(bridge):
+        return _odd(bridge)
     return (
         f"bridge {printable(bridge)} is cut off: the seal drops what is sent to it until Docker "
         "was asked whose it is (the daemon asks, and waits 3 s; else run dockerfw apply)"

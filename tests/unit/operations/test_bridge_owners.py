@@ -80,3 +80,14 @@ def test_those_of_the_record_have_had_their_grace(session: Session, clock: FakeC
     found, _ = await_claims(session, Policy(), HOST, OFFICE)
     assert found.foreign_bridges == {"virbr0"}
     assert clock.slept == []
+
+
+def test_a_bridge_whose_name_cannot_be_written_is_not_waited_for(
+    session: Session, clock: FakeClock
+) -> None:
+    """It is sealed whatever Docker answers."""
+    odd = replace(HOST, bridges=(*HOST.bridges, Bridge("a*b", index=11)))
+    session.store.last_seen.remember_host(by_answer(HOST, OFFICE))
+    found, _ = await_claims(session, Policy(), odd, OFFICE)
+    assert found.foreign_bridges == {"virbr0"}
+    assert clock.slept == []

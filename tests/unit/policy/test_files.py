@@ -225,3 +225,10 @@ def test_the_example_policy_can_be_put_in_force() -> None:
     parsed = text.parse()
     assert (parsed.mode, len(parsed.allows), parsed.warnings) == ("enforce", 4, ())
     assert len(parsed.expects) > 4
+
+
+@pytest.mark.parametrize("name, told", [("a\nb", "a\\nb"), ("a\x1b[2Jb", "a\\x1b[2Jb")])
+def test_a_file_name_stays_on_the_line_of_its_finding(policy: Path, name: str, told: str) -> None:
+    drop_ins = policy.parent / "conf.d"
+    write(drop_ins / f"{name}.toml", "x = 1\n")
+    assert findings(policy) == f"{drop_ins}/{told}.toml:1: unknown key `x`"

@@ -12,6 +12,7 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.model.routes import Route
 from dockerfw.report.host_warnings import (
+    cut_off_text,
     docker_rules_gone,
     hints,
     lost_without_daemon,
@@ -189,3 +190,10 @@ def test_a_docker_network_that_shares_addresses_with_another_one_is_named(
 def test_a_kernel_that_cannot_look_for_the_way_back_is_named() -> None:
     warning = only(policy(), HERE, replace(FACTS, way_back=False))
     assert "nor does what a container routes for others" in warning
+
+
+def test_of_a_bridge_that_cannot_be_written_it_is_not_said_that_docker_will_be_asked() -> None:
+    assert "until Docker was asked" in cut_off_text("virbr0")
+    text = cut_off_text("a*b")
+    assert "until Docker was asked" not in text
+    assert "rename it" in text
