@@ -58,8 +58,8 @@ from dockerfw.docker.reports import Report
 from dockerfw.errors import DockerfwError, Failed
 
 LOCK_PATIENCE = 5.0
-"""Seconds that another process may have the lock before people are told: an apply that asks Docker
-whose a new bridge is takes 3."""
+"""Seconds that another process may have the lock before people are told: a roll-back that asks
+Docker whose a new bridge is takes 3."""
 
 
 class Daemon:

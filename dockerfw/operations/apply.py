@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dockerfw.errors import Failed, PolicyError
 from dockerfw.operations.confirm import under_lock
-from dockerfw.operations.plan import PolicyPlan, plan
+from dockerfw.operations.plan import PolicyPlan, begin_plan
 from dockerfw.operations.policy_in_force import CLOSED
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import PolicyText, collect
@@ -54,23 +54,26 @@ def apply(
     config: Path,
     terms: Terms,
     start_rollback: Callable[[Pending], None],
-    planner: Callable[[Session, PolicyText], PolicyPlan] = plan,
+    ask: Callable[[Session, PolicyText], Callable[[], PolicyPlan]] = begin_plan,
 ) -> Outcome:
     """Put the policy of ``config`` in force and make the kernel match it.
 
     ``start_rollback`` is called before anything is written, with what may have to be undone.
-    ``planner`` asks this host what would change, and what may keep the policy from being applied.
+    ``ask`` asks this host and Docker, and returns what plans by the answers. The lock is held
+    while that plans and its plan is written, and not while Docker is waited for.
     Raises `PolicyError` for a policy that is refused and `Failed` for what cannot be enforced here
     or does not stay as written.
     """
     session.require_root()
     config = config.absolute()
     text = collect(config, for_kernel=True)
-    with under_lock(session):
+    with under_lock(session):  # what is overdue is rolled back first
         lockdown = session.store.policy.lockdown_stamp()
-        planned = planner(session, text)
+    finish = ask(session, text)
+    with under_lock(session):
+        planned = finish()
         _refuse(planned, terms)
-        # A lockdown waits for nobody who is slow.
+        # A lockdown that came meanwhile is meant; it waits for nobody who is slow.
         if session.store.policy.lockdown_stamp() != lockdown:
             raise Failed(_LOCKED_DOWN)
         pending = _begin_confirm(session, terms, start_rollback)

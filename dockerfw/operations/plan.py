@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
-from dockerfw.operations.bridge_owners import ask_docker
+from dockerfw.operations.bridge_owners import ask_docker, by_answer
 from dockerfw.operations.check import RECORDED, CheckedPolicy, check
 from dockerfw.operations.foreign_rules import foreign_rule_warnings
 from dockerfw.operations.host_names import with_names
@@ -22,6 +24,9 @@ from dockerfw.report.bypasses import bypasses
 from dockerfw.report.obstacles import published_obstacles
 from dockerfw.report.unfiltered import not_filtered
 from dockerfw.rules.compiler import compile_ruleset
+
+UNDER_LOCK_PATIENCE = 5.0
+"""Seconds that a Docker which has just answered may take to answer once more, while others wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,36 @@ def plan(session: Session, text: PolicyText) -> PolicyPlan:
     Raises `PolicyError` for a policy that is refused, `Failed` without root or Docker.
     """
     session.require_root()
+    return _plan_by(session, *_ask(session, text))
+
+
+def begin_plan(session: Session, text: PolicyText) -> Callable[[], PolicyPlan]:
+    """As `plan`, in two halves, for who writes by it.
+
+    What may take long is done at once: names, and which bridges are Docker's. What is returned
+    asks once more what runs, and plans: to be called under the lock, so that nothing older is
+    written than what others have written meanwhile.
+    """
+    session.require_root()
+    text, facts, _ = _ask(session, text)
+
+    def finish() -> PolicyPlan:
+        inventory = session.inventory(text.parse(), UNDER_LOCK_PATIENCE, warn=False)
+        owned = by_answer(facts, inventory, among=facts.foreign_bridges)
+        return _plan_by(session, text, owned, inventory)
+
+    return finish
+
+
+def _ask(session: Session, text: PolicyText) -> tuple[PolicyText, HostFacts, Inventory]:
+    """Return what the policy's names stand for, the host, and what runs on it."""
     text = with_networks(session.kernel, with_names(session.store, text, session.clock))
-    facts, inventory = ask_docker(session, text.parse(), session.kernel.facts())
+    return text, *ask_docker(session, text.parse(), session.kernel.facts())
+
+
+def _plan_by(
+    session: Session, text: PolicyText, facts: HostFacts, inventory: Inventory
+) -> PolicyPlan:
     checked = check(text, inventory, facts, session.clock.time())
     observation = session.reconciler.observe(checked.policy, checked.inventory, facts)
     daemon_alive = session.store.daemon.alive()

@@ -161,12 +161,13 @@ def test_a_lockdown_does_not_wait_for_a_docker_that_hangs(scene: Scene) -> None:
 
 def test_a_lockdown_does_not_wait_for_an_apply_that_waits_for_docker(scene: Scene) -> None:
     scene.host.write(CONFIG, POLICY.replace("[80]", "[80, 81]"), 0o600)
+    asked = len(scene.engine.calls)
     scene.engine.hang()
     waits = scene.host.start(
         [sys.executable, "-m", "dockerfw", "apply", "--yes", "-H", scene.engine.url]
     )
     try:
-        assert becomes_true(lambda: lock_is_taken(scene), PATIENCE)
+        assert becomes_true(lambda: len(scene.engine.calls) > asked, PATIENCE)
         lockdown = scene.host.start([sys.executable, "-m", "dockerfw", "lockdown"])
         assert becomes_true(lambda: not scene.lets_in(FRIEND), 15)
     finally:
@@ -175,6 +176,20 @@ def test_a_lockdown_does_not_wait_for_an_apply_that_waits_for_docker(scene: Scen
     assert lockdown.wait(60) == 0
     assert not scene.lets_in(FRIEND)
     assert "LOCKDOWN" in scene.status()[1]
+
+
+def test_an_apply_that_waits_for_docker_keeps_nobody_from_writing(scene: Scene) -> None:
+    asked = len(scene.engine.calls)
+    scene.engine.hang()
+    waits = scene.host.start(
+        [sys.executable, "-m", "dockerfw", "apply", "--yes", "-H", scene.engine.url]
+    )
+    try:
+        assert becomes_true(lambda: len(scene.engine.calls) > asked, PATIENCE)
+        assert not lock_is_taken(scene)
+    finally:
+        scene.engine.go_on()
+    assert waits.wait(60) == 0
 
 
 def lock_is_taken(scene: Scene) -> bool:

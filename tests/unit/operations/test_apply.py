@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,12 +35,19 @@ class Bench:
         self.done: list[str] = []
         self.foreign: tuple[str, ...] = ()
         self.unenforced: tuple[str, ...] = ()
+        self.while_asking: Callable[[], object] = lambda: None
         session.reconciler.before_commit = self._before_commit
 
-    def _plan(self, session: Session, text: PolicyText) -> PolicyPlan:
-        found = plan_from_nothing(session, text, SHOP)
-        checked = replace(found.checked, unenforced=self.unenforced)
-        return replace(found, checked=checked, foreign=self.foreign)
+    def _ask(self, session: Session, text: PolicyText) -> Callable[[], PolicyPlan]:
+        self.while_asking()
+
+        def plan() -> PolicyPlan:
+            assert not lock_is_free(session), "it is planned under the lock"
+            found = plan_from_nothing(session, text, SHOP)
+            checked = replace(found.checked, unenforced=self.unenforced)
+            return replace(found, checked=checked, foreign=self.foreign)
+
+        return plan
 
     def _before_commit(self) -> None:
         assert self.session.store.policy.applied() is not None, "the copy comes first"
@@ -51,7 +59,12 @@ class Bench:
         self.done.append("start rollback")
 
     def apply(self, terms: Terms) -> Outcome:
-        return apply(self.session, self.config, terms, self._start_rollback, self._plan)
+        return apply(self.session, self.config, terms, self._start_rollback, self._ask)
+
+
+def lock_is_free(session: Session) -> bool:
+    with session.store.try_lock() as ours:
+        return ours
 
 
 @pytest.fixture
@@ -110,3 +123,18 @@ def test_an_apply_that_waits_for_nothing_keeps_the_one_before_it(bench: Bench) -
     assert waiting is not None
     bench.apply(Terms())
     assert bench.session.store.confirm.was_kept(waiting.token)
+
+
+def test_while_docker_is_asked_others_may_write(bench: Bench) -> None:
+    free: list[bool] = []
+    bench.while_asking = lambda: free.append(lock_is_free(bench.session))
+    assert bench.apply(Terms()).steps == 3
+    assert free == [True]
+
+
+def test_a_lockdown_that_comes_while_docker_is_asked_is_not_ended(bench: Bench) -> None:
+    bench.while_asking = lambda: bench.session.store.policy.set_lockdown(True)
+    with pytest.raises(Failed, match="locked down meanwhile"):
+        bench.apply(Terms())
+    assert bench.session.store.policy.locked_down()
+    assert (bench.done, bench.session.store.policy.applied()) == ([], None)
