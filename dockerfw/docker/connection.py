@@ -188,8 +188,8 @@ def _options(url: str, where: str, *, remote_ok: bool, timeout: float) -> dict[s
     if not remote_ok:
         raise Refused(
             f"Docker at {where} is a remote engine, and dockerfw filters on the host that it runs"
-            " on: run it on the engine's own host, or record that one with `dockerfw -H"
-            f" {where} inventory`"
+            " on: run it on the engine's own host, or record that one with `dockerfw"
+            f" inventory -H {where}`"
         )
     if scheme == "ssh":
         if find_spec("paramiko") is None:  # the docker package wants it, even for /usr/bin/ssh

@@ -13,7 +13,7 @@ from pathlib import Path
 from dockerfw.errors import Failed, PolicyError
 from dockerfw.operations.confirm import under_lock
 from dockerfw.operations.plan import PolicyPlan, begin_plan
-from dockerfw.operations.policy_in_force import CLOSED
+from dockerfw.operations.policy_in_force import locked_down
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings
@@ -79,7 +79,8 @@ def apply(
         pending = _begin_confirm(session, terms, start_rollback)
         steps = _write(session, planned, config)
         if session.store.policy.locked_down():
-            session.reconciler.commit(CLOSED, planned.checked.inventory, planned.checked.facts)
+            closed = locked_down(session.store)
+            session.reconciler.commit(closed, planned.checked.inventory, planned.checked.facts)
             raise Failed(_LOCKED_DOWN)
         if pending is None:
             # Not before: who is killed in between has kept what nobody confirmed.

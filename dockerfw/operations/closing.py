@@ -13,7 +13,7 @@ from dockerfw.errors import DockerfwError, Failed
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family
-from dockerfw.operations.policy_in_force import CLOSED
+from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import (
     Observation,
     Reconciler,
@@ -38,10 +38,15 @@ class Parts:
     failed: tuple[str, ...]
 
 
-def close_by_parts(reconciler: Reconciler, inventory: Inventory, facts: HostFacts) -> Parts:
-    """Write each part by itself. Raises `Failed` when none of them could be written."""
+def close_by_parts(
+    reconciler: Reconciler, policy: Policy, inventory: Inventory, facts: HostFacts
+) -> Parts:
+    """Write each part of a ``policy`` that lets nobody in by itself.
+
+    Raises `Failed` when none of them could be written.
+    """
     facts = fitted(facts, inventory)
-    ruleset = compile_ruleset(CLOSED, with_foreign_ports(inventory, facts), facts)
+    ruleset = compile_ruleset(policy, with_foreign_ports(inventory, facts), facts)
     unsealed = _write_seal(reconciler, ruleset, facts)
     unwritten = {f: _close_family(reconciler, ruleset, facts, f) for f in facts.families}
     closed_by = [] if unsealed else ["the seal"]

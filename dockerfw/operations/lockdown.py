@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from dockerfw.errors import DockerfwError
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
+from dockerfw.model.policy import Policy
 from dockerfw.operations.boot import last_flavour
 from dockerfw.operations.bridge_owners import await_claims, by_record
 from dockerfw.operations.closing import close_by_parts
-from dockerfw.operations.policy_in_force import CLOSED
+from dockerfw.operations.policy_in_force import locked_down
 from dockerfw.operations.session import Session
 from dockerfw.report import host_warnings
 
@@ -56,22 +57,23 @@ def lock_down(session: Session) -> LockedDown:
         overdue = ours and confirm.overdue(session.clock.time())
         if overdue:  # the policy alone: what is written now closes whatever it opened
             failed += _try(confirm.restore_previous)
+        closed = locked_down(session.store)
         facts, unknown = _facts(session)
         failed += unknown
         try:
-            inventory = session.inventory(CLOSED, PATIENCE)
+            inventory = session.inventory(closed, PATIENCE)
         except DockerfwError as error:
             session.notify(f"Docker does not answer, going by what was last seen ({error})")
             inventory, answered = last_seen.inventory(), False
         else:
             answered = True
-        closed_by, unwritten = _close(session, facts, inventory)
+        closed_by, unwritten = _close(session, closed, facts, inventory)
         failed += unwritten
         if overdue and not failed:
             confirm.end(kept=False)
         if answered and not failed:
-            _let_go_of_others(session, facts, inventory)
-    return LockedDown(host_warnings.unenforced(CLOSED, inventory, facts), closed_by, failed)
+            _let_go_of_others(session, closed, facts, inventory)
+    return LockedDown(host_warnings.unenforced(closed, inventory, facts), closed_by, failed)
 
 
 _NOT_RECORDED = "it cannot be recorded, so the daemon and the next boot go by the policy: "
@@ -96,24 +98,26 @@ def _facts(session: Session) -> tuple[HostFacts, tuple[str, ...]]:
 
 
 def _close(
-    session: Session, facts: HostFacts, inventory: Inventory
+    session: Session, closed: Policy, facts: HostFacts, inventory: Inventory
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return which parts close, where it is not the whole, and what could not be written."""
     try:
-        session.reconciler.commit(CLOSED, inventory, facts)
+        session.reconciler.commit(closed, inventory, facts)
     except DockerfwError as error:
-        parts = close_by_parts(session.reconciler, inventory, facts)
+        parts = close_by_parts(session.reconciler, closed, inventory, facts)
         return parts.closed_by, (str(error), *parts.failed)
     return (), ()
 
 
-def _let_go_of_others(session: Session, facts: HostFacts, inventory: Inventory) -> None:
+def _let_go_of_others(
+    session: Session, closed: Policy, facts: HostFacts, inventory: Inventory
+) -> None:
     """Leave bridges alone that are somebody else's, now that everything is closed."""
     try:
-        now, inventory = await_claims(session, CLOSED, facts, inventory)
+        now, inventory = await_claims(session, closed, facts, inventory)
     except DockerfwError as error:
         session.notify(f"Docker does not answer any more ({error})")
         return
     if now.foreign_bridges != facts.foreign_bridges:
-        session.reconciler.commit(CLOSED, inventory, now)
+        session.reconciler.commit(closed, inventory, now)
         session.store.last_seen.remember_host(now)

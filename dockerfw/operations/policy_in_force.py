@@ -6,15 +6,17 @@ reads the policy file itself.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from dockerfw.errors import DockerfwError
-from dockerfw.model.policy import Policy
+from dockerfw.model.policy import Allow, Deny, Policy
 from dockerfw.policy.files import PolicyText
 from dockerfw.state.store import Store
 
 CLOSED = Policy(baseline=(), locked_down=True)
-"""What a lockdown enforces: nobody but this host reaches any container port."""
+"""What a lockdown enforces: nobody but this host reaches any container port. Where a policy was
+applied it is `locked_down` that says which ports are some of those."""
 
 
 NOTHING_APPLIED = "no policy is in force yet"
@@ -32,10 +34,24 @@ class InForce(NamedTuple):
     problem: str | None
 
 
+def locked_down(store: Store) -> Policy:
+    """Return what a lockdown enforces now: `CLOSED`, and what rules on host-network containers
+    guard. Without a rule that names them such ports are those of the host, and open.
+    """
+    try:
+        text = store.policy.load()
+        policy = text.parse() if text is not None else Policy()
+    except DockerfwError:
+        return CLOSED
+    statements: tuple[Allow | Deny, ...] = (*policy.allows, *policy.denies)
+    rules = (Allow(s.origin, (), s.to, s.ports) for s in statements if s.ports)
+    return replace(CLOSED, allows=tuple(rules))
+
+
 def read_policy_in_force(store: Store) -> InForce:
     """Return what holds now. What cannot be read opens nothing, and is no error."""
     if store.policy.locked_down():
-        return InForce(CLOSED, None, "locked down until the next apply")
+        return InForce(locked_down(store), None, "locked down until the next apply")
     try:
         text = store.policy.load()
         if text is not None:

@@ -181,6 +181,8 @@ def _syntax_hint(message: str, rest: str) -> str:
         return f': write it in quotes, `"{word[0][:60]}"`'
     if message.startswith("Invalid value") and re.match(r"[0-9a-fA-F]+[.:/]", rest):
         return ": an address stands in quotes"
+    if message.startswith("Cannot declare"):
+        return ": write it once, or a list of tables in two brackets, as [[allow]]"
     return ""
 
 

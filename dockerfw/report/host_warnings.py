@@ -104,8 +104,8 @@ def lost_without_frames(policy: Policy, inventory: Inventory, facts: HostFacts) 
         return ()
     loss = (
         f"{listed(why)}, but there is no bridge family of nf_tables here: a container with NET_RAW "
-        "can be everybody on its bridge, and hide its packets from all rules by a VLAN tag; take "
-        "NET_RAW from it (--cap-drop NET_RAW), or use another kernel"
+        "can send as any other one on its bridge, and hide its packets from all rules by a VLAN "
+        "tag; take NET_RAW from it (--cap-drop NET_RAW), or use another kernel"
     )
     return (printable(loss),)
 
@@ -116,9 +116,9 @@ def lost_without_daemon(policy: Policy, inventory: Inventory, facts: HostFacts) 
     if not facts.frames or not why or not inventory.bridges():
         return ()
     loss = (
-        f"{listed(why)}, but no daemon runs: a container with NET_RAW that was started since then "
-        "can be everybody on its bridge; start the daemon (systemctl start dockerfw), or take "
-        "NET_RAW from it (--cap-drop NET_RAW)"
+        f"{listed(why)}, but no daemon runs: a container with NET_RAW that was started without it "
+        "can send as any other one on its bridge; start the daemon (systemctl start dockerfw), or "
+        "take NET_RAW from it (--cap-drop NET_RAW)"
     )
     return (printable(loss),)
 

@@ -65,7 +65,9 @@ def command(
             click.echo("Applied.")
     kept = True
     if done.pending:
-        kept = await_confirm(session, done.pending, Question(session.clock).poll)
+        question = Question(session.clock)
+        kept = await_confirm(session, done.pending, question.poll)
+        question.end()
     if as_json:
         document = plan_document(done.planned)
         print_json({**document, "applied": kept, "wrote": done.steps > 0})
@@ -80,6 +82,7 @@ class Question:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._asked = False
+        self._open_line = False
 
     def poll(self, remaining: float) -> bool | None:
         """Wait a little and return the answer, None as long as there is none.
@@ -90,13 +93,21 @@ class Question:
             self._clock.sleep(0.1)
             return None
         if not self._asked:
-            self._asked = True
+            self._asked = self._open_line = True
             click.echo(
-                f"Can you still get in from elsewhere? Keep these rules? [y/N] "
-                f"(rolls back in {max(remaining, 0):.0f} s) ",
+                "Can you still get in from elsewhere?\n"
+                f"Keep these rules? [y/N] (rolls back in {max(remaining, 0):.0f} s) ",
                 nl=False,
             )
         ready, _, _ = select.select([sys.stdin], [], [], 0.2)
         if not ready:
             return None
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        answer = sys.stdin.readline()
+        self._open_line = not answer.endswith("\n")
+        return answer.strip().lower() in ("y", "yes")
+
+    def end(self) -> None:
+        """End the line of a question that nobody has answered here."""
+        if self._open_line:
+            click.echo()
+            self._open_line = False

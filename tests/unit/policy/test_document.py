@@ -32,6 +32,13 @@ from tests.policy_text import refused, rule
             ),
         ),
         (
+            b"[allow]\n[allow]\n",
+            (
+                "config.toml:2: not valid TOML: Cannot declare ('allow',) twice at column 7: "
+                "write it once, or a list of tables in two brackets, as [[allow]]"
+            ),
+        ),
+        (
             b"[sources]\nx = [2001:db8::1]\n",
             "config.toml:2: not valid TOML: Unclosed array at column 10",
         ),

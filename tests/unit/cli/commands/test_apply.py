@@ -51,7 +51,20 @@ def test_it_is_asked_once_and_answered_later(
     assert question.poll(59.8) is None
     assert question.poll(59.6) is None
     assert capsys.readouterr().out == (
-        "Can you still get in from elsewhere? Keep these rules? [y/N] (rolls back in 60 s) "
+        "Can you still get in from elsewhere?\nKeep these rules? [y/N] (rolls back in 60 s) "
     )
     os.write(keys, answer)
     assert question.poll(59.4) is kept
+    question.end()
+    assert capsys.readouterr().out == ""  # whoever answers ends the line
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_question_without_an_answer_ends_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    question = Question(FakeClock())
+    question.end()
+    assert capsys.readouterr().out == ""
+    assert question.poll(60) is None
+    capsys.readouterr()
+    question.end()
+    assert capsys.readouterr().out == "\n"
