@@ -95,7 +95,8 @@ class TargetFinder:
         from the others.
         """
         for statement in statements:
-            if isinstance(statement, Deny) or statement.published:
+            opens = isinstance(statement, Allow) and statement.sources
+            if not opens or statement.published:
                 continue
             for _, endpoints in self.inventory.select(statement.to):
                 for endpoint in endpoints:
