@@ -21,6 +21,7 @@ from dockerfw.plan.steps import Plan
 from dockerfw.policy.files import PolicyText
 from dockerfw.report import diff, host_warnings, warnings as advice
 from dockerfw.report.bypasses import bypasses
+from dockerfw.report.mode_change import mode_change
 from dockerfw.report.obstacles import published_obstacles
 from dockerfw.report.unfiltered import not_filtered
 from dockerfw.rules.compiler import compile_ruleset
@@ -119,6 +120,7 @@ def _plan_by(
     foreign = foreign_rule_warnings(session.kernel, observation)
     tables = session.kernel.foreign_tables(facts)
     hints = (
+        *mode_change(observation.live, checked.policy),
         *not_filtered(checked.policy, checked.inventory),
         *host_warnings.hints(checked.inventory, facts),
         *published_obstacles(tables, checked.inventory),
