@@ -198,7 +198,8 @@ class Skeleton:
         not_allowed = SetMark(0, self._both)
         return (
             Rule(self._from_this_host(family), not_allowed, SPOOFED_HOST, "spoofed"),
-            Rule((AddressType("src", "LOCAL"),), Return(), "sent to many by this host"),
+            # What this host sends to many it receives itself; the kernel sees no way back to that.
+            Rule((AddressType("src", "LOCAL"), own(family)), Return(), "sent to many by this host"),
             *true,
             Rule((claimed(family),), not_allowed, SPOOFED_CONTAINER, "spoofed"),
             Rule((on_bridge(family),), not_allowed, SPOOFED_ELSE, "spoofed"),

@@ -41,6 +41,21 @@ def test_where_the_way_back_cannot_be_had_a_vm_is_true_on_its_own_bridge_alone(
     assert walk(ruleset, hook, packet, host.addresses).passed == passes
 
 
+@pytest.mark.parametrize(("interface", "passes"), [("br-front", True), ("wg0", False)])
+def test_what_this_host_sends_to_many_comes_back_to_it_by_its_own_bridge_alone(
+    interface: str, passes: bool
+) -> None:
+    gateway, everybody = ip_address("172.18.0.1"), ip_address("255.255.255.255")
+    shop = inventory(
+        network("front", "172.18.0.0/16", foreign_ports=("tap0",)),
+        container("dns", "front 172.18.0.3", published="53:53/udp"),
+    )
+    host = facts(str(HOST), str(gateway))
+    ruleset = compile_ruleset(policy(allow("any", published="53/udp")), shop, host)
+    packet = Packet(interface, gateway, everybody, "udp", 53, host_port=(everybody, 53))
+    assert walk(ruleset, "input", packet, host.addresses).passed == passes
+
+
 # --- what a packet costs -------------------------------------------------------------------------
 
 SHOP = inventory(
