@@ -155,7 +155,7 @@ class Enforcer:
         seen = with_foreign_ports(inventory, self.facts)
         self._bindings.follow(seen, self.sealed, self.facts.addresses)
         taken = self.facts.foreign_bridges & {n.bridge for n in inventory.bridges()}
-        self.inventory = with_foreign_ports(inventory, self.facts)
+        self.inventory = seen
         if self._ledger is None:
             return
         change = self._ledger.update(self.inventory, self._clock.monotonic())

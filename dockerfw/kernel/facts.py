@@ -33,6 +33,7 @@ from dockerfw.model.net import Address, IPNetwork
 from dockerfw.plan.state import ChainState, TablesState
 from dockerfw.rules.names import is_our_chain
 
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 _FLAVOURS: tuple[Flavour, Flavour] = ("nft", "legacy")
@@ -138,9 +139,9 @@ def at_hand(
         flavour = _or(flavour, lambda: _live_flavour(runner, states, names, prefer))
     filled = states.get(flavour, TablesState(4))
     # One that does not answer is tried all the same.
-    nf_tables = _or(otherwise=True, ask=lambda: _nft_chains(runner) is not None)
-    chains = _or("", lambda: _nft_chains(runner) or "")
-    on_nftables = NFTABLES_TABLE in _NFT_TABLE.findall(chains)
+    chains = _or("", lambda: _nft_chains(runner))
+    nf_tables = chains is not None
+    on_nftables = NFTABLES_TABLE in _NFT_TABLE.findall(chains or "")
     jumped = _jumped_to(filled)
     return HostFacts(
         flavour=flavour,
@@ -165,7 +166,7 @@ def at_hand(
     )
 
 
-def _or(otherwise: _T, ask: Callable[[], _T]) -> _T:
+def _or(otherwise: _T, ask: Callable[[], _S]) -> _T | _S:
     try:
         return ask()
     except Failed:
