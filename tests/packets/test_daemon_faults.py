@@ -6,9 +6,11 @@ Docker is played (`tests.fakeengine`); rules, sets and packets are real.
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -159,8 +161,9 @@ def test_a_lockdown_does_not_wait_for_a_docker_that_hangs(scene: Scene) -> None:
     assert lockdown.wait(60) == 0
 
 
-def test_a_lockdown_does_not_wait_for_an_apply_that_waits_for_docker(scene: Scene) -> None:
-    scene.host.write(CONFIG, POLICY.replace("[80]", "[80, 81]"), 0o600)
+@contextmanager
+def an_apply_that_waits_for_docker(scene: Scene) -> Iterator[subprocess.Popen[str]]:
+    """Its process; Docker answers again afterwards."""
     asked = len(scene.engine.calls)
     scene.engine.hang()
     waits = scene.host.start(
@@ -168,10 +171,16 @@ def test_a_lockdown_does_not_wait_for_an_apply_that_waits_for_docker(scene: Scen
     )
     try:
         assert becomes_true(lambda: len(scene.engine.calls) > asked, PATIENCE)
-        lockdown = scene.host.start([sys.executable, "-m", "dockerfw", "lockdown"])
-        assert becomes_true(lambda: not scene.lets_in(FRIEND), 15)
+        yield waits
     finally:
         scene.engine.go_on()
+
+
+def test_a_lockdown_does_not_wait_for_an_apply_that_waits_for_docker(scene: Scene) -> None:
+    scene.host.write(CONFIG, POLICY.replace("[80]", "[80, 81]"), 0o600)
+    with an_apply_that_waits_for_docker(scene) as waits:
+        lockdown = scene.host.start([sys.executable, "-m", "dockerfw", "lockdown"])
+        assert becomes_true(lambda: not scene.lets_in(FRIEND), 15)
     assert waits.wait(60) == 1, "it is told that all was locked down"
     assert lockdown.wait(60) == 0
     assert not scene.lets_in(FRIEND)
@@ -179,16 +188,8 @@ def test_a_lockdown_does_not_wait_for_an_apply_that_waits_for_docker(scene: Scen
 
 
 def test_an_apply_that_waits_for_docker_keeps_nobody_from_writing(scene: Scene) -> None:
-    asked = len(scene.engine.calls)
-    scene.engine.hang()
-    waits = scene.host.start(
-        [sys.executable, "-m", "dockerfw", "apply", "--yes", "-H", scene.engine.url]
-    )
-    try:
-        assert becomes_true(lambda: len(scene.engine.calls) > asked, PATIENCE)
+    with an_apply_that_waits_for_docker(scene) as waits:
         assert not lock_is_taken(scene)
-    finally:
-        scene.engine.go_on()
     assert waits.wait(60) == 0
 
 
