@@ -424,11 +424,14 @@ class Policy:
         kinds = {selector.kind for selector in self._selectors()}
         return Needs("image" in kinds, bool(kinds & {"label", "compose", "service"}))
 
+    @property
+    def statements(self) -> tuple[Allow | Deny, ...]:
+        return (*self.allows, *self.denies)
+
     def _selectors(self) -> Iterator[Selector]:
-        statements: tuple[Allow | Deny, ...] = (*self.allows, *self.denies)
-        for statement in statements:
+        for statement in self.statements:
             yield from statement.to
-        sources = [source for statement in statements for source in statement.sources]
+        sources = [source for statement in self.statements for source in statement.sources]
         for source in (*sources, *self.baseline):
             if isinstance(source, SelectorSource):
                 yield source.selector
@@ -445,9 +448,8 @@ class Policy:
         return self._first_rules(lambda s: s.interface if isinstance(s, LanSource) else None)
 
     def _first_rules(self, key: Callable[[Source], str | None]) -> Mapping[str, Origin | None]:
-        rules: tuple[Allow | Deny, ...] = (*self.allows, *self.denies)
         found: dict[str, Origin | None] = {}
-        for rule in rules:
+        for rule in self.statements:
             for source in parts(rule.sources):
                 if (name := key(source)) is not None:
                     found.setdefault(name, rule.origin)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dockerfw.errors import DockerfwError
-from dockerfw.model.policy import Allow, Deny, Policy
+from dockerfw.model.policy import Allow, Policy
 from dockerfw.policy.files import PolicyText
 from dockerfw.state.store import Store
 
@@ -43,8 +43,7 @@ def locked_down(store: Store) -> Policy:
         policy = text.parse() if text is not None else Policy()
     except DockerfwError:
         return CLOSED
-    statements: tuple[Allow | Deny, ...] = (*policy.allows, *policy.denies)
-    rules = (Allow(s.origin, (), s.to, s.ports) for s in statements if s.ports)
+    rules = (Allow(s.origin, (), s.to, s.ports) for s in policy.statements if s.ports)
     return replace(CLOSED, allows=tuple(rules))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dockerfw.model.inventory import Container, Inventory
-from dockerfw.model.policy import Allow, Deny, Policy
+from dockerfw.model.policy import Policy
 from dockerfw.rules.targets import guards_host_ports
 from dockerfw.text import listed, printable
 
@@ -39,10 +39,9 @@ def not_filtered(policy: Policy, inventory: Inventory) -> tuple[str, ...]:
 
 def guarded_on_host_network(policy: Policy) -> frozenset[str]:
     """Return the names of host-network containers of which rules guard ports, see P8."""
-    statements: tuple[Allow | Deny, ...] = (*policy.allows, *policy.denies)
     return frozenset(
         selector.name
-        for statement in statements
+        for statement in policy.statements
         if any(map(guards_host_ports, statement.ports))
         for selector in statement.to
         if selector.exact_container

@@ -52,7 +52,7 @@ def advise(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str,
     checks = _StatementChecks(policy, inventory, facts)
     found = [
         f"{statement.origin}: {printable(sentence)}"
-        for statement in sorted(_statements(policy), key=lambda s: (s.origin.file, s.origin.line))
+        for statement in sorted(policy.statements, key=lambda s: (s.origin.file, s.origin.line))
         for sentence in checks.warnings(statement)
     ]
     found += [printable(sentence) for sentence in host_warnings.foreign_ports(inventory, facts)]
@@ -81,7 +81,7 @@ def ended_early(policy: Policy, now: float) -> tuple[str, ...]:
 
 def nameless(policy: Policy) -> tuple[str, ...]:
     """Return a warning for each ``host:`` or ``lan:`` source without an address."""
-    sources = [source for rule in _statements(policy) for source in rule.sources]
+    sources = [source for rule in policy.statements for source in rule.sources]
     return tuple(
         dict.fromkeys(
             f"{source} has no {'network' if isinstance(source, LanSource) else 'address'}, so it "
@@ -94,10 +94,6 @@ def nameless(policy: Policy) -> tuple[str, ...]:
 
 _MOST_SUGGESTIONS = 20
 """Each is looked for among all names; where more names are unknown, a whole project is stopped."""
-
-
-def _statements(policy: Policy) -> tuple[Statement, ...]:
-    return (*policy.allows, *policy.denies)
 
 
 # --- one statement -------------------------------------------------------------------------------
@@ -121,7 +117,7 @@ class _StatementChecks:
         self._suggestions = 0
         # A swarm's published ports are in no inventory.
         self.in_swarm = any(n.name == GATEWAY_BRIDGE for n in inventory.networks)
-        self.rules = port_warnings.RulesByContainer(_statements(policy), inventory)
+        self.rules = port_warnings.RulesByContainer(policy.statements, inventory)
 
     def warnings(self, statement: Statement) -> Iterator[str]:
         yield from self._sources(statement)

@@ -204,8 +204,7 @@ class TargetFinder:
 
     def _named_host_ports(self, policy: Policy) -> dict[str, frozenset[Port]]:
         found: dict[str, set[Port]] = {}
-        statements: tuple[Allow | Deny, ...] = (*policy.allows, *policy.denies)
-        for statement in statements:
+        for statement in policy.statements:
             for container in self._named_exactly(statement):
                 found.setdefault(container.id, set()).update(_named_ports(statement))
         return {name: frozenset(ports) for name, ports in found.items()}

@@ -14,7 +14,7 @@ from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
 from dockerfw.model.net import Address, Family, Port
-from dockerfw.model.policy import Allow, Deny, Policy
+from dockerfw.model.policy import Policy
 from dockerfw.report.explain.explanation import Row
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_of
 from dockerfw.report.explain.reasons import Decision, Reasons
@@ -352,10 +352,9 @@ class Paths:
         """Return one address of this host for all that the policy does not name, then the named;
         ``but`` some. None is left where all of this host's are known and are among these.
         """
-        statements: tuple[Allow | Deny, ...] = (*self.policy.allows, *self.policy.denies)
         named = {
             spec.address
-            for statement in statements
+            for statement in self.policy.statements
             for spec in statement.published
             if spec.address is not None
             and spec.address.version == family
