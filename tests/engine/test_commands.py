@@ -159,7 +159,10 @@ def test_an_unconfirmed_apply_goes_back_to_the_policy_before_it(scene: Scene) ->
 
 
 def begin_confirm(scene: Scene, seconds: int) -> Any:
-    """`apply --confirm` in the background, waiting for an answer."""
+    """`apply --confirm` in the background, waiting for an answer.
+
+    ``seconds`` has to be enough to see the new policy hold, on a slow machine, too.
+    """
     python = scene.host.dockerfw("--version").args
     assert "--version" in python
     argv = [*python[: python.index("--version")], "apply", "--confirm", str(seconds)]
@@ -183,7 +186,7 @@ def test_it_rolls_back_although_the_apply_was_killed(scene: Scene) -> None:
     scene.policy(OFFICE_ONLY)
     scene.host.dockerfw("apply", "--yes")
     scene.policy(EVERYONE)
-    child = begin_confirm(scene, 4)
+    child = begin_confirm(scene, 12)
     child.send_signal(signal.SIGKILL)
     child.wait(10)
     until(lambda: scene.reach(STRANGER).outcome == "silent", "the roll-back", 40)
@@ -218,13 +221,13 @@ def test_it_rolls_back_although_everybody_who_would_was_killed(scene: Scene, com
     scene.policy(OFFICE_ONLY)
     scene.host.dockerfw("apply", "--yes")
     scene.policy(EVERYONE)
-    child = begin_confirm(scene, 3)
+    child = begin_confirm(scene, 12)
     token = json.loads(scene.host.run(["cat", "/var/lib/dockerfw/pending.json"]).stdout)["token"]
-    those = scene.host.run(["pgrep", "-f", f"rollback {token}$|apply --confirm 3$"]).stdout.split()
+    those = scene.host.run(["pgrep", "-f", f"rollback {token}$|apply --confirm 12$"]).stdout.split()
     assert len(those) == 2
     scene.host.run(["kill", "-KILL", *those])
     child.wait(10)
-    until(lambda: scene.status("status") == 3, "the end of its time", 20)
+    until(lambda: scene.status("status") == 3, "the end of its time", 60)
     assert scene.reach(STRANGER).text == "db"
     assert "nobody confirmed the last apply" in scene.host.dockerfw("status", check=False).stdout
     scene.policy(OFFICE_ONLY)

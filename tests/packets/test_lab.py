@@ -256,8 +256,8 @@ def _traces(marker: str) -> list[str]:
 
 
 def _machine() -> dict[str, str]:
-    """All of this machine that the lab must not change."""
-    commands = (["ip", "-o", "addr"], ["nft", "list", "ruleset"], ["ipset", "list", "-n"])
+    """All of this machine that the lab must not change; its own traffic goes on, and counts."""
+    commands = (["ip", "-o", "addr"], ["nft", "-s", "list", "ruleset"], ["ipset", "list", "-n"])
     state = {
         " ".join(argv): subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         for argv in commands
