@@ -72,7 +72,13 @@ def assert_answered(machine: Machine, source: str, port: int, address: str = HOS
     """Fail if this is closed, and show why. A slow machine is asked once more, with patience."""
     answer = patient([(Probe(machine.outside, "tcp", address, port, source), True)])[0]
     if not answer.reached:
-        shown = ("docker ps -a", "ipset list dockerfw-port4", "iptables -t nat -S DOCKER")
+        shown = (
+            "docker ps -a",
+            "for name in web db; do docker exec $name sh -c 'netstat -lnt; ip a; ip neigh'; done",
+            "ip -s neigh; bridge fdb show br docker0; conntrack -L",
+            "iptables-save -c; nft list ruleset; ipset list",
+            "journalctl -u docker -u dockerfw --no-pager -n 60",
+        )
         told = [machine.run(["sh", "-c", what], check=False).stdout for what in shown]
         msg = "\n".join([f"{source} to {address} {port}: {answer}", *told])
         raise AssertionError(msg)
