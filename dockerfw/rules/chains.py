@@ -359,7 +359,8 @@ class Skeleton:
         return self.host_bit | self.ok_bit
 
     def _marked(self) -> Marked:
-        return Marked(self.host_bit, self._both)
+        """Also by `OK`: a packet meets these chains once more where a jump stands twice."""
+        return Marked(self.host_bit, self.host_bit)
 
     def _may_use_host_port(self) -> SetMark:
         return SetMark(self.host_bit, self._both)
