@@ -1,5 +1,5 @@
-"""Plain words for people: tables and paragraphs for a terminal, numbers, times, and how addresses
-and ports are written.
+"""Plain words for people: paragraphs for a terminal, numbers, times, and how addresses and ports
+are written.
 
 Takes strings, numbers and ``ipaddress`` values, gives text without a newline. Prints nothing, and
 asks the terminal nothing: the width is passed in. What needs the inventory is `report.labels`.
@@ -7,14 +7,12 @@ asks the terminal nothing: the width is passed in. What needs the inventory is `
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from difflib import get_close_matches
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from textwrap import wrap
 
-LEAST_LAST_COLUMN = 24
-"""A last column narrower than this is no column: its text goes to lines of its own."""
 UNKNOWN_PROTOCOL = "?"
 """Where not even the protocol is known."""
 
@@ -24,44 +22,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def table(
-    rows: Sequence[Sequence[str]],
-    *,
-    width: int = 80,
-    indent: str = "  ",
-    right: Collection[int] = (),
-) -> list[str]:
-    """Return rows of equally many cells as lines of at most ``width``, where the words allow it.
-
-    A column is as wide as its longest cell, as far as that leaves the last one room; the last one
-    is wrapped. ``right`` are the indexes of the columns that are aligned right.
-
-    >>> table([["+", "web 80/tcp", "opens to any"], ["-", "db", "closes"]])
-    ['  + web 80/tcp  opens to any', '  - db          closes']
+def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
+    """Return text as lines, the first of which begins with ``first``, and all others with ``rest``.
+    Words are not broken.
     """
-    if not rows:
-        return []
-    room = width - len(indent) - LEAST_LAST_COLUMN
-    columns = range(len(rows[0]) - 1)
-    widths = [min(max(len(row[c]) for row in rows), room) for c in columns]
-    return [line for row in rows for line in _row(row, widths, width, indent, right)]
-
-
-def _row(
-    row: Sequence[str], widths: Sequence[int], width: int, indent: str, right: Collection[int]
-) -> list[str]:
-    head = indent
-    for column, size in enumerate(widths):
-        cell = row[column].rjust(size) if column in right else row[column].ljust(size)
-        head += cell + (" " if size == 1 else "  ")
-    start = len(indent) + sum(size + (1 if size == 1 else 2) for size in widths)
-    if len(head) > start or width - start < LEAST_LAST_COLUMN:
-        deeper = indent + " " * 6
-        return [head.rstrip(), *_wrapped(row[-1], deeper, deeper, width)]
-    return _wrapped(row[-1], head, " " * start, width)
-
-
-def _wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
     lines = wrap(
         text,
         width,
@@ -75,7 +39,7 @@ def _wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
 
 def paragraph(text: str, *, width: int = 80, first: str = "", rest: str = "") -> list[str]:
     """Return one sentence or more, wrapped; names and addresses are not broken."""
-    return _wrapped(text, first, rest, width)
+    return wrapped(text, first, rest, width)
 
 
 def listed(words: Sequence[str], limit: int = 4) -> str:

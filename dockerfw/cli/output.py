@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import click
 
+from dockerfw.cli.screen import width
 from dockerfw.text import paragraph
 
 
@@ -26,7 +27,8 @@ def print_json(document: Mapping[str, object]) -> None:
 
 def print_remark(sentence: str) -> None:
     """One sentence on stderr."""
-    lines = paragraph(sentence, rest="  ") if sys.stderr.isatty() else [sentence]
+    wrapped = sys.stderr.isatty()
+    lines = paragraph(sentence, width=width(sys.stderr), rest="  ") if wrapped else [sentence]
     for line in lines:
         click.echo(line, err=True)
 

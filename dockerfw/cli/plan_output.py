@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from dockerfw.cli.output import print_hints, print_lines, print_warnings
+from dockerfw.cli.screen import width
 from dockerfw.kernel.interface import Kernel
 from dockerfw.operations.plan import PolicyPlan
 from dockerfw.plan.steps import Plan
@@ -35,11 +36,11 @@ def print_plan(planned: PolicyPlan, *, in_sync: bool) -> None:
     print_warnings(planned.all_warnings)
     print_hints(planned.hints)
     for note in plan.notes:
-        print_lines(paragraph(f"! {note}", rest="  "))
+        print_lines(paragraph(f"! {note}", width=width(), rest="  "))
     if in_sync:
         click.echo("In sync: nothing to change.")
     else:
-        print_lines(planned.changes().lines(plan=plan))
+        print_lines(planned.changes().lines(width(), plan=plan))
 
 
 def print_kernel_text(plan: Plan, kernel: Kernel) -> None:

@@ -19,12 +19,13 @@ from dockerfw.plan.steps import AddElements, DeleteElements, Plan, WriteRules, W
 from dockerfw.report.change import Change
 from dockerfw.report.labels import Labels
 from dockerfw.report.reach import Difference, Side, differences, intervals_of_list
+from dockerfw.report.tables import table
 from dockerfw.report.wording import BRIDGES, Wording
 from dockerfw.rules.meaning import lets_bridges_in, rules_by_set
 from dockerfw.rules.names import INSIDE, MAIN, PRE, PRE_INSIDE
 from dockerfw.rules.rule import Rule
 from dockerfw.rules.ruleset import IPSet, Ruleset
-from dockerfw.text import counted, paragraph, table
+from dockerfw.text import counted, paragraph
 
 # --- what people see -----------------------------------------------------------------------------
 

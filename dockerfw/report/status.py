@@ -14,9 +14,10 @@ from typing import Literal, TypeAlias
 from dockerfw.exit_status import ExitStatus
 from dockerfw.model.host import Backend, Flavour
 from dockerfw.model.inventory import Inventory
+from dockerfw.report.tables import table
 from dockerfw.report.traffic import Counters, Traffic, count_traffic
 from dockerfw.rules.ruleset import Ruleset
-from dockerfw.text import counted, human_bytes, iso_moment, moment, paragraph, printable, table
+from dockerfw.text import counted, human_bytes, iso_moment, moment, paragraph, printable
 
 SealCondition: TypeAlias = Literal["stands", "missing", "differs", "unavailable"]
 FirstPacketState: TypeAlias = Literal["closed", "until restart", "observed", "no proxy", "open"]

@@ -13,6 +13,7 @@ from dockerfw.cli.options import (
     read_inventory,
 )
 from dockerfw.cli.output import print_json, print_lines
+from dockerfw.cli.screen import width
 
 
 @click.command("explain")
@@ -39,5 +40,5 @@ def command(
     if as_json:
         print_json(found.to_json())
     else:
-        print_lines(found.lines())
+        print_lines(found.lines(width()))
     return found.exit_status

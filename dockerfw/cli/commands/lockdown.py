@@ -6,6 +6,7 @@ import click
 
 from dockerfw.cli.options import docker_host_option
 from dockerfw.cli.output import print_lines
+from dockerfw.cli.screen import width
 from dockerfw.exit_status import ExitStatus
 from dockerfw.text import listed, paragraph, printable
 
@@ -26,7 +27,7 @@ def command(docker_host: str | None) -> int:
     else:
         click.echo("LOCKED DOWN: only this host reaches its containers, until the next apply.")
     for reason in (*done.failed, *done.open_paths):
-        print_lines(paragraph(f"! {printable(reason.splitlines()[0])}", rest="  "))
+        print_lines(paragraph(f"! {printable(reason.splitlines()[0])}", width=width(), rest="  "))
     if done.failed:
         click.echo("When that is mended: dockerfw lockdown, once more.")
     return ExitStatus.FAILED if done.failed else ExitStatus.OK

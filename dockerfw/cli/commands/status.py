@@ -6,6 +6,7 @@ import click
 
 from dockerfw.cli.options import docker_host_option, json_option
 from dockerfw.cli.output import print_json, print_lines
+from dockerfw.cli.screen import width
 
 
 @click.command("status")
@@ -20,5 +21,5 @@ def command(docker_host: str | None, as_json: bool) -> int:
     if as_json:
         print_json(found.to_json())
     else:
-        print_lines(found.lines())
+        print_lines(found.lines(width()))
     return found.exit_status
