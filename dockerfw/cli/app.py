@@ -15,9 +15,9 @@ from typing import NoReturn
 import click
 
 from dockerfw import __version__
-from dockerfw.cli import commands
+from dockerfw.cli import commands, mistakes
 from dockerfw.cli.output import print_error, print_remark
-from dockerfw.errors import DockerfwError, PolicyError
+from dockerfw.errors import DockerfwError, PolicyError, UsageError
 from dockerfw.exit_status import ExitStatus
 
 
@@ -33,6 +33,14 @@ class Program(click.Group):
             # Python flushes stdout at its end, which would fail once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitStatus.BROKEN_PIPE
+
+    def resolve_command(
+        self, context: click.Context, typed: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command with its arguments. Raises `UsageError` with what was meant."""
+        if typed[0] not in self.commands:
+            raise UsageError(mistakes.unknown_command(typed, self.commands))
+        return super().resolve_command(context, typed)
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,8 +71,14 @@ def _run() -> int:
     except click.exceptions.Abort:
         print_error("stopped")
         return ExitStatus.INTERRUPTED
+    except click.UsageError as error:
+        if len(sys.argv) > 1:
+            print_error(mistakes.sentence(error, sys.argv[1:]))
+        else:
+            error.show()  # the help
+        return ExitStatus.REFUSED
     except click.ClickException as error:
-        error.show()
+        print_error(error.format_message())
         return error.exit_code
     except Exception as error:
         if os.environ.get("DOCKERFW_DEBUG"):

@@ -1,0 +1,69 @@
+"""Every mistake of the command line is one sentence with the command that was meant."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dockerfw.cli.app import cli
+from dockerfw.cli.mistakes import OTHERS_WORDS
+from tests.unit.cli.terminal import Terminal
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [
+        ("list", "`dockerfw status`"),
+        ("reload", "`dockerfw apply`"),
+        ("logs -f", "`journalctl -u dockerfw`"),
+        ("validate", "`dockerfw check`"),
+        ("ban 198.51.100.1", "write a [[deny]] into the policy, then run `dockerfw apply`"),
+        ("version", "`dockerfw --version`"),
+        ("-V", "`dockerfw --version`"),
+        ("help plan", "`dockerfw plan --help`"),
+        ("statsu --json", "did you mean `dockerfw status --json`?"),
+        ("STATUS", "`dockerfw status`"),
+        ("frobnicate", "there are apply, boot, check"),
+        ("--dry-run", "`dockerfw plan`"),
+        ("apply --dry-run", "`dockerfw plan`"),
+        ("plan -n", "plan writes nothing, and needs no -n"),
+        ("-c f.toml plan", "`dockerfw plan -c f.toml`"),
+        ("--json plan", "`dockerfw plan --json`"),
+        ("-c f.toml status", "`dockerfw apply -c f.toml`"),
+        ("status -c f.toml", "run `dockerfw status`"),
+        ("daemon -c f.toml", "daemon goes by the policy in force"),
+        ("plan f.toml", "`dockerfw plan -c f.toml`"),
+        ("plan web", "plan takes no arguments: `dockerfw plan`"),
+        ("apply -y", "here it is --yes"),
+        ("check --jsn", "did you mean --json?"),
+        ("status --watch", "`watch dockerfw status`"),
+        ("apply -v", "`dockerfw plan -v`"),
+        ("check -H x", "see `dockerfw check --help`"),
+        ("apply --confirm 0", "0 is not in the range 1<=x<=3600"),
+        ("explain 203.0.113.7", "`dockerfw explain 203.0.113.7 web:80`, say"),
+        ("explain db:5432", "`dockerfw explain 203.0.113.7 db:5432`, say"),
+        ("explain 203.0.113.7 web 80", "`dockerfw explain 203.0.113.7 web:80`"),
+    ],
+)
+def test_the_one_right_command_is_named(terminal: Terminal, typed: str, meant: str) -> None:
+    done = terminal.run(*typed.split())
+    assert (done.status, done.out) == (2, "")
+    assert meant in done.err
+    assert re.fullmatch(r"dockerfw: .*\n", done.err), "one sentence"
+
+
+def test_nothing_typed_is_the_help(terminal: Terminal) -> None:
+    done = terminal.run()
+    assert "Commands:" in done.out + done.err
+
+
+def test_no_word_of_others_is_a_command_of_ours() -> None:
+    assert OTHERS_WORDS.keys().isdisjoint(cli.commands)
+
+
+def test_every_command_that_is_proposed_exists() -> None:
+    proposed = {
+        name for text in OTHERS_WORDS.values() for name in re.findall(r"`dockerfw (\w+)", text)
+    }
+    assert proposed <= set(cli.commands)
