@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from dockerfw.model.policy import Origin
+from dockerfw.policy.syntax import syntax_error
 from dockerfw.policy.toml_lines import Position, scan
 from dockerfw.policy.utf8 import decode
 from dockerfw.policy.words import WordError, did_you_mean, shown
@@ -24,9 +25,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_ERROR_LINE = re.compile(r" ?\(at line (\d+), column (\d+)\)$")
+LISTS = ("allow", "deny", "expect")
+"""What is written in two brackets."""
 _NOT_SHOWN = "what is wrong here is not shown: you may not read this file without sudo"
-_LONG_NUMBER = re.compile(r"\d[\d_]{4000}")
 
 _T = TypeVar("_T")
 _W = TypeVar("_W")
@@ -157,33 +158,9 @@ def load(document: Document, findings: Findings) -> Node | None:
         findings.error(document.name, 1, "lists or tables are nested too deep: a policy needs two")
         return None
     except ValueError as error:
-        findings.error(document.name, *_syntax_error(str(error), text))
+        findings.error(document.name, *syntax_error(str(error), text, LISTS))
         return None
     return Node(document.name, value, position, findings)
-
-
-def _syntax_error(message: str, text: str) -> tuple[int, str]:
-    """The line of a parser's message, and the message for people."""
-    last = text.rstrip().count("\n") + 1
-    found = _ERROR_LINE.search(message)
-    if found is None:
-        long = _LONG_NUMBER.search(text)
-        line = text.count("\n", 0, long.start()) + 1 if long else last
-        what = "a number of thousands of digits" if long else message
-        return line, f"not valid TOML: {what.replace(' (at end of document)', ' at the end')}"
-    line, column = min(int(found[1]), last), int(found[2])
-    what = f"not valid TOML: {message[: found.start()]} at column {column}"
-    return line, what + _syntax_hint(message, text.split("\n")[line - 1][column - 1 :])
-
-
-def _syntax_hint(message: str, rest: str) -> str:
-    if message.startswith("Invalid value") and (word := re.match(r"[A-Za-z!*][^\s,\]#]*", rest)):
-        return f': write it in quotes, `"{word[0][:60]}"`'
-    if message.startswith("Invalid value") and re.match(r"[0-9a-fA-F]+[.:/]", rest):
-        return ": an address stands in quotes"
-    if message.startswith("Cannot declare"):
-        return ": write it once, or a list of tables in two brackets, as [[allow]]"
-    return ""
 
 
 def check_keys(
