@@ -97,6 +97,9 @@ def _why_no_network(word: str) -> str:
     first, dash, last = word.partition("-")
     if dash:
         return _why_no_range(word, first, last)
+    if "," in word:
+        several = ", ".join(shown(part.strip()) for part in word.split(",") if part.strip())
+        return f"{shown(word)} is several: write each by itself, {several}"
     short = _written_out(word)
     write = f": write {shown(short)}" if short else ""
     no_network = f"{shown(word)} is no IP address and no network (CIDR){write}"

@@ -7,6 +7,7 @@ Pure.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from dockerfw.model.net import Address
 from dockerfw.model.policy import PortKeyword, PortRange, PortSpec, Protocol, PublishedSpec
@@ -16,6 +17,15 @@ from dockerfw.policy.words import WordError, did_you_mean, shown
 PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp", "sctp")
 PORT_WORDS = tuple(keyword.value for keyword in PortKeyword)
 
+_WELL_KNOWN: Mapping[str, str] = {
+    "dns": "53/udp", "ftp": "21", "http": "80", "https": "443", "imap": "143", "imaps": "993",
+    "mariadb": "3306", "mongodb": "27017", "mqtt": "1883", "mysql": "3306", "ntp": "123/udp",
+    "postgres": "5432", "postgresql": "5432", "redis": "6379", "smtp": "25", "ssh": "22",
+}  # fmt: skip
+"""Names of services: policies have numbers, which are the same on every host."""
+_TURNED = re.compile(
+    r"(tcp|udp|sctp)[/: ]?([0-9-]+)|([0-9-]+)[: ]?(tcp|udp|sctp)", re.ASCII | re.IGNORECASE
+)
 _PORTS = re.compile(r"([0-9]+)(?:-([0-9]+))?(?:/([^/]*))?", re.ASCII)
 _HOST_PORTS = re.compile(r"(.*):([^:\]]*)", re.DOTALL)
 
@@ -99,6 +109,13 @@ def _protocol(value: str, written: str | None) -> Protocol:
     for protocol in PROTOCOLS:
         if written == protocol:
             return protocol
+    ports = value.partition("/")[0]
+    several = [part for part in re.split(r"[+,&| ]+", written.lower()) if part in PROTOCOLS]
+    if written.lower() in ("both", "any", "all", "*"):
+        several = ["tcp", "udp"]
+    if len(several) > 1:
+        words = " and ".join(shown(f"{ports}/{protocol}") for protocol in several)
+        raise WordError(f"{shown(value)}: one protocol a word: write {words}")
     raise WordError(
         f"{shown(value)}: the protocol is tcp, udp or sctp{did_you_mean(written, PROTOCOLS)}"
     )
@@ -127,5 +144,19 @@ def _why_no_port(value: str, keywords: tuple[str, ...]) -> str:
         return "`*` is no port: write `all`" if keywords else "`*` is no port: write `1-65535/tcp`"
     if value.startswith("-") or value.endswith("-"):
         return f"{shown(value)} is half a range: write both ends, like `8000-8100/tcp`"
-    near = did_you_mean(name, keywords)
-    return f"{shown(value)} is no port{near or ': write a number, `53/udp` or `8000-8100/tcp`'}"
+    meant = _meant(value) or did_you_mean(name, keywords)
+    return f"{shown(value)} is no port{meant or ': write a number, `53/udp` or `8000-8100/tcp`'}"
+
+
+def _meant(value: str) -> str | None:
+    """Return ``: write …`` for ports in a form of other programs."""
+    words = value.replace(",", " ").split()
+    if len(words) > 1 and all(_PORTS.fullmatch(word) for word in words):
+        return f", but {len(words)}: write each by itself, {', '.join(map(shown, words))}"
+    if turned := _TURNED.fullmatch(value):
+        port, protocol = turned[2] or turned[3], turned[1] or turned[4]
+        return f": write {shown(f'{port}/{protocol}')}"
+    if value in PROTOCOLS:
+        return f": write a number before it, {shown(f'53/{value}')}, say"
+    number = _WELL_KNOWN.get(value.lower())
+    return f": write its number, {shown(number)}" if number else None

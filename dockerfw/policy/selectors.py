@@ -94,6 +94,11 @@ def _check_bare_name(word: str) -> None:
 def _container(name: str, negated: bool) -> Selector:
     if name.startswith("/") and is_container_name(name[1:]):
         raise WordError(f"{shown(name)}: write the name without the slash, {shown(name[1:])}")
+    if re.fullmatch(r"[\w.-]+/[\w.*-]+", name, re.ASCII):
+        raise WordError(
+            f"{shown(name)} is no name of a container: a service of compose is "
+            f"{shown(f'compose:{name}')}"
+        )
     _check_form(
         _CONTAINER, name, "of a container: it has letters, digits, `_`, `.`, `-`; `*` is a wildcard"
     )

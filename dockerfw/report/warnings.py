@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from dockerfw.model.docker_names import (
     COMPOSE_PROJECT_LABEL,
+    COMPOSE_SERVICE_LABEL,
     GATEWAY_BRIDGE,
     SWARM_SERVICE_LABEL,
 )
@@ -189,14 +190,32 @@ class _StatementChecks:
     def _meant(self, selector: Selector) -> str:
         """Return the next step for a selector that matches nothing."""
         self._suggestions += 1
-        near = (
-            similar_words(selector.name, self._words(selector))
-            if self._suggestions <= _MOST_SUGGESTIONS
-            else ()
-        )
+        near: tuple[str, ...] = ()
+        if self._suggestions <= _MOST_SUGGESTIONS:
+            by_kind = self._services if selector.kind == "compose" else self._similar
+            near = by_kind(selector)
         if near:
             return f"did you mean {listed([printable(word) for word in near])}?"
         return "start it, or correct it by docker ps"
+
+    def _services(self, selector: Selector) -> tuple[str, ...]:
+        """Return projects and services of compose that are near, as they stand in a policy."""
+        pairs = {
+            (project, service)
+            for c in self.inventory.containers
+            if (project := c.label(COMPOSE_PROJECT_LABEL)) is not None
+            and (service := c.label(COMPOSE_SERVICE_LABEL)) is not None
+        }
+        project, service = selector.name, selector.detail
+        own = sorted(s for p, s in pairs if p == project)
+        if service and own:
+            return tuple(f"compose:{project}/{s}" for s in similar_words(service, own) or own)
+        named = tuple(f"compose:{p}/{s}" for p, s in sorted(pairs) if s == project)
+        near = similar_words(project, self._words(selector))
+        return named or tuple(f"compose:{p}/{service}" if service else f"compose:{p}" for p in near)
+
+    def _similar(self, selector: Selector) -> tuple[str, ...]:
+        return similar_words(selector.name, self._words(selector))
 
     def _words(self, selector: Selector) -> set[str]:
         """Return what a selector of this kind could name here."""

@@ -61,6 +61,7 @@ def test_a_swarm_service_is_a_selector_of_containers() -> None:
         ("any", "write `*` for every container, or `container:any`"),
         ("172.18.0.4", "`to` takes containers"),
         ("172.18.0.0/16", "`to` takes containers"),
+        ("shop/db", "a service of compose is `compose:shop/db`"),
         ("/web", "write the name without the slash, `web`"),
         ("web?", "is no name of a container"),
         ("we b", "is no name of a container"),

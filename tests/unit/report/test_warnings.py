@@ -9,7 +9,7 @@ import pytest
 
 from dockerfw.model.policy import Allow, Deny, Policy
 from dockerfw.report.warnings import advise
-from tests.build import allow, deny, policy
+from tests.build import allow, container, deny, inventory, policy
 from tests.unit.report.scene import FACTS, FRONT, HERE, LAN, LINE, closing, only, opening
 
 
@@ -60,6 +60,21 @@ def test_a_selector_that_matches_nothing_is_named(rules: Policy, said: tuple[str
     warning = only(rules)
     assert warning.startswith("config.toml:12: ")
     assert all(words in warning for words in said), warning
+
+
+@pytest.mark.parametrize(
+    "selector, meant",
+    [
+        ("compose:web", "did you mean compose:shop/web?"),
+        ("compose:shop/wbe", "did you mean compose:shop/web?"),
+        ("compose:shop/proxy", "did you mean compose:shop/db, compose:shop/web?"),
+        ("compose:shpo/web", "did you mean compose:shop/web?"),
+        ("compose:shpo", "did you mean compose:shop?"),
+    ],
+)
+def test_a_service_of_compose_is_proposed_as_it_is_written(selector: str, meant: str) -> None:
+    shop = (container(f"shop-{s}-1", "front", compose=f"shop/{s}") for s in ("web", "db"))
+    assert only(opening(selector, 80), inventory(FRONT, *shop)).endswith(meant)
 
 
 def test_warnings_come_in_the_order_of_the_policy() -> None:
