@@ -244,6 +244,12 @@ def _check_socket(path: str, where: str, timeout: float) -> None:
 # --- errors --------------------------------------------------------------------------------------
 
 
+_REMOTE_STEP = (
+    "is it that engine's address and port, and does it want TLS (DOCKER_TLS_VERIFY=1, "
+    "DOCKER_CERT_PATH)? Else run `dockerfw inventory` on that host"
+)
+
+
 @contextmanager
 def plain_errors(where: str) -> Iterator[None]:
     """Raise `Failed` with one sentence for whatever a conversation with Docker can end in."""
@@ -263,9 +269,9 @@ def plain_errors(where: str) -> Iterator[None]:
             what = "takes too long to answer"
         else:
             what = f"does not answer as it should: {one_line(error)}"
-        raise Failed(
-            f"Docker at {where} {what}; see `journalctl -u docker`, then try again"
-        ) from error
+        here = where.startswith("unix://")
+        step = "see `journalctl -u docker`, then try again" if here else _REMOTE_STEP
+        raise Failed(f"Docker at {where} {what}; {step}") from error
 
 
 def _timed_out(error: BaseException | None) -> bool:

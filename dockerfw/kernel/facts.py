@@ -116,6 +116,7 @@ def read(
         docker_rules=on_nftables or not docker.iptables or _docker_rules(states[flavour]),
         forwards=nat.forwards,
         unread_nat=nat.unread,
+        interfaces=frozenset(link["ifname"] for link in links),
     )
 
 

@@ -168,6 +168,7 @@ class HostFacts:
                    to a port of this host
     unread_nat     those of which it is not known where they lead (``to`` says nothing), or for
                    which ports; they open nothing
+    interfaces     names of all that are there now, for messages; none where that is not known
     """
 
     flavour: Flavour = "nft"
@@ -189,6 +190,8 @@ class HostFacts:
     docker_rules: bool = True
     forwards: tuple[PortForward, ...] = ()
     unread_nat: tuple[PortForward, ...] = ()
+    # They come and go with containers, and nothing is compiled from them.
+    interfaces: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def families(self) -> tuple[Literal[4, 6], ...]:

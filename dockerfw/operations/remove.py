@@ -10,12 +10,17 @@ from dockerfw.operations.session import Session
 
 def remove(session: Session) -> None:
     """Take out all of dockerfw and nothing else. Raises `Failed` while the daemon runs."""
-    session.require_root()
-    if session.store.daemon.alive():
-        raise Failed("the daemon is running: systemctl stop dockerfw, then remove again")
+    refuse_while_daemon_runs(session)
     with session.store.lock(session.notify):
         session.reconciler.remove()
         session.store.forget()
+
+
+def refuse_while_daemon_runs(session: Session) -> None:
+    """Raise `Failed` where `remove` would: before anybody is asked."""
+    session.require_root()
+    if session.store.daemon.alive():
+        raise Failed("the daemon is running: systemctl stop dockerfw, then remove again")
 
 
 def what_opens(session: Session) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dockerfw.plan.state import SealState
 from dockerfw.plan.steps import ChangeSeal, ReplaceSeal, WriteSeal
 from dockerfw.rules.ruleset import Seal
 
-WHY_RELEASE = "ports that the seal need not guard"
+WHY_RELEASE = "the seal: ports that nobody publishes any more"
 WHY = "the seal"
 
 

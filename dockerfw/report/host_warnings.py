@@ -322,7 +322,9 @@ def _switch_on(families: Iterable[Family]) -> str:
 def _restricts_same_bridge(policy: Policy, inventory: Inventory) -> list[str]:
     """Return what in the policy separates containers of one bridge."""
     why = []
-    if not any(isinstance(s, BridgeSource) for s in policy.baseline):
+    if policy.locked_down:
+        why.append("everything is locked down")
+    elif not any(isinstance(s, BridgeSource) for s in policy.baseline):
         why.append("the baseline is without bridge")
     bridges = {n.bridge for n in inventory.bridges() if n.bridge}
     why += [

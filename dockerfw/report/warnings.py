@@ -25,6 +25,7 @@ from dockerfw.model.policy import (
     Allow,
     Deny,
     HostSource,
+    InterfaceSource,
     LanSource,
     Policy,
     Selector,
@@ -106,6 +107,7 @@ class _StatementChecks:
     def __init__(self, policy: Policy, inventory: Inventory, facts: HostFacts) -> None:
         self.inventory = inventory
         self.routes = Routes(facts.routes)
+        self.interfaces = facts.interfaces
         self.subnets = Supernets(
             (subnet, place)
             for place, network in enumerate(inventory.bridges())
@@ -149,11 +151,23 @@ class _StatementChecks:
                     f"those of the outside, so it {effect(statement)} nothing; write "
                     f"network:{network.name}, or bridge for all of them"
                 )
+            if isinstance(source, InterfaceSource):
+                yield from self._no_interface(source, statement)
             if isinstance(source, SelectorSource) and not self.inventory.select([source.selector]):
                 yield (
                     f"from {source} matches no running container, so it "
                     f"{effect(statement)} nothing; {self._meant(source.selector)}"
                 )
+
+    def _no_interface(self, source: InterfaceSource, statement: Statement) -> Iterator[str]:
+        if not self.interfaces or any(map(source.matches, self.interfaces)):
+            return
+        near = similar_words(source.name.removesuffix("*"), self.interfaces)
+        meant = f"did you mean {listed(near)}?" if near else "see `ip -br link`"
+        yield (
+            f"from {source}: this host has no such interface now, so it {effect(statement)} "
+            f"nothing until there is one; {meant}"
+        )
 
     def _docker_network(self, source: Source) -> Network | None:
         """Return the bridge network that this address, or all of these networks, lie in.

@@ -17,19 +17,19 @@ from dockerfw.exit_status import ExitStatus
 def command(docker_host: str | None, yes: bool) -> int:
     """Take out all of dockerfw and nothing else."""
     from dockerfw.cli.session import open_session
-    from dockerfw.operations.remove import remove, what_opens
+    from dockerfw.operations.remove import refuse_while_daemon_runs, remove, what_opens
 
     session = open_session(docker_host)
-    session.require_root()
+    refuse_while_daemon_runs(session)
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("remove opens ports: at no terminal it needs --yes")
     lines = what_opens(session)
     if lines:
         click.echo("These ports open to whoever can reach this host:")
         for line in lines:
             click.echo(f"  {line}")
     if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("remove opens ports: at no terminal it needs --yes")
-        click.confirm("Remove dockerfw?", abort=True)
+        click.confirm("Remove dockerfw?", abort=True, err=True)
     remove(session)
     click.echo("Removed.")
     return ExitStatus.OK

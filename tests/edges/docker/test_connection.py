@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dockerfw.docker.client import Docker
-from dockerfw.docker.connection import listener_pids
+from dockerfw.docker.connection import listener_pids, plain_errors
 from dockerfw.errors import Failed
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Needs
@@ -185,3 +185,16 @@ def test_proxies_of_the_environment_are_not_used_for_a_socket(
         monkeypatch.setenv(name, "http://192.0.2.1:3128")
     read(engine)
     assert engine.asked["/networks"] == 1
+
+
+@pytest.mark.parametrize(
+    "where, step",
+    [
+        ("unix:///run/docker.sock", "see `journalctl -u docker`, then try again"),
+        ("tcp://192.0.2.7:2375", "Else run `dockerfw inventory` on that host"),
+    ],
+)
+def test_the_next_step_is_one_for_the_host_that_does_not_answer(where: str, step: str) -> None:
+    with pytest.raises(Failed) as failed, plain_errors(where):
+        raise ValueError("no JSON")
+    assert str(failed.value).endswith(step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dockerfw.errors import Failed
-from dockerfw.operations.remove import remove, what_opens
+from dockerfw.operations.remove import refuse_while_daemon_runs, remove, what_opens
 from dockerfw.operations.session import Session
 from tests import build
 
@@ -28,3 +28,11 @@ def test_with_docker_silent_what_was_last_seen_opens(session: Session) -> None:
 
 def test_with_nothing_known_nothing_is_listed(session: Session) -> None:
     assert what_opens(session) == ()
+
+
+def test_what_a_running_daemon_refuses_is_refused_before_anybody_is_asked(
+    session: Session,
+) -> None:
+    with session.store.daemon.claim(), pytest.raises(Failed, match="systemctl stop dockerfw"):
+        refuse_while_daemon_runs(session)
+    refuse_while_daemon_runs(session)

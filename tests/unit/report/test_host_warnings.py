@@ -36,6 +36,7 @@ BLIND = HostFacts(br_netfilter=(False, False))
     "rules, said",
     [
         (NO_BRIDGE, "the baseline is without bridge"),
+        (replace(NO_BRIDGE, locked_down=True), "everything is locked down, but containers"),
         (closing(source="bridge"), "config.toml:12 denies containers"),
         (closing("web", "container:worker"), "config.toml:12 denies containers"),
         (closing(source="iface:br-*"), "config.toml:12 denies containers"),

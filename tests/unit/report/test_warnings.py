@@ -77,6 +77,23 @@ def test_a_service_of_compose_is_proposed_as_it_is_written(selector: str, meant:
     assert only(opening(selector, 80), inventory(FRONT, *shop)).endswith(meant)
 
 
+@pytest.mark.parametrize(
+    "source, said",
+    [
+        ("iface:wgo", "from iface:wgo: this host has no such interface now, so it opens nothing"),
+        ("iface:wgo", "did you mean wg0?"),
+        ("iface:tun*", "see `ip -br link`"),
+    ],
+)
+def test_an_interface_that_is_not_there_is_named(source: str, said: str) -> None:
+    facts = replace(FACTS, interfaces=frozenset({"lo", "eth0", "wg0"}))
+    rules = opening("web", 80, source=source)
+    [warning] = advise(rules, HERE, facts)
+    assert said in warning
+    assert advise(rules, HERE, FACTS) == (), "it is not known which there are"
+    assert advise(opening("web", 80, source="iface:wg*"), HERE, facts) == ()
+
+
 def test_warnings_come_in_the_order_of_the_policy() -> None:
     rules = policy(allow("any", to="zzz", ports=80, line=LINE), deny("any", to="nobody", line=3))
     found = advise(rules, HERE, FACTS)
