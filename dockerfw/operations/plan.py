@@ -72,6 +72,10 @@ class PolicyPlan:
             before_installed=chains_stand(seen.live),
             live_tables=seen.live.tables,
             host_names=self.checked.text.names,
+            worded=diff.worded(
+                source for rule in self.checked.policy.statements for source in rule.sources
+            ),
+            forwards=seen.facts.forwards,
         )
 
 

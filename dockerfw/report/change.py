@@ -36,7 +36,7 @@ class Change:
 
     ``target`` is what it is called, with its ports; ``ports`` are these alone. ``sources`` are all
     to whom it opens or closes, ``excepting`` those within them for whom nothing changes. ``until``
-    is when what opens ends by itself (Unix time).
+    is when what opens ends by itself (Unix time). ``idle``: nobody is behind that port now.
     """
 
     kind: ChangeKind
@@ -45,20 +45,23 @@ class Change:
     sources: tuple[str, ...] = ()
     excepting: tuple[str, ...] = ()
     until: int | None = None
+    idle: bool = False
 
     @property
     def sign(self) -> str:
         """``+`` where more is let through than before, ``-`` where less is, ``~`` otherwise."""
-        return _SIGNS[self.kind]
+        return "~" if self.idle else _SIGNS[self.kind]
 
     def sentence(self, first_apply: bool = False) -> str:
         """Return what happens to the target, which is not named; see `Diff` for a first apply."""
         verb = _VERBS[self.kind]
-        if first_apply:
+        if first_apply and not self.idle:
             # All was open until now.
             verb = {"open": "stays open to", "guard": "closes"}.get(self.kind, verb)
         but = f", but not to {listed(self.excepting)}" if self.excepting else ""
         sentence = f"{verb} {listed(self.sources)}".rstrip() + but
+        if self.idle:
+            sentence = f"nobody publishes it now; {sentence.replace('opens', 'would open', 1)}"
         if self.until is not None:
             return f"{sentence} until {moment(self.until)}"
         return f"{sentence} without an end" if self.kind == "end" else sentence
@@ -73,4 +76,5 @@ class Change:
             "excepting": list(self.excepting[:LISTED_IN_JSON]),
             "excepting_in_all": len(self.excepting),
             **({} if self.until is None else {"until": moment(self.until)}),
+            **({"idle": True} if self.idle else {}),
         }

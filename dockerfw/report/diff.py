@@ -7,13 +7,15 @@ the steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from dockerfw.model.docker_names import GATEWAY_BRIDGE
+from dockerfw.model.host import PortForward
 from dockerfw.model.intervals import Interval
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.net import Family
-from dockerfw.model.policy import HostAddresses
+from dockerfw.model.net import FAMILIES, Family, IPNetwork, Port
+from dockerfw.model.policy import ExceptingSource, HostAddresses, Source
 from dockerfw.plan.state import SetState, TablesState
 from dockerfw.plan.steps import AddElements, DeleteElements, Plan, WriteRules, WriteSeal
 from dockerfw.report.change import Change
@@ -21,11 +23,11 @@ from dockerfw.report.labels import Labels
 from dockerfw.report.reach import Difference, Side, differences, intervals_of_list
 from dockerfw.report.tables import table
 from dockerfw.report.wording import BRIDGES, Wording
-from dockerfw.rules.meaning import lets_bridges_in, rules_by_set
-from dockerfw.rules.names import INSIDE, MAIN, PRE, PRE_INSIDE
+from dockerfw.rules.meaning import lets_bridges_in, read_guarded, rules_by_set
+from dockerfw.rules.names import INSIDE, MAIN, PRE, PRE_INSIDE, topology_set
 from dockerfw.rules.rule import Rule
 from dockerfw.rules.ruleset import IPSet, Ruleset
-from dockerfw.text import counted, paragraph
+from dockerfw.text import counted, listed, paragraph
 
 # --- what people see -----------------------------------------------------------------------------
 
@@ -48,7 +50,7 @@ class Diff:
 
     @property
     def opens(self) -> int:
-        return sum(c.kind in ("open", "lift", "release") for c in self.changes)
+        return sum(c.kind in ("open", "lift", "release") and not c.idle for c in self.changes)
 
     @property
     def closes(self) -> int:
@@ -104,13 +106,16 @@ def diff(
     before_installed: bool,
     live_tables: Mapping[Family, TablesState] | None = None,
     host_names: HostAddresses | None = None,
+    worded: Mapping[frozenset[IPNetwork], str] | None = None,
+    forwards: Iterable[PortForward] = (),
 ) -> Diff:
     """Return what changes for people between what stands and what should.
 
     ``before_installed``: our chains stood before. The rules in ``live_tables`` have the meaning of
     sets that are no longer wanted, and the baseline; without them such a set is shown by its name,
     and the baseline taken for unchanged. ``host_names`` are the addresses of ``host:`` sources,
-    which are shown with their name.
+    which are shown with their name; ``worded`` are sources together, by what they are called.
+    ``forwards`` is NAT of others, by which a port may lead somewhere that nobody publishes.
     """
     before = live_sets if before_installed else {}
     old, new, found = compare(before, ruleset, (live_tables or {}) if before_installed else {})
@@ -118,10 +123,42 @@ def diff(
         Labels(inventory),
         frozenset(c.family for c in ruleset.chains),
         {address: name for name, held in (host_names or {}).items() for address in held},
+        worded or {},
+        _leading(new, inventory, tuple(forwards)),
     )
     changes = [*_baseline_change(old, new), *wording.changes(found)]
     changes += wording.guarded(old, new) if before_installed else wording.closing(new)
     return Diff(tuple(changes), first_apply=not before_installed, bridges_pass=new.baseline)
+
+
+def _leading(
+    side: Side, inventory: Inventory, forwards: Iterable[PortForward]
+) -> Callable[[Port], bool]:
+    """Return what tells whether a port of this host leads to anybody now."""
+    swarm = any(network.name == GATEWAY_BRIDGE for network in inventory.networks)
+    guarded = {
+        found[1]
+        for family in FAMILIES
+        for found in map(read_guarded, side.elements(topology_set("pub", family)))
+        if found is not None
+    }
+    return lambda port: (
+        swarm
+        or port in guarded
+        or any(one.takes(None, port.protocol, port.number) for one in forwards)
+    )
+
+
+def worded(sources: Iterable[Source]) -> dict[frozenset[IPNetwork], str]:
+    """Return how lists with exceptions are written, by the networks that are left of them."""
+    return {
+        frozenset(source.networks): (
+            f"{listed([str(s) for s in source.sources])} but "
+            f"{listed([str(s) for s in source.exceptions])}"
+        )
+        for source in sources
+        if isinstance(source, ExceptingSource) and source.networks
+    }
 
 
 def compare(

@@ -7,7 +7,7 @@ row, all containers alike.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -52,6 +52,7 @@ class _Item:
     families: frozenset[int]
     until: int | None
     behind: tuple[tuple[str, int], ...] = ()
+    idle: bool = False
 
 
 @dataclass(slots=True)
@@ -59,12 +60,15 @@ class Wording:
     """Puts what differs into words.
 
     ``families`` are those that the wanted ruleset has chains for; ``host_names`` has the name of a
-    ``host:`` source by address.
+    ``host:`` source by address, ``worded`` what sources are called together. ``leads`` tells
+    whether anybody is behind a port of this host.
     """
 
     labels: Labels
     families: frozenset[Family]
     host_names: Mapping[Address, str]
+    worded: Mapping[frozenset[IPNetwork], str] = field(default_factory=dict)
+    leads: Callable[[Port], bool] = lambda _port: True
     _texts: dict[tuple[Sources, frozenset[int]], tuple[str, ...]] = field(default_factory=dict)
 
     def changes(self, found: Iterable[Difference]) -> list[Change]:
@@ -119,7 +123,13 @@ class Wording:
             families=families,
             until=group[0].until,
             behind=behind,
+            idle=group[0].kind == "open" and self._idle(first),
         )
+
+    def _idle(self, to: Destination) -> bool:
+        if to.place != "host" or to.protocol is None or to.first != to.last:
+            return False
+        return not self.leads(Port(to.protocol, to.first))
 
     def _host_port(self, to: Destination) -> tuple[frozenset[int], tuple[tuple[str, int], ...]]:
         """Return the families in which this host port leads to a container, and these containers.
@@ -152,13 +162,20 @@ class Wording:
             self._sources(item.sources, item.families),
             self._sources(item.excepting, item.families),
             item.until,
+            item.idle,
         )
 
     def _sources(self, sources: Sources, families: frozenset[int]) -> tuple[str, ...]:
         key = (sources, families)
         if key not in self._texts:
-            words = sorted({self._word(s, sources, families) for s in sources})
-            self._texts[key] = tuple(word for _, word in words)
+            together = {}
+            for known, word in self.worded.items():
+                mine = frozenset[SourceMatch](n for n in known if n.version in families)
+                if len(mine) > 1 and mine <= sources:
+                    together[word] = mine
+            rest = sources.difference(*together.values())
+            words = sorted({self._word(s, sources, families) for s in rest})
+            self._texts[key] = (*sorted(together), *(word for _, word in words))
         return self._texts[key]
 
     def _word(

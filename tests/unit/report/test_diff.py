@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
 
+from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Port
 from dockerfw.model.policy import Policy
@@ -20,10 +21,11 @@ from dockerfw.plan.steps import (
     WriteSeal,
     WriteSets,
 )
-from dockerfw.report.diff import Diff, diff
+from dockerfw.report.diff import Diff, diff, worded
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset, Seal, SetType
 from tests.build import allow, container, deny, facts, inventory, network, policy
+from tests.policy_text import read, rule
 from tests.questions import facts_for
 from tests.standing import element, sets_of, tables_of
 from tests.strategies import inventories, policies, profile
@@ -141,7 +143,10 @@ CASES: list[tuple[str, Policy, Policy, list[str]]] = [
         published(8080, 9000, 9001, 9002),
         [
             "+ host port 8080/tcp (proxy:80) opens to 198.51.100.0/24, 2001:db8:10::/48",
-            "+ host ports 9000-9002/tcp opens to 198.51.100.0/24, 2001:db8:10::/48",
+            (
+                "~ host ports 9000-9002/tcp nobody publishes it now; would open to "
+                "198.51.100.0/24, 2001:db8:10::/48"
+            ),
         ],
     ),
     (
@@ -292,6 +297,37 @@ def test_the_first_apply_says_what_closes_and_then_what_stays_open() -> None:
         "  + db 5432/tcp  stays open to 198.51.100.0/24, 2001:db8:10::/48",
         "Plan: 1 to stay open, 5 to close",
     ]
+
+
+def test_a_port_that_nobody_publishes_does_not_open() -> None:
+    found = between(NOTHING, published(8080, 9001))
+    assert said(found)[1] == (
+        "~ host port 9001/tcp nobody publishes it now; would open to "
+        "198.51.100.0/24, 2001:db8:10::/48"
+    )
+    assert found.opens == 1
+    assert [change.get("idle") for change in found.to_json()] == [None, True]
+
+
+def test_a_port_that_nat_of_others_or_a_swarm_leads_on_is_no_empty_promise() -> None:
+    wanted = compiled(published(9001))
+    forward = PortForward(4, None, "tcp", 9001, 9001, ip_address("172.18.0.4"), 5432)
+    with_nat = diff({}, wanted, RUNNING, before_installed=False, forwards=(forward,))
+    swarm = inventory(*RUNNING.containers, *RUNNING.networks, network("docker_gwbridge"))
+    for found in (with_nat, diff({}, wanted, swarm, before_installed=False)):
+        assert any(line.startswith("  + host port 9001/tcp  stays open") for line in found.lines())
+
+
+def test_a_list_with_exceptions_is_shown_as_it_is_written() -> None:
+    rules = read(rule('["any", "!192.168.0.0/16"]', to='"db"', ports="5432"))
+    found = diff(
+        {},
+        compiled(rules),
+        RUNNING,
+        before_installed=False,
+        worded=worded(source for allow in rules.allows for source in allow.sources),
+    )
+    assert found.lines()[-2] == "  + db 5432/tcp  stays open to any but 192.168.0.0/16"
 
 
 def test_the_first_apply_with_no_baseline_closes_to_the_bridges_too() -> None:
