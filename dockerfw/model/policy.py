@@ -387,7 +387,8 @@ class Policy:
     """What one policy file and its ``conf.d`` declare together.
 
     ``locked_down``: no file says so, a lockdown does. Nobody is let in, not even by chains of
-    another policy that still stand.
+    another policy that still stand. ``named`` are the lists of ``[sources]``, for questions: what
+    holds is in the statements.
     """
 
     baseline: tuple[Source, ...] = (BridgeSource(),)
@@ -403,6 +404,7 @@ class Policy:
     denies: tuple[Deny, ...] = ()
     expects: tuple[Expect, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    named: tuple[tuple[str, tuple[Source, ...]], ...] = field(default=(), compare=False)
 
     def without_ended(self, now: float) -> Policy:
         """Return the policy as it is at that Unix time: an allow that has ended opens nothing.
@@ -471,6 +473,7 @@ class Policy:
             baseline=now(self.baseline),
             allows=tuple(replace(a, sources=now(a.sources)) for a in self.allows),
             denies=tuple(replace(d, sources=now(d.sources)) for d in self.denies),
+            named=tuple((name, now(sources)) for name, sources in self.named),
         )
 
 

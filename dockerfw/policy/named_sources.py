@@ -49,6 +49,10 @@ class NamedSources:
         refuse_empty(node, sources, verdict)
         return sources
 
+    def lists(self) -> tuple[tuple[str, tuple[Source, ...]], ...]:
+        """Return every named list with what it stands for."""
+        return tuple(self._resolved.items())
+
     def _named(self, name: str, node: Node) -> list[Entry]:
         if problem := _wrong_name(name):
             node.error(problem)

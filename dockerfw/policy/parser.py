@@ -65,6 +65,7 @@ def _read_policy(tables: Sequence[Node], sources: NamedSources) -> Policy:
         allows=tuple(read_allow(node, sources) for node in statements(tables, "allow")),
         denies=tuple(read_deny(node, sources) for node in statements(tables, "deny")),
         expects=tuple(read_expect(node) for node in statements(tables, "expect")),
+        named=sources.lists(),
     )
 
 

@@ -6,6 +6,8 @@ through the compiled ruleset of the whole policy. Pure: never reads the kernel, 
 what Docker's own or other rules refuse later.
 """
 
+from dockerfw.report.explain.all_ports import PortList
+from dockerfw.report.explain.answer import answer, open_to_all
 from dockerfw.report.explain.expectations import Expectations, broken_expectations
 from dockerfw.report.explain.explainer import explain
 from dockerfw.report.explain.explanation import Explanation, Row
@@ -14,8 +16,11 @@ from dockerfw.report.explain.reader import UnknownContainer
 __all__ = [
     "Expectations",
     "Explanation",
+    "PortList",
     "Row",
     "UnknownContainer",
+    "answer",
     "broken_expectations",
     "explain",
+    "open_to_all",
 ]

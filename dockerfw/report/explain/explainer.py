@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from dockerfw.errors import UsageError
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts
@@ -9,10 +12,11 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address
 from dockerfw.model.policy import Policy
 from dockerfw.report.bypasses import bypasses
-from dockerfw.report.explain.explanation import Explanation
+from dockerfw.report.explain.explanation import Explanation, Row
 from dockerfw.report.explain.paths import HOST_ELSEWHERE, Paths
-from dockerfw.report.explain.reader import Reader
+from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, Reader
 from dockerfw.report.explain.remarks import no_path, remarks
+from dockerfw.report.explain.remedy import remedy
 
 
 def explain(
@@ -50,13 +54,13 @@ class Explainer:
         self.facts = facts
         local = local_addresses | facts.addresses
         self.paths = Paths(policy, inventory, facts, local, foreign)
-        self.reader = Reader(inventory, local, self.paths.reasons.ways)
+        self.reader = Reader(inventory, local, self.paths.reasons.ways, dict(policy.named))
 
     def explain(self, source: str, target: str) -> Explanation:
         """Return the verdict on every path; raises as the function `explain` does."""
         parsed_source = self.reader.source(source)
         parsed_target = self.reader.target(target)
-        rows = dict.fromkeys(self.paths.rows(parsed_source, parsed_target))
+        rows = dict.fromkeys(self._rows(parsed_source, parsed_target))
         if not rows and not parsed_source.senders:
             raise UsageError(
                 f'source "{source}" has no address on a Docker bridge of this host: write the '
@@ -73,4 +77,23 @@ class Explainer:
                 *remarks(parsed_target, self.inventory),
                 *bypasses(self.paths.reasons.foreign, parsed_target.protocol),
             ),
+            remedy(source, parsed_source, parsed_target, rows, self.inventory),
         )
+
+    def _rows(self, source: ParsedSource, target: ParsedTarget) -> Iterator[Row]:
+        """Yield the rows of all senders; those of a list are told apart where they differ."""
+        if not source.several:
+            yield from self.paths.rows(source, target)
+            return
+        alone = [
+            (sender, list(self.paths.rows(ParsedSource((sender,)), target)))
+            for sender in source.senders
+        ]
+        verdicts: dict[tuple[str, int], set[bool]] = {}
+        for row in (row for _, rows in alone for row in rows):
+            verdicts.setdefault((row.path, row.family), set()).add(row.allowed)
+        for sender, rows in alone:
+            for row in rows:
+                apart = len(verdicts[row.path, row.family]) > 1
+                yield replace(row, path=f"{row.path}, from {sender.address}") if apart else row
+        yield from self.paths.rows(ParsedSource(nameless=source.nameless), target)

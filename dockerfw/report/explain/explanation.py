@@ -9,6 +9,9 @@ from dockerfw.exit_status import ExitStatus
 from dockerfw.model.net import Family
 from dockerfw.text import paragraph, printable
 
+OBSERVING = "OBSERVING: nothing is dropped now; this is what enforce would do"
+NOT_IN_FORCE = "NOT PROTECTED: no policy is in force, so dockerfw filters nothing"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -31,7 +34,8 @@ class Explanation:
     """Every path from ``source`` to ``target``, at least one row.
 
     ``observing``: the mode is observe, and the rows are what enforce would do. ``warnings`` are
-    remarks on the question itself.
+    remarks on the question itself, ``remedy`` the lines of the policy that would allow what
+    nothing does. ``in_force`` False: no policy is, so that nothing is filtered.
     """
 
     source: str
@@ -39,6 +43,8 @@ class Explanation:
     rows: tuple[Row, ...]
     observing: bool = False
     warnings: tuple[str, ...] = ()
+    remedy: tuple[str, ...] = ()
+    in_force: bool = True
 
     @property
     def verdict(self) -> Literal["allowed", "denied", "mixed"]:
@@ -78,19 +84,18 @@ class Explanation:
                 for r in self.rows
             ],
             "warnings": list(self.warnings),
+            "remedy": "\n".join(self.remedy),
+            "in_force": self.in_force,
         }
 
     def lines(self, width: int = 80) -> tuple[str, ...]:
         """Return lines for a terminal; only a word longer than ``width`` makes one longer."""
         found: list[str] = []
         if self.observing:
-            found.append("OBSERVING: nothing is dropped now; this is what enforce would do")
-        where = {
-            "allowed": "allowed on all paths",
-            "denied": "denied on all paths",
-            "mixed": "allowed on some paths, denied on others",
-        }[self.verdict]
-        head = f"{self.source} → {self.target}: {where}"
+            found.append(OBSERVING)
+        if not self.in_force:
+            found += paragraph(NOT_IN_FORCE, width=width, rest="  ")
+        head = f"{self.source} → {self.target}: {self.words}"
         found += paragraph(printable(head), width=width, rest="  ")
         for row in self.rows:
             verdict = "allowed" if row.allowed else "denied "
@@ -102,4 +107,18 @@ class Explanation:
                 found += paragraph(text, width=width, first=rest, rest=rest)
         for warning in self.warnings:
             found += paragraph(printable(f"note: {warning}"), width=width, rest="  ")
+        if self.remedy:
+            found.append("To allow it, write into the policy, then run dockerfw plan:")
+            found += [f"  {printable(line)}" for line in self.remedy]
         return tuple(found)
+
+    @property
+    def words(self) -> str:
+        """The verdict, in words."""
+        if not self.in_force and self.verdict == "allowed":
+            return "OPEN on all paths"
+        return {
+            "allowed": "allowed on all paths",
+            "denied": "denied on all paths",
+            "mixed": "allowed on some paths, denied on others",
+        }[self.verdict]

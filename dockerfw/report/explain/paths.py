@@ -24,6 +24,7 @@ from dockerfw.rules.targets import is_reachable
 from dockerfw.rules.walk import Packet
 from dockerfw.text import bracketed, short_port
 
+ONLY_THIS_HOST = "denied: only this host itself reaches it"
 HOST_ITSELF = "this host's own port"
 """The path to a host port that no container publishes and no rule guards."""
 HOST_ELSEWHERE = f"{HOST_ITSELF}, at its other addresses"
@@ -173,7 +174,7 @@ class Paths:
                     f"to {bracketed(target.address)}:{target.port}",
                     sender.family,
                     False,
-                    "denied: only this host itself reaches it",
+                    ONLY_THIS_HOST,
                 )
                 return
         bindings = [

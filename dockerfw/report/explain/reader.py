@@ -6,15 +6,19 @@ inventory and this host's addresses. Raises `UsageError` with what to write inst
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv6Address, ip_address, ip_network
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import islice
 from re import compile as compile_regex
+from types import MappingProxyType
 
 from dockerfw.errors import UsageError
 from dockerfw.model.inventory import Container, Inventory, Network
-from dockerfw.model.net import Address
+from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork
+from dockerfw.model.policy import InterfaceSource, SelectorSource, Source, outside_networks
 from dockerfw.report.explain.routes import OUTSIDE, Sender
-from dockerfw.report.explain.ways import Ways
+from dockerfw.report.explain.ways import Ways, first_host
 from dockerfw.text import listed, short_port, similar_words
 
 
@@ -25,13 +29,14 @@ class UnknownContainer(UsageError):
 @dataclass(frozen=True, slots=True)
 class ParsedSource:
     """``host`` is this host itself; a container sends from each of its bridges, and (``nameless``)
-    from link-local addresses on those that speak IPv6.
+    from link-local addresses on those that speak IPv6. ``several``: they are those of a list.
     """
 
     senders: tuple[Sender, ...] = ()
     nameless: tuple[Sender, ...] = ()
     container: Container | None = None
     host: bool = False
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +55,38 @@ _TARGET_HELP = (
     "an IPv6 address in brackets"
 )
 _HELP = {
-    "source": "write an IP address, ADDRESS@INTERFACE, the name of a container, or host",
+    "source": (
+        "write an IP address, ADDRESS@INTERFACE, the name of a container, of a list in [sources], "
+        "or host"
+    ),
     "target": _TARGET_HELP,
 }
 _LINK_LOCAL = IPv6Address("fe80::1")
 """Stands for that of a container, which nobody knows."""
+_NETWORKS_ASKED = 8
+"""Of a list: so many networks of each family stand for all."""
+_STRANGERS: Mapping[Family, Address] = {
+    4: IPv4Address("203.0.113.7"),
+    6: IPv6Address("2001:db8::7"),
+}
+"""Of the blocks for documentation: they stand for anybody."""
 _NAME = compile_regex(r"/?[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class Reader:
     """Reads questions about one inventory; ``local`` are this host's own addresses."""
 
-    def __init__(self, inventory: Inventory, local: frozenset[Address], ways: Ways) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        local: frozenset[Address],
+        ways: Ways,
+        named: Mapping[str, tuple[Source, ...]] = MappingProxyType({}),
+    ) -> None:
         self.inventory = inventory
         self.local = local
         self.ways = ways
+        self.named = named
 
     def source(self, text: str) -> ParsedSource:
         """Return the source.
@@ -84,6 +106,8 @@ class Reader:
             )
         if name == "host":
             return ParsedSource(host=True)
+        if name in self.named and name not in self._names():
+            return self._source_named(name)
         return self._source_container(self._container(name, "source"))
 
     def _source_address(self, address: Address, interface: str) -> ParsedSource:
@@ -99,6 +123,30 @@ class Reader:
         # By loopback leads what this host has no way to.
         known = out not in ("", "lo")
         return ParsedSource((Sender(address, out if known else OUTSIDE, None),))
+
+    def _source_named(self, name: str) -> ParsedSource:
+        """Return who stands for a list of ``[sources]``: some of its addresses, its containers."""
+        senders: dict[Sender, None] = {}
+        nameless: dict[Sender, None] = {}
+        for source in self.named[name]:
+            found = ParsedSource()
+            if isinstance(source, SelectorSource):
+                for container, _ in self.inventory.select([source.selector]):
+                    found = self._source_container(container)
+                    senders |= dict.fromkeys(found.senders)
+                    nameless |= dict.fromkeys(found.nameless)
+            elif isinstance(source, InterfaceSource):
+                address = self.ways.somebody_behind(source.name)
+                if address is not None:
+                    senders[self._source_address(address, source.name).senders[0]] = None
+            for address in some_addresses(outside_networks(source)):
+                senders |= dict.fromkeys(self._source_address(address, "").senders)
+        if not senders:
+            raise UsageError(
+                f'source "{name}" is a list of nobody whom dockerfw could ask for here: write '
+                "one address, as ADDRESS or ADDRESS@INTERFACE"
+            )
+        return ParsedSource(tuple(senders), tuple(nameless), several=True)
 
     def _source_container(self, container: Container) -> ParsedSource:
         if self.inventory.on_host_network(container):
@@ -178,20 +226,39 @@ class Reader:
             return found
         if name == "any" or not _NAME.fullmatch(name) or not name.strip("0123456789."):
             raise UsageError(f'{what} "{written}": {_HELP[what]}')
-        near = similar_words(name, self._names())
+        known = {**self._names(), **(self.named if what == "source" else {})}
+        near = similar_words(name, known)
         hint = f"did you mean {listed(near)}?" if near else "see docker ps for the names"
-        raise UnknownContainer(f'no running container is called "{name}": {hint}')
+        lists = ", and no list in [sources]" if what == "source" and self.named else ""
+        raise UnknownContainer(f'no running container is called "{name}"{lists}: {hint}')
 
     def _which_port(self, text: str) -> str:
         """Return what to write in place of a target without a port."""
         name = text.removeprefix("container:")
+        if name.isascii() and name.isdigit():
+            return (
+                f'target "{text}" is a port alone: write :{name} for that port of '
+                f"this host, NAME:{name} for that of a container"
+            )
         if _seems_ipv4(name):
             return f'target "{text}" has no port: write {name}:80, say'
         container = self._container(name, "target")
         bindings = self.inventory.published(container)
         ports = sorted({short_port(b.container_port, b.protocol) for b in bindings})
-        examples = [f"{name}:{port}" for port in (*ports[:3], "icmp")]
+        more = "9100" if self.inventory.on_host_network(container) else "icmp"
+        examples = [f"{name}:{port}" for port in (*ports[:3], more)]
         return f'target "{text}" has no port: write {" or ".join(examples)}'
+
+
+def some_addresses(networks: Iterable[IPNetwork]) -> Iterator[Address]:
+    """Yield the first and the last address of the first networks of each family."""
+    for family in FAMILIES:
+        for network in islice((n for n in networks if n.version == family), _NETWORKS_ASKED):
+            if network.prefixlen == 0:
+                yield _STRANGERS[family]
+            else:
+                yield first_host(network)
+                yield network[-1] if network.num_addresses <= 2 else network[-2]
 
 
 def network_of(inventory: Inventory, address: Address) -> Network | None:

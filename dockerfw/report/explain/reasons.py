@@ -26,6 +26,7 @@ from dockerfw.rules.ruleset import Ruleset
 from dockerfw.rules.walk import Packet, WalkResult, walk
 from dockerfw.text import moment
 
+NOTHING_ALLOWS = "denied: nothing allows it"
 _Section: TypeAlias = Literal["allows", "denies", "baseline"]
 _Part: TypeAlias = tuple[_Section, int, int | None]
 """The first so many statements of a section; or, with a third number, the source of that index of
@@ -125,7 +126,7 @@ class Reasons:
                 return rule.comment
         index = self._first("denies", len(self.policy.denies), route)
         if index is None:
-            return "denied: nothing allows it"
+            return NOTHING_ALLOWS
         deny = self.policy.denies[index]
         return f"denied by {deny.origin}{self._from('denies', index, route)}"
 
@@ -158,8 +159,21 @@ class Reasons:
             return f" (from {written[0]})"
         for number, source in enumerate(sources[:-1]):
             if self._decides((section, index, number), route):
-                return f" (from {_written(source, sources, written)})"
-        return f" (from {_written(sources[-1], sources, written)})"
+                return f" (from {self._written(source, sources, written)})"
+        return f" (from {self._written(sources[-1], sources, written)})"
+
+    def _written(
+        self, source: Source, sources: tuple[Source, ...], written: tuple[str, ...]
+    ) -> str:
+        """Return what the user wrote for this source: itself, or the list that it is from."""
+        if str(source) in written:
+            return str(source)
+        literal = {str(s) for s in sources}
+        lists = [word for word in written if word not in literal]
+        holding = [name for name, held in self.policy.named if name in lists and source in held]
+        if holding or len(lists) == 1:
+            return (holding or lists)[0]
+        return str(source)
 
     def _decides(self, part: _Part, route: Route) -> bool:
         """Return True if this part of the policy alone lets the packet pass, or denies it."""
@@ -218,12 +232,3 @@ class Reasons:
 
     def _compiled(self, policy: Policy) -> Ruleset:
         return compile_ruleset(policy, self.inventory, self.facts)
-
-
-def _written(source: Source, sources: tuple[Source, ...], written: tuple[str, ...]) -> str:
-    """Return what the user wrote for this source: itself, or the one list that it can be from."""
-    literal = {str(s) for s in sources}
-    if str(source) in written:
-        return str(source)
-    lists = [word for word in written if word not in literal]
-    return lists[0] if len(lists) == 1 else str(source)

@@ -11,12 +11,14 @@ from dockerfw.report.explain.explanation import Row
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget
 from dockerfw.text import short_port
 
+NO_PATH = "no path"
+
 
 def no_path(source: ParsedSource, target: ParsedTarget, facts: HostFacts) -> tuple[Row, ...]:
     """Return one row for each family of the source: there is no path, and why."""
     families = dict.fromkeys(s.family for s in source.senders)
     return tuple(
-        Row("no path", family, False, f"denied: {_why_no_path(family, target, facts)}")
+        Row(NO_PATH, family, False, f"denied: {_why_no_path(family, target, facts)}")
         for family in families
     )
 

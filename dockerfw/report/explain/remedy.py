@@ -1,0 +1,78 @@
+"""The rule that would let a source in where nothing allows it, as lines of a policy. Pure.
+
+Takes what the user wrote and what it was read as; gives the lines, or none where no allow would do:
+where a deny decides, where the source is spoofed, where no packet comes this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Address
+from dockerfw.report.explain.explanation import Row
+from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_of
+from dockerfw.report.explain.reasons import NOTHING_ALLOWS
+from dockerfw.text import bracketed, short_port
+
+
+def remedy(
+    word: str,
+    source: ParsedSource,
+    target: ParsedTarget,
+    rows: Iterable[Row],
+    inventory: Inventory,
+) -> tuple[str, ...]:
+    """Return the lines of an ``[[allow]]``; ``word`` is the source as the user wrote it."""
+    if not any(row.reason == NOTHING_ALLOWS for row in rows):
+        return ()
+    who = _who(word, source, inventory)
+    if who is None:
+        return ()
+    port = "icmp" if target.protocol == "icmp" else short_port(target.port, target.protocol)
+    if target.host_port:
+        at = f"{bracketed(target.address)}:" if target.address is not None else ""
+        lines = [f"published = [{_word(at + port)}]"]
+    else:
+        name = _name(target, inventory)
+        if name is None:
+            return ()
+        lines = [f'to    = "{name}"', f"ports = [{_word(port)}]"]
+    return ("[[allow]]", *lines, f'from  = ["{who}"]')
+
+
+def _word(port: str) -> str:
+    """Return a port as it stands in a list of the policy."""
+    return port if port.isdigit() else f'"{port}"'
+
+
+def _name(target: ParsedTarget, inventory: Inventory) -> str | None:
+    if target.container is not None:
+        return target.container.name
+    return _at(target.address, inventory) if target.address is not None else None
+
+
+def _at(address: Address, inventory: Inventory) -> str | None:
+    """Return the container that has this address, not one of those that share it."""
+    for container in inventory.containers:
+        if any(address in endpoint.addresses for endpoint in container.endpoints):
+            return container.name
+    return None
+
+
+def _who(word: str, source: ParsedSource, inventory: Inventory) -> str | None:
+    """Return the word of ``from``; None where none is for these packets.
+
+    Addresses never mean what comes in on a bridge of Docker's.
+    """
+    if source.container is not None:
+        return f"container:{source.container.name}"
+    if source.several:
+        return word
+    inside = [sender for sender in source.senders if sender.bridge is not None]
+    if inside:
+        name = _at(inside[0].address, inventory)
+        return None if name is None else f"container:{name}"
+    address = source.senders[0].address if source.senders else None
+    spoofed = address is not None and network_of(inventory, address) is not None
+    return None if address is None or spoofed else str(address)
