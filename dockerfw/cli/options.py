@@ -28,7 +28,9 @@ docker_host_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show the kernel text as well.")
+verbose_option = click.option(
+    "-v", "--verbose", is_flag=True, help="Show all that is known: of a plan, the kernel text."
+)
 inventory_option = click.option(
     "--inventory",
     "inventory_path",

@@ -17,7 +17,7 @@ from dockerfw.model.inventory import Inventory, is_interface_name
 from dockerfw.model.policy import Policy
 from dockerfw.operations.boot import without_addresses
 from dockerfw.operations.bridge_owners import ask_docker, by_record
-from dockerfw.operations.policy_in_force import InForce, read_policy_in_force
+from dockerfw.operations.policy_in_force import NOTHING_APPLIED, InForce, read_policy_in_force
 from dockerfw.operations.reconcile import Observation, with_foreign_ports
 from dockerfw.operations.session import Session
 from dockerfw.operations.standing import chains_stand
@@ -36,6 +36,7 @@ from dockerfw.state.stored_policy import Applied
 
 DAEMON_PATIENCE = 3.0
 """Seconds that ``status`` waits for a daemon that is at work."""
+DOCKER_SILENT = "Docker does not answer"
 PAUSE = 0.3
 """Seconds between two observations meanwhile."""
 
@@ -48,18 +49,21 @@ class _Snapshot(NamedTuple):
     silent: str | None
 
 
-def read_status(session: Session) -> status.Status:
-    """Return what holds now; with Docker silent, by what was last seen of it."""
+def read_status(session: Session, config: Path) -> status.Status:
+    """Return what holds now; with Docker silent, by what was last seen of it.
+
+    ``config`` is where the first policy is expected, as long as none was applied.
+    """
     session.require_root()
     in_force = read_policy_in_force(session.store)
     daemon_alive = session.store.daemon.alive()
     patience = DAEMON_PATIENCE if daemon_alive else 0.0
     found = _observe_patiently(session, in_force.policy, patience)
     daemon = session.store.daemon.read() if daemon_alive else None
-    health = _health(session, in_force, found, daemon, daemon_alive=daemon_alive)
+    health = _health(session, in_force, found, daemon, config, daemon_alive=daemon_alive)
     ruleset = found.observation.ruleset
     counters = session.kernel.set_counters(counted_sets(ruleset))
-    return status.build(health, counters, ruleset, found.inventory)
+    return status.build(health, counters, ruleset, in_force.policy, found.inventory)
 
 
 def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Snapshot:
@@ -111,6 +115,7 @@ def _health(
     in_force: InForce,
     found: _Snapshot,
     daemon: DaemonState | None,
+    config: Path,
     *,
     daemon_alive: bool,
 ) -> status.Health:
@@ -120,6 +125,7 @@ def _health(
     store = session.store
     applied = store.policy.applied()
     tables = session.kernel.foreign_tables(facts)
+    first_step = _first_step(problem, seen, config)
     first_packet, step = _first_packet(session.kernel, seen, daemon_alive=daemon_alive)
     return status.Health(
         enforcing=chains_stand(seen.live) and policy.mode == "enforce",
@@ -129,7 +135,9 @@ def _health(
             and not (problem and not store.policy.locked_down())
             and not store.confirm.overdue(session.clock.time())
         ),
-        notes=_notes(session, problem, found, daemon),
+        notes=_notes(session, problem, found, daemon, begun=first_step is None),
+        unwritten=tuple(map(_what, seen.plan.steps)),
+        first_step=first_step,
         daemon_alive=daemon_alive,
         reconciled_at=daemon.reconciled_at if daemon else None,
         healed=daemon.healed if daemon else 0,
@@ -167,19 +175,28 @@ def _health(
 
 
 def _notes(
-    session: Session, problem: str | None, found: _Snapshot, daemon: DaemonState | None
+    session: Session,
+    problem: str | None,
+    found: _Snapshot,
+    daemon: DaemonState | None,
+    *,
+    begun: bool,
 ) -> tuple[str, ...]:
-    """What is not in sync or was found broken, the most important first."""
+    """What is not in sync or was found broken, the most important first.
+
+    ``begun``: a policy was applied; before that there is nothing to be in sync with.
+    """
     plan = found.observation.plan
-    notes = [] if problem is None else [problem]
+    notes = [] if problem is None or not begun else [problem]
     if found.silent:
-        notes.append(f"Docker does not answer, so this goes by what was last seen: {found.silent}")
+        notes.append(f"{DOCKER_SILENT}, so this goes by what was last seen: {found.silent}")
     # Of one with an odd name there is a warning: no answer of Docker ends that.
     notes += map(host_warnings.cut_off_text, filter(is_interface_name, _cut_off(found)))
-    notes += [note.text for note in plan.notes]
-    notes += [f"to be written: {_what(step)}" for step in plan.steps]
+    notes += [note.text for note in plan.notes if begun]
     if daemon is not None:
-        notes += [note for note in daemon.notes if note not in notes]
+        # That Docker does not answer is said once, by who has just asked.
+        told = [n for n in daemon.notes if not (found.silent and n.startswith(DOCKER_SILENT))]
+        notes += [note for note in told if note not in notes]
     if session.store.confirm.overdue(session.clock.time()):
         notes.append(
             "nobody confirmed the last apply in time: run dockerfw confirm, which rolls it back now"
@@ -187,6 +204,15 @@ def _notes(
     elif session.store.confirm.pending():
         notes.append("an apply waits for dockerfw confirm")
     return tuple(notes)
+
+
+def _first_step(problem: str | None, seen: Observation, config: Path) -> str | None:
+    """Return the next step where no policy was ever applied and nothing of ours stands."""
+    if problem != NOTHING_APPLIED or chains_stand(seen.live):
+        return None
+    if config.exists():
+        return "dockerfw plan"
+    return f"write {config} (config.example.toml shows how), then dockerfw plan"
 
 
 def _what(step: Step) -> str:

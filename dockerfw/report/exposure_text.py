@@ -71,7 +71,7 @@ def _clauses(exposure: Exposure) -> list[str]:
     openings += [(opening, port) for port in named for opening in exposure.host_ports[port]]
     groups: dict[str, list[_Open]] = {}
     for opening, port in sorted(openings, key=lambda o: -1 if o[0].rule is None else o[0].rule):
-        groups.setdefault(_who(opening, exposure), []).append((opening, port))
+        groups.setdefault(who_text(opening, exposure), []).append((opening, port))
     return [f"{ports} open to {who}" for who, group in groups.items() for ports in _together(group)]
 
 
@@ -83,15 +83,16 @@ def _together(group: Iterable[_Open]) -> Iterator[str]:
         if port is not None:
             host_ports.append(port)
         elif isinstance(opening, Opening) and opening.ports.others and opening.ports.ranges:
-            yield f"all ports except {listed(_port_texts(opening.ports))}"
+            yield f"all ports except {listed(port_texts(opening.ports))}"
         elif isinstance(opening, Opening):
-            texts |= dict.fromkeys(_port_texts(opening.ports))
+            texts |= dict.fromkeys(port_texts(opening.ports))
     texts |= dict.fromkeys(_host_texts(host_ports))
     if texts:
         yield listed(tuple(texts))
 
 
-def _port_texts(ports: Ports) -> list[str]:
+def port_texts(ports: Ports) -> list[str]:
+    """Return ports of a container, a text for each in a row; what all others are is one text."""
     if ports.others and not ports.ranges:
         return ["all ports"]
     return ["ping" if one == _PING else str(one) for one in ports.ranges]
@@ -112,7 +113,7 @@ def _host_texts(ports: Iterable[HostPort]) -> Iterator[str]:
                 yield host_port_text(address, [text])
 
 
-def _who(opening: Opening | HostOpening, exposure: Exposure) -> str:
+def who_text(opening: Opening | HostOpening, exposure: Exposure) -> str:
     """Return the sources, in the words of their author, and what limits them."""
     left: Left = opening.left
     who = listed([printable(word) for word in left.words])

@@ -159,16 +159,14 @@ def proxy_lasting_step(*, stands: bool) -> str:
 
 def hints(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     """Return what could be better and is nobody's fault: for people, and never an error."""
-    step = proxy_next_step(facts)
     publishes = any(
         not binding.host_address.is_loopback
         for container in inventory.containers
         for binding in container.ports
     )
-    if step is None or not publishes:
+    if proxy_next_step(facts) is None or not publishes:
         return ()
-    why = "a port of docker-proxy (IPv6, mostly) is closed once dockerfw knows of it, not before"
-    return (f"{why}; {step}",)
+    return ("docker-proxy is not closed from its first packet: see dockerfw status -v",)
 
 
 def docker_rules_gone(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:

@@ -14,6 +14,14 @@ from typing import Literal, TypeAlias
 from dockerfw.exit_status import ExitStatus
 from dockerfw.model.host import Backend, Flavour
 from dockerfw.model.inventory import Inventory
+from dockerfw.model.policy import Policy
+from dockerfw.report.access import (
+    ANYONE,
+    Access,
+    access_by_policy,
+    access_lines,
+    access_without_policy,
+)
 from dockerfw.report.tables import table
 from dockerfw.report.traffic import Counters, Traffic, count_traffic
 from dockerfw.rules.ruleset import Ruleset
@@ -30,10 +38,12 @@ _FIRST_PACKET_WORDS: Mapping[FirstPacketState, str] = {
 }
 _SEAL_WORDS: Mapping[SealCondition, str] = {
     "stands": "stands",
-    "missing": "MISSING: run dockerfw apply",
-    "differs": "DIFFERS from what it should be: run dockerfw apply",
+    "missing": "MISSING: denied packets pass while others rewrite iptables",
+    "differs": "DIFFERS from what it should be",
     "unavailable": "not to be had: this kernel, or this host, has no nf_tables",
 }
+_WELL = "PROTECTED: the policy is enforced"
+_NOT_THERE = "the policy is not in the kernel: run dockerfw apply"
 _DAEMON_WORDS: Mapping[bool | None, str] = {
     True: "alive",
     False: "NOT RUNNING: nobody follows containers that come, go or move",
@@ -49,10 +59,12 @@ class Health:
     observing       mode ``observe``: all is judged, nothing is dropped
     in_sync         the kernel is as the policy in force and what runs now want it
     notes           what is not in sync, or was found broken
+    unwritten       what the kernel lacks, or has too much, a part each
     daemon_alive    None: not known
     reconciled_at   when the daemon last saw kernel, policy and Docker agree (Unix time)
     healed          how often it has put right what others had changed
     policy          the file that was applied last; None: none ever was
+    first_step      what to do where none was, and nothing of dockerfw stands; else None
     policy_differs  that file was edited since
     applied_at      Unix time
     backend         what Docker writes its rules with, by those that stand; where none do, as
@@ -67,10 +79,12 @@ class Health:
     observing: bool
     in_sync: bool
     notes: tuple[str, ...] = ()
+    unwritten: tuple[str, ...] = ()
     daemon_alive: bool | None = None
     reconciled_at: float | None = None
     healed: int = 0
     policy: str | None = None
+    first_step: str | None = None
     policy_differs: bool = False
     applied_at: float | None = None
     seal: SealCondition = "stands"
@@ -87,11 +101,12 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`Health`, and the traffic since the sets were made, see `TrafficCounts`."""
+    """`Health`, the traffic since the sets were made, see `TrafficCounts`, and every port."""
 
     health: Health
     allowed: tuple[Traffic, ...] = ()
     denied: tuple[Traffic, ...] = ()
+    ports: tuple[Access, ...] = ()
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -102,59 +117,79 @@ class Status:
         return ExitStatus.OK if held and not health.lockdown else ExitStatus.NO
 
     def headline(self) -> str:
-        """One line that says whether all is well, in capitals where it is not."""
+        """One line that says whether all is well, in capitals."""
         health = self.health
+        if health.first_step is not None:
+            return f"NOT PROTECTED: {self._open_to_anyone()}; next: {health.first_step}"
         if health.lockdown:
             first = "LOCKDOWN: every container port is closed until the next apply"
         elif health.observing:
             first = "OBSERVING: nothing is dropped"
         elif not health.enforcing:
-            return f"NOT ENFORCING: {self._why('run dockerfw apply')}"
+            return f"NOT PROTECTED: {self._why(_NOT_THERE)}"
         else:
-            first = "enforcing"
+            first = _WELL
         if health.unenforced:
             first = f"{first}, but NOT ON EVERY PATH: {printable(health.unenforced[0])}"
         if health.in_sync:
             return first if health.unenforced else f"{first}, in sync"
-        out_of_sync = f"NOT IN SYNC: {self._why('dockerfw plan shows what differs')}"
-        return out_of_sync if first == "enforcing" else f"{first}; {out_of_sync}"
+        out_of_sync = f"NOT IN SYNC: {self._why(self._differs())}"
+        return out_of_sync if first == _WELL else f"{first}; {out_of_sync}"
+
+    def _open_to_anyone(self) -> str:
+        number = len({(row.host_port, row.port) for row in self.ports if row.open_to == ANYONE})
+        return f"{counted(number, 'port')} open to anyone" if number else "no policy is in force"
+
+    def _differs(self) -> str:
+        who = "the daemon is at it" if self.health.daemon_alive else "dockerfw apply mends it"
+        return f"dockerfw plan shows what differs, {who}"
 
     def _why(self, otherwise: str) -> str:
         return printable(self.health.notes[0]) if self.health.notes else otherwise
 
-    def lines(self, width: int = 80) -> list[str]:
-        """Return all of it for people, the headline first."""
-        rows = [*self._facts(), *self._remarks()]
-        return [
+    def lines(self, width: int = 80, *, verbose: bool = False) -> list[str]:
+        """Return the verdict, what is wrong, and every port; ``verbose``: all that is known."""
+        rows = [*self._facts(verbose=verbose), *self._remarks(verbose=verbose)]
+        denied = "would deny" if self.health.observing else "denied"
+        lines = [
             *paragraph(self.headline(), width=width, rest="  "),
             *table(rows, width=width),
-            *_traffic_lines("allowed", self.allowed, width),
-            *_traffic_lines(
-                "would be denied" if self.health.observing else "denied", self.denied, width
-            ),
+            *access_lines(self.ports, width, denied=denied, counted=self.health.first_step is None),
         ]
+        if verbose:
+            title = "would be denied" if self.health.observing else "denied"
+            lines += _traffic_lines("allowed", self.allowed, width)
+            lines += _traffic_lines(title, self.denied, width)
+        return lines
 
-    def _facts(self) -> Iterator[tuple[str, str]]:
+    def _facts(self, *, verbose: bool) -> Iterator[tuple[str, str]]:
+        health = self.health
+        if health.first_step is None or verbose:
+            yield "policy", self._policy()
+            yield "daemon", self._daemon()
+        if verbose or (health.seal in ("missing", "differs") and health.first_step is None):
+            yield "seal", _SEAL_WORDS[health.seal]
+        if verbose:
+            proxy = _FIRST_PACKET_WORDS[health.first_packet]
+            step = f": {health.first_packet_step}" if health.first_packet_step else ""
+            yield "proxy", f"{proxy}{step}"
+        elif health.first_packet in ("open", "until restart") and health.first_step is None:
+            yield "proxy", f"{_FIRST_PACKET_WORDS[health.first_packet]}: see dockerfw status -v"
+        yield "host", ", ".join([*self._docker(), f"iptables-{health.flavour}"])
+
+    def _policy(self) -> str:
         health = self.health
         policy = printable(health.policy) if health.policy else "none was applied yet"
         if health.applied_at is not None:
             policy += f", applied {_moment(health.applied_at)}"
         if health.policy_differs:
             policy += "; the file DIFFERS from what was applied: dockerfw plan shows how"
-        yield "policy", policy
-        yield "daemon", self._daemon()
-        yield "seal", _SEAL_WORDS[health.seal]
-        proxy = _FIRST_PACKET_WORDS[health.first_packet]
-        step = f": {health.first_packet_step}" if health.first_packet_step else ""
-        yield "proxy", f"{proxy}{step}"
-        yield "iptables", health.flavour
-        if health.engine or health.backend:
-            yield "Docker", ", ".join(self._docker())
+        return policy
 
     def _docker(self) -> Iterator[str]:
         health = self.health
         if health.engine:
-            yield printable(health.engine)
+            yield f"Docker {printable(health.engine)}"
         if health.backend:
             other = health.backend_reported not in (None, health.backend)
             but = f" (it reports {health.backend_reported})" if other else ""
@@ -164,13 +199,14 @@ class Status:
         health = self.health
         words = [_DAEMON_WORDS[health.daemon_alive]]
         if health.daemon_alive and health.reconciled_at is not None:
-            words.append(f"saw all agree at {_moment(health.reconciled_at)}")
+            words.append(f"last checked everything {_moment(health.reconciled_at)}")
         if health.daemon_alive and health.healed:
             words.append(f"has put right {counted(health.healed, 'thing')} that others changed")
         return ", ".join(words)
 
-    def _remarks(self) -> Iterator[tuple[str, str]]:
-        for note in (*self.health.unenforced, *self.health.notes):
+    def _remarks(self, *, verbose: bool) -> Iterator[tuple[str, str]]:
+        unwritten = (f"to be written: {part}" for part in self.health.unwritten if verbose)
+        for note in (*self.health.unenforced, *self.health.notes, *unwritten):
             if printable(note) not in self.headline():
                 yield "note", printable(note)
         for warning in self.health.warnings:
@@ -185,7 +221,7 @@ class Status:
             "in_sync": health.in_sync,
             "lockdown": health.lockdown,
             "unenforced": list(health.unenforced),
-            "notes": list(health.notes),
+            "notes": [*health.notes, *(f"to be written: {part}" for part in health.unwritten)],
             "daemon_alive": health.daemon_alive,
             "daemon_reconciled_at": _iso(health.reconciled_at),
             "daemon_healed": health.healed,
@@ -201,6 +237,7 @@ class Status:
             "warnings": list(health.warnings),
             "allowed": [row.to_json() for row in self.allowed],
             "denied": [row.to_json() for row in self.denied],
+            "ports": [row.to_json() for row in self.ports],
         }
 
 
@@ -235,7 +272,13 @@ def _target_text(row: Traffic) -> str:
     return target if row.until is None else f"{target} until {moment(row.until)}"
 
 
-def build(health: Health, counters: Counters, ruleset: Ruleset, inventory: Inventory) -> Status:
+def build(
+    health: Health, counters: Counters, ruleset: Ruleset, policy: Policy, inventory: Inventory
+) -> Status:
     """Return the status, with the counters added up as by `count_traffic`."""
     counts = count_traffic(counters, ruleset, inventory)
-    return Status(health, counts.allowed, counts.denied)
+    if health.first_step is None:
+        ports = access_by_policy(policy, inventory, counts.allowed, counts.denied)
+    else:
+        ports = access_without_policy(inventory)
+    return Status(health, counts.allowed, counts.denied, ports)

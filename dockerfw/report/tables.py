@@ -6,6 +6,7 @@ Takes strings and a width, gives lines. Prints nothing, and asks the terminal no
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import zip_longest
 from textwrap import wrap
 
 from dockerfw.text import wrapped
@@ -14,8 +15,6 @@ LEAST_LAST_COLUMN = 24
 """A last column narrower than this is no column: its text goes to lines of its own."""
 _DEEPER = 6
 """So far such lines are set in."""
-_LEAST_CELL = 6
-"""A cell of a `grid` is not made narrower."""
 
 
 def table(
@@ -90,34 +89,46 @@ def grid(
     indent: str = "  ",
     right: Collection[int] = (),
 ) -> list[str]:
-    """Return rows of equally many cells, each wrapped in its own column, the widest first.
+    """Return rows of equally many cells, each wrapped in its own column; nothing where the words
+    do not allow that.
 
     Those of ``right`` are numbers, aligned right and never wrapped.
 
     >>> grid([["shop-web-1", "office, vpn"], ["db", "any"]], width=18, indent="")
     ['shop-     office,', 'web-1     vpn', 'db        any']
+    >>> grid([["shop-web-1", "198.51.100.0/24"]], width=18)
+    []
     """
     if not rows:
         return []
-    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
-    narrower = [c for c in range(len(widths)) if c not in right]
+    columns = range(len(rows[0]))
+    widths = [max(len(row[c]) for row in rows) for c in columns]
+    least = [
+        size if c in right else max((_longest(row[c]) for row in rows), default=0)
+        for c, size in enumerate(widths)
+    ]
     room = width - len(indent) - 2 * (len(widths) - 1)
+    if sum(least) > room:
+        return []
     while sum(widths) > room:
-        widest = max(narrower, key=lambda c: widths[c])
-        if widths[widest] <= _LEAST_CELL:
-            break
+        widest = max((c for c in columns if widths[c] > least[c]), key=lambda c: widths[c])
         widths[widest] -= 1
     return [line for row in rows for line in _cells(row, widths, indent, right)]
+
+
+def _longest(cell: str) -> int:
+    """Return the length of the longest part of a cell that is not broken."""
+    return max(map(len, wrap(cell, 1, break_long_words=False)), default=0)
 
 
 def _cells(
     row: Sequence[str], widths: Sequence[int], indent: str, right: Collection[int]
 ) -> Iterator[str]:
-    wrapped_cells = [
-        wrap(cell, size) if cell else [] for cell, size in zip(row, widths, strict=True)
+    columns = [
+        wrap(cell, max(size, 1), break_long_words=False)
+        for cell, size in zip(row, widths, strict=True)
     ]
-    for number in range(max(1, *map(len, wrapped_cells))):
-        texts = [lines[number] if number < len(lines) else "" for lines in wrapped_cells]
+    for texts in zip_longest(*columns, fillvalue=""):
         cells = [
             text.rjust(size) if column in right else text.ljust(size)
             for column, (text, size) in enumerate(zip(texts, widths, strict=True))

@@ -308,10 +308,17 @@ def test_what_opens_for_different_times_is_told_apart() -> None:
 
 def status_of(*ends: datetime | None) -> Status:
     """With a packet to each entry of the sets that allow by address and port."""
-    ruleset = compiled(*map(allow, ends))
+    allows = tuple(map(allow, ends))
+    ruleset = compiled(*allows)
     names = [s.name for s in ruleset.sets if s.name.startswith("dockerfw-allow4")]
     health = Health(enforcing=True, observing=False, in_sync=True)
-    return build(health, {name: {ELEMENT: (1, 60)} for name in names}, ruleset, RUNNING)
+    return build(
+        health,
+        {name: {ELEMENT: (1, 60)} for name in names},
+        ruleset,
+        Policy(allows=allows),
+        RUNNING,
+    )
 
 
 @pytest.mark.parametrize(
@@ -326,7 +333,9 @@ def test_status_says_until_when_where_all_that_opens_a_port_ends(
 
 def test_status_reads_well_where_a_port_closes_by_itself() -> None:
     status = status_of(SOON)
-    assert any("web 80/tcp until 2027-01-31 00:00 UTC" in line for line in status.lines())
+    verbose = status.lines(verbose=True)
+    assert any("web 80/tcp until 2027-01-31 00:00 UTC" in line for line in verbose)
+    assert any("198.51.100.0/24 until 2027-01-31 00:00 UTC" in line for line in status.lines(200))
     assert status.allowed[0].to_json()["until"] == "2027-01-31T00:00:00Z"
 
 

@@ -24,16 +24,13 @@ RUNNING = inventory(
 )
 WELL = Health(enforcing=True, observing=False, in_sync=True, daemon_alive=True)
 LONG_LIST = address_list("se.netset", *(f"203.0.{n}.0/25" for n in range(100)))
-RULESET = compile_ruleset(
-    policy(
-        allow("198.51.100.0/24", to="db", ports=5432),
-        allow(LONG_LIST, to="db", ports=5432),
-        allow("any", to="db", ports="10000-20000"),
-        allow("any", to="proxy", ports=("icmp", 80, 443)),
-    ),
-    RUNNING,
-    HostFacts(),
+RULES = policy(
+    allow("198.51.100.0/24", to="db", ports=5432),
+    allow(LONG_LIST, to="db", ports=5432),
+    allow("any", to="db", ports="10000-20000"),
+    allow("any", to="proxy", ports=("icmp", 80, 443)),
 )
+RULESET = compile_ruleset(RULES, RUNNING, HostFacts())
 SET_TYPES = {s.name: s.type for s in RULESET.sets}
 
 CounterTexts: TypeAlias = Mapping[str, Mapping[str, tuple[int, int]]]
@@ -118,7 +115,7 @@ CASES: list[tuple[str, CounterTexts, list[Traffic]]] = [
 def test_allowed_packets_are_told_by_container_port(
     counted: CounterTexts, rows: list[Traffic]
 ) -> None:
-    assert list(build(WELL, counters(counted), RULESET, RUNNING).allowed) == rows
+    assert list(build(WELL, counters(counted), RULESET, RULES, RUNNING).allowed) == rows
 
 
 def test_denied_packets_are_told_by_container_and_by_docker_proxys_port() -> None:
@@ -128,7 +125,7 @@ def test_denied_packets_are_told_by_container_and_by_docker_proxys_port() -> Non
         "dockerfw-pub6": {"::/1,tcp:8080": (2, 160), "x,tcp:1": (1, 1)},
         "dockerfw-guarded4": {"172.18.0.0/16": (9, 9)},
     }
-    assert build(WELL, counters(counted), RULESET, RUNNING).denied == (
+    assert build(WELL, counters(counted), RULESET, RULES, RUNNING).denied == (
         Traffic("db", "", "", 5, 300),
         Traffic("proxy", "80/tcp", "host port 8080/tcp", 4, 280),
     )
@@ -144,14 +141,23 @@ def test_the_sets_to_read_are_all_that_allow_and_those_that_count_denials() -> N
 @pytest.mark.parametrize(
     "changes, first_line, exit_status",
     [
-        ({}, "enforcing, in sync", 0),
-        ({"daemon_alive": False}, "enforcing, in sync", 0),
+        ({}, "PROTECTED: the policy is enforced, in sync", 0),
+        ({"daemon_alive": False}, "PROTECTED: the policy is enforced, in sync", 0),
         (
             {"in_sync": False, "notes": ("container addresses moved",)},
             "NOT IN SYNC: container addresses moved",
             3,
         ),
-        ({"in_sync": False}, "NOT IN SYNC: dockerfw plan shows what differs", 3),
+        (
+            {"in_sync": False},
+            "NOT IN SYNC: dockerfw plan shows what differs, the daemon is at it",
+            3,
+        ),
+        (
+            {"in_sync": False, "daemon_alive": False},
+            "NOT IN SYNC: dockerfw plan shows what differs, dockerfw apply mends it",
+            3,
+        ),
         (
             {"enforcing": False, "observing": True},
             "OBSERVING: nothing is dropped, in sync",
@@ -164,10 +170,19 @@ def test_the_sets_to_read_are_all_that_allow_and_those_that_count_denials() -> N
         ),
         (
             {"enforcing": False, "in_sync": False, "notes": ("no policy is in force yet",)},
-            "NOT ENFORCING: no policy is in force yet",
+            "NOT PROTECTED: no policy is in force yet",
             3,
         ),
-        ({"enforcing": False, "in_sync": False}, "NOT ENFORCING: run dockerfw apply", 3),
+        (
+            {"enforcing": False, "in_sync": False},
+            "NOT PROTECTED: the policy is not in the kernel: run dockerfw apply",
+            3,
+        ),
+        (
+            {"enforcing": False, "in_sync": False, "first_step": "dockerfw plan"},
+            "NOT PROTECTED: no policy is in force; next: dockerfw plan",
+            3,
+        ),
         (
             {"lockdown": True},
             "LOCKDOWN: every container port is closed until the next apply, in sync",
@@ -201,17 +216,29 @@ def test_all_of_it_reads_well() -> None:
         "dockerfw-port4": {"0.0.0.0/1,tcp:8080": (12, 3 * 2**20)},
         "dockerfw-target4": {"172.18.0.4": (5, 300)},
     }
-    assert build(health, counters(counted), RULESET, RUNNING).lines() == [
-        "enforcing, in sync",
-        "  policy    /etc/dockerfw/config.toml, applied 2026-05-28 20:26:40 UTC; the file",
-        "            DIFFERS from what was applied: dockerfw plan shows how",
-        "  daemon    alive",
-        "  seal      stands",
-        "  proxy     closed from its first packet",
-        "  iptables  nft",
-        "  Docker    28.5.2",
-        "  note      chain DOCKERFW was edited",
-        "  warning   db matches no port 5433?[2J",
+    status = build(health, counters(counted), RULESET, RULES, RUNNING)
+    brief = status.lines(verbose=False)
+    assert brief == [
+        "PROTECTED: the policy is enforced, in sync",
+        "  policy   /etc/dockerfw/config.toml, applied 2026-05-28 20:26:40 UTC; the file",
+        "           DIFFERS from what was applied: dockerfw plan shows how",
+        "  daemon   alive",
+        "  host     Docker 28.5.2, iptables-nft",
+        "  note     chain DOCKERFW was edited",
+        "  warning  db matches no port 5433?[2J",
+        "  container  port             host port       open to             passed  denied",
+        "  db         5432/tcp                         198.51.100.0/24,     1,204",
+        "                                              file:se.netset",
+        "  db         10000-20000/tcp                  any",
+        "  db         directly                                                          5",
+        "  proxy      80/tcp           8080            any                     12",
+        "  proxy      443/tcp          192.0.2.10:443  any",
+        "  proxy      ping                             any",
+    ]
+    lines = status.lines(verbose=True)
+    assert [line for line in brief if line not in lines] == []
+    assert lines[4:6] == ["  seal     stands", "  proxy    closed from its first packet"]
+    assert lines[-8:] == [
         "allowed:",
         "  packets    bytes  to",
         "       12  3.0 MiB  proxy 80/tcp by host port 8080/tcp",
@@ -223,27 +250,57 @@ def test_all_of_it_reads_well() -> None:
     ]
 
 
+def test_before_any_policy_the_first_line_counts_what_is_open_and_names_the_next_step() -> None:
+    health = replace(
+        WELL, enforcing=False, in_sync=False, seal="missing", daemon_alive=False,
+        engine="28.5.2", first_step="dockerfw plan",
+    )  # fmt: skip
+    assert build(health, {}, RULESET, RULES, RUNNING).lines() == [
+        "NOT PROTECTED: 2 ports open to anyone; next: dockerfw plan",
+        "  host  Docker 28.5.2, iptables-nft",
+        "  container  port     host port       open to",
+        "  proxy      80/tcp   8080            anyone",
+        "  proxy      443/tcp  192.0.2.10:443  anyone",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_it_fits_the_terminal(width: int) -> None:
+    health = replace(WELL, notes=("chain DOCKERFW was edited " * 9,), unenforced=("so " * 90,))
+    for verbose in (False, True):
+        lines = build(health, {}, RULESET, RULES, RUNNING).lines(width, verbose=verbose)
+        assert max(map(len, lines)) <= width
+
+
 def test_where_docker_proxy_is_open_at_first_the_next_step_is_told() -> None:
     step = host_warnings.proxy_next_step(HostFacts())
-    lines = Status(replace(WELL, first_packet="open", first_packet_step=step)).lines()
+    status = Status(replace(WELL, first_packet="open", first_packet_step=step))
+    assert [line for line in status.lines() if "proxy" in line or "-v" in line] == [
+        "  proxy   NOT closed from its first packet, but once dockerfw knows of a port:",
+        "          see dockerfw status -v",
+    ]
+    lines = status.lines(verbose=True)
     assert lines[4:8] == [
-        "  proxy     NOT closed from its first packet, but once dockerfw knows of a port:",
-        "            dockerd shares its cgroup with other programs, which would be closed",
-        "            with it: start it as a service of its own (docker.service); or set",
-        '            "userland-proxy": false in daemon.json, or publish at 0.0.0.0 (-p',
+        "  proxy   NOT closed from its first packet, but once dockerfw knows of a port:",
+        "          dockerd shares its cgroup with other programs, which would be closed",
+        "          with it: start it as a service of its own (docker.service); or set",
+        '          "userland-proxy": false in daemon.json, or publish at 0.0.0.0 (-p',
     ]
     assert max(map(len, lines)) <= 80
 
 
 def test_what_observing_counts_was_not_denied() -> None:
     status = Status(replace(WELL, observing=True))
-    assert status.lines()[-2:] == ["allowed: no packet yet", "would be denied: no packet yet"]
+    assert status.lines(verbose=True)[-2:] == [
+        "allowed: no packet yet",
+        "would be denied: no packet yet",
+    ]
 
 
 def test_the_json_document_holds_everything_and_its_schema() -> None:
     health = replace(WELL, applied_at=1_780_000_000.5, policy="/etc/dockerfw/config.toml")
     counted = counters({"dockerfw-target4": {"172.18.0.4": (5, 300)}})
-    status = build(health, counted, RULESET, RUNNING)
+    status = build(health, counted, RULESET, RULES, RUNNING)
     assert json.loads(json.dumps(status.to_json())) == {
         "schema": 1,
         "enforcing": True,
@@ -267,24 +324,26 @@ def test_the_json_document_holds_everything_and_its_schema() -> None:
         "warnings": [],
         "allowed": [],
         "denied": [{"container": "db", "port": "", "host_port": "", "packets": 5, "bytes": 300}],
+        "ports": [row.to_json() for row in status.ports],
     }
+    assert status.ports
 
 
 @pytest.mark.parametrize(
     "engine, backend, reported, said",
     [
-        ("29.0.4", "nftables", "nftables", "29.0.4, on nftables"),
-        ("28.5.2", "iptables", "nftables", "28.5.2, on iptables (it reports nftables)"),
-        ("20.10.24", "iptables", None, "20.10.24, on iptables"),
+        ("29.0.4", "nftables", "nftables", "Docker 29.0.4, on nftables"),
+        ("28.5.2", "iptables", "nftables", "Docker 28.5.2, on iptables (it reports nftables)"),
+        ("20.10.24", "iptables", None, "Docker 20.10.24, on iptables"),
         ("", "nftables", "nftables", "on nftables"),
-        ("20.10.24", None, None, "20.10.24"),
+        ("20.10.24", None, None, "Docker 20.10.24"),
     ],
 )
 def test_what_docker_writes_its_rules_with_is_named(
     engine: str, backend: Backend | None, reported: Backend | None, said: str
 ) -> None:
     health = replace(WELL, engine=engine, backend=backend, backend_reported=reported)
-    assert f"  Docker    {said}" in Status(health).lines()
+    assert f"  host    {said}, iptables-nft" in Status(health).lines()
     assert Status(health).to_json()["firewall_backend"] == backend
 
 
@@ -292,8 +351,10 @@ def test_what_does_not_hold_on_every_path_is_no_success() -> None:
     status = Status(replace(WELL, unenforced=("br_netfilter is off; run this", "and that")))
     assert status.exit_status == ExitStatus.NO
     lines = status.lines()
-    assert lines[0] == "enforcing, but NOT ON EVERY PATH: br_netfilter is off; run this"
-    assert "  note      and that" in lines
+    assert " ".join(lines[:2]) == (
+        "PROTECTED: the policy is enforced, but NOT ON EVERY PATH: br_netfilter is off;   run this"
+    )
+    assert "  note    and that" in lines
     assert sum("br_netfilter" in line for line in lines) == 1, "once"
     locked = Status(replace(status.health, lockdown=True))
     assert "NOT ON EVERY PATH" in locked.headline()
