@@ -21,7 +21,7 @@ from dockerfw.plan.steps import Plan
 from dockerfw.policy.files import PolicyText
 from dockerfw.report import diff, host_warnings, warnings as advice
 from dockerfw.report.bypasses import bypasses
-from dockerfw.report.mode_change import mode_change
+from dockerfw.report.mode_change import mode_change, standing_mode
 from dockerfw.report.obstacles import published_obstacles
 from dockerfw.report.unfiltered import not_filtered
 from dockerfw.rules.compiler import compile_ruleset
@@ -76,6 +76,8 @@ class PolicyPlan:
                 source for rule in self.checked.policy.statements for source in rule.sources
             ),
             forwards=seen.facts.forwards,
+            observing=self.observing,
+            observed=standing_mode(seen.live) == "observe",
         )
 
 

@@ -11,13 +11,16 @@ from typing import Literal, TypeAlias
 
 from dockerfw.text import listed, moment
 
-ChangeKind: TypeAlias = Literal["open", "close", "deny", "lift", "end", "guard", "release"]
+ChangeKind: TypeAlias = Literal[
+    "open", "close", "deny", "lift", "end", "guard", "release", "unguard"
+]
 
 LISTED_IN_JSON = 100
 """So many sources of one change are listed, the rest is counted."""
 
 _SIGNS: Mapping[ChangeKind, str] = {
     "open": "+", "lift": "+", "close": "-", "deny": "-", "end": "~", "guard": "-", "release": "+",
+    "unguard": "+",
 }  # fmt: skip
 _VERBS: Mapping[ChangeKind, str] = {
     "open": "opens to",
@@ -27,7 +30,17 @@ _VERBS: Mapping[ChangeKind, str] = {
     "end": "stays open to",
     "guard": "closes to all that no rule allows",
     "release": "is no longer Docker's: no longer guarded",
+    "unguard": "opens",
 }
+_WOULD: Mapping[ChangeKind, str] = {
+    "open": "would open to",
+    "close": "would close to",
+    "deny": "would deny",
+    "lift": "would no longer deny",
+    "end": "would stay open to",
+    "guard": "would close to all that no rule allows",
+}
+"""In mode observe, in which nothing is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +65,19 @@ class Change:
         """``+`` where more is let through than before, ``-`` where less is, ``~`` otherwise."""
         return "~" if self.idle else _SIGNS[self.kind]
 
-    def sentence(self, first_apply: bool = False) -> str:
-        """Return what happens to the target, which is not named; see `Diff` for a first apply."""
-        verb = _VERBS[self.kind]
+    def sentence(self, first_apply: bool = False, *, observing: bool = False) -> str:
+        """Return what happens to the target, which is not named; see `Diff` for a first apply.
+
+        ``observing``: what would happen, for nothing is dropped.
+        """
+        verb = _WOULD.get(self.kind, _VERBS[self.kind]) if observing else _VERBS[self.kind]
         if first_apply and not self.idle:
             # All was open until now.
-            verb = {"open": "stays open to", "guard": "closes"}.get(self.kind, verb)
+            would = "would close" if observing else "closes"
+            verb = {
+                "open": "would stay open to" if observing else "stays open to",
+                "guard": would,
+            }.get(self.kind, verb)
         but = f", but not to {listed(self.excepting)}" if self.excepting else ""
         sentence = f"{verb} {listed(self.sources)}".rstrip() + but
         if self.idle:

@@ -8,7 +8,7 @@ the steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.host import PortForward
@@ -36,13 +36,16 @@ from dockerfw.text import counted, listed, paragraph
 class Diff:
     """What a commit will change, for people.
 
-    ``first_apply``: nothing of ours stands yet, so everything closes but what is listed.
-    ``bridges_pass``: all Docker bridges are in the wanted baseline.
+    ``first_apply``: all is open until now, so everything closes but what is listed: nothing of ours
+    stands yet, or it only counts. ``bridges_pass``: all Docker bridges are in the wanted baseline.
+    ``observing``: nothing will be dropped. ``released``: and up to now it was.
     """
 
     changes: tuple[Change, ...] = ()
     first_apply: bool = False
     bridges_pass: bool = True
+    observing: bool = False
+    released: bool = False
 
     @property
     def empty(self) -> bool:
@@ -50,38 +53,73 @@ class Diff:
 
     @property
     def opens(self) -> int:
-        return sum(c.kind in ("open", "lift", "release") and not c.idle for c in self.changes)
+        """How many targets open; on a first apply, stay open."""
+        if self.observing:
+            return sum(c.kind == "unguard" for c in self.changes)
+        return self._gains
 
     @property
     def closes(self) -> int:
+        return 0 if self.observing else self._losses
+
+    @property
+    def matters(self) -> bool:
+        """Whether anything opens or closes by it."""
+        if self.observing:
+            return self.released
+        return bool(self.first_apply or self.closes or self.opens)
+
+    @property
+    def _gains(self) -> int:
+        return sum(c.kind in ("open", "lift", "release") and not c.idle for c in self.changes)
+
+    @property
+    def _losses(self) -> int:
         return sum(c.kind in ("close", "deny", "guard") for c in self.changes)
 
     def lines(self, width: int = 80, *, plan: Plan | None = None) -> list[str]:
         """Return the changes, a line or more each, and the `summary`."""
-        lines = self._first_apply_lines(width) if self.first_apply else _rows(self.changes, width)
+        lines = self._first_apply_lines(width) if self.first_apply else self._change_lines(width)
         return [*lines, *paragraph(self.summary(plan), width=width)]
 
     def summary(self, plan: Plan | None = None) -> str:
         """Return how much opens and closes and, with ``plan``, how much the kernel is to take."""
         kernel = "" if plan is None else f", kernel: {_writes(plan)}"
+        if self.observing and not self.released:
+            stay = "stay open" if self.first_apply else "open"
+            would = f"{self._gains:,} would {stay}, {self._losses:,} would close"
+            return f"Plan: nothing opens or closes; enforced, {would}{kernel}"
         opens = f"{self.opens:,} {'to stay open' if self.first_apply else 'to open'}"
         return f"Plan: {opens}, {self.closes:,} to close{kernel}"
 
     def _first_apply_lines(self, width: int) -> list[str]:
         beside = f" and {BRIDGES}" if self.bridges_pass else ""
-        header = f"every container port closes to all but this host{beside}"
+        closes = "would close" if self.observing else "closes"
+        header = f"every container port {closes} to all but this host{beside}"
         closing = [c for c in self.changes if c.kind == "guard"]
         others = [c for c in self.changes if c.kind != "guard"]
         lines = paragraph(f"{header}:" if closing else header, width=width)
-        lines += _rows(closing, width, first_apply=True)
-        return [*lines, *(["except:", *_rows(others, width, first_apply=True)] if others else [])]
+        lines += self._rows(closing, width)
+        return [*lines, *(["except:", *self._rows(others, width)] if others else [])]
+
+    def _change_lines(self, width: int) -> list[str]:
+        if not self.released:
+            return self._rows(self.changes, width)
+        opening = [c for c in self.changes if c.kind == "unguard"]
+        others = [c for c in self.changes if c.kind != "unguard"]
+        header = "nothing is dropped any more, so every container port opens to all"
+        lines = [*paragraph(f"{header}:", width=width), *self._rows(opening, width)]
+        return [*lines, *(["by the rules:", *self._rows(others, width)] if others else [])]
+
+    def _rows(self, changes: Iterable[Change], width: int) -> list[str]:
+        rows = [
+            (c.sign, c.target, c.sentence(self.first_apply, observing=self.observing))
+            for c in changes
+        ]
+        return table(rows, width=width)
 
     def to_json(self) -> list[dict[str, object]]:
         return [change.to_json() for change in self.changes]
-
-
-def _rows(changes: Iterable[Change], width: int, *, first_apply: bool = False) -> list[str]:
-    return table([(c.sign, c.target, c.sentence(first_apply)) for c in changes], width=width)
 
 
 def _writes(plan: Plan) -> str:
@@ -108,6 +146,8 @@ def diff(
     host_names: HostAddresses | None = None,
     worded: Mapping[frozenset[IPNetwork], str] | None = None,
     forwards: Iterable[PortForward] = (),
+    observing: bool = False,
+    observed: bool = False,
 ) -> Diff:
     """Return what changes for people between what stands and what should.
 
@@ -116,7 +156,11 @@ def diff(
     and the baseline taken for unchanged. ``host_names`` are the addresses of ``host:`` sources,
     which are shown with their name; ``worded`` are sources together, by what they are called.
     ``forwards`` is NAT of others, by which a port may lead somewhere that nobody publishes.
+    ``observing``: the wanted rules only count; ``observed``: so did those that stand.
     """
+    released = before_installed and observing and not observed
+    if observed and not observing:
+        before_installed = False  # all that they let in came in
     before = live_sets if before_installed else {}
     old, new, found = compare(before, ruleset, (live_tables or {}) if before_installed else {})
     wording = Wording(
@@ -128,7 +172,15 @@ def diff(
     )
     changes = [*_baseline_change(old, new), *wording.changes(found)]
     changes += wording.guarded(old, new) if before_installed else wording.closing(new)
-    return Diff(tuple(changes), first_apply=not before_installed, bridges_pass=new.baseline)
+    if released:
+        changes += [replace(change, kind="unguard") for change in wording.closing(old)]
+    return Diff(
+        tuple(changes),
+        first_apply=not before_installed,
+        bridges_pass=new.baseline,
+        observing=observing,
+        released=released,
+    )
 
 
 def _leading(
