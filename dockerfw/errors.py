@@ -3,6 +3,7 @@
     DockerfwError
     ├── PolicyError      the policy is wrong: all findings at once (exit status 2)
     ├── UsageError       the command line is wrong (exit status 2)
+    ├── Stopped          somebody at the terminal has stopped it (exit status 130)
     └── Failed           something on this host does not work (exit status 1)
 
 The command line prints ``str(error)`` and leaves with ``error.exit_status``; anything else that
@@ -24,6 +25,12 @@ class DockerfwError(Exception):
 
 class Failed(DockerfwError):
     """Something failed while running: no Docker, no root, no ipset (exit status 1)."""
+
+
+class Stopped(DockerfwError):
+    """Somebody at the terminal has stopped it; says what stands now (exit status 130)."""
+
+    exit_status = ExitStatus.INTERRUPTED
 
 
 class UsageError(DockerfwError):

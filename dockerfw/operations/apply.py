@@ -17,10 +17,13 @@ from dockerfw.operations.policy_in_force import locked_down
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings
+from dockerfw.report.diff import Diff
 from dockerfw.report.lost import given
 from dockerfw.state.confirm import Pending
 from dockerfw.state.stored_policy import Applied
 
+AGREEMENTS = 5
+"""So often it is asked for one at most: what would change may be another thing each time."""
 _LOCKED_DOWN = "all was locked down meanwhile: apply again, if that is meant to end"
 
 
@@ -31,22 +34,28 @@ class Terms:
     strict                 warnings refuse it
     allow_unenforced       also what cannot be enforced on every path of this host
     confirm_seconds        it is rolled back unless confirmed within so many seconds
-    first_confirm_seconds  the same, for the first apply on this host
+    first_confirm_seconds  the same, for the first apply on this host, if something closes by it
+    afar_confirm_seconds   the same, for each apply by which something opens or closes
     """
 
     strict: bool = False
     allow_unenforced: bool = False
     confirm_seconds: int | None = None
     first_confirm_seconds: int | None = None
+    afar_confirm_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an apply did: ``steps`` counts what was written; ``pending`` waits for `confirm`."""
+    """What an apply did: ``steps`` counts what was written; ``pending`` waits for `confirm`.
+
+    ``first``: none was in force before.
+    """
 
     planned: PolicyPlan
     steps: int
     pending: Pending | None
+    first: bool = False
 
 
 def apply(
@@ -55,12 +64,15 @@ def apply(
     terms: Terms,
     start_rollback: Callable[[Pending], None],
     ask: Callable[[Session, PolicyText], Callable[[], PolicyPlan]] = begin_plan,
+    agree: Callable[[PolicyPlan], None] | None = None,
 ) -> Outcome:
     """Put the policy of ``config`` in force and make the kernel match it.
 
     ``start_rollback`` is called before anything is written, with what may have to be undone.
     ``ask`` asks this host and Docker, and returns what plans by the answers. The lock is held
-    while that plans and its plan is written, and not while Docker is waited for.
+    while that plans and its plan is written, and not while Docker is waited for. ``agree`` gets
+    the plan before anything is written, with the lock free, and raises where it is not agreed to;
+    what is written is no other plan than that.
     Raises `PolicyError` for a policy that is refused and `Failed` for what cannot be enforced here
     or does not stay as written.
     """
@@ -69,23 +81,44 @@ def apply(
     text = collect(config, for_kernel=True)
     with under_lock(session):  # what is overdue is rolled back first
         lockdown = session.store.policy.lockdown_stamp()
-    finish = ask(session, text)
-    with under_lock(session):
-        planned = finish()
-        _refuse(planned, terms)
-        # A lockdown that came meanwhile is meant; it waits for nobody who is slow.
-        if session.store.policy.lockdown_stamp() != lockdown:
-            raise Failed(_LOCKED_DOWN)
-        pending = _begin_confirm(session, terms, start_rollback)
-        steps = _write(session, planned, config)
-        if session.store.policy.locked_down():
-            closed = locked_down(session.store)
-            session.reconciler.commit(closed, planned.checked.inventory, planned.checked.facts)
-            raise Failed(_LOCKED_DOWN)
-        if pending is None:
-            # Not before: who is killed in between has kept what nobody confirmed.
-            session.store.confirm.keep()
-        return Outcome(planned, steps, pending)
+    agreed: Diff | None = None
+    for _ in range(AGREEMENTS):
+        finish = ask(session, text)
+        with under_lock(session):
+            planned = finish()
+            _refuse(planned, terms)
+            changes = planned.changes()
+            if agree is None or not changes.matters or changes == agreed:
+                # A lockdown that came meanwhile is meant; it waits for nobody who is slow.
+                if session.store.policy.lockdown_stamp() != lockdown:
+                    raise Failed(_LOCKED_DOWN)
+                return _put_in_force(session, planned, config, terms, start_rollback)
+        if agreed is not None:
+            session.notify("meanwhile it would change something else:")
+        agree(planned)
+        agreed = changes
+    raise Failed("what would change is another thing each time: apply --yes asks for no agreement")
+
+
+def _put_in_force(
+    session: Session,
+    planned: PolicyPlan,
+    config: Path,
+    terms: Terms,
+    start_rollback: Callable[[Pending], None],
+) -> Outcome:
+    """Write the plan, with a way back where one is wanted. The caller holds the lock."""
+    first = session.store.policy.applied() is None
+    pending = _begin_confirm(session, planned, terms, start_rollback, first=first)
+    steps = _write(session, planned, config)
+    if session.store.policy.locked_down():
+        closed = locked_down(session.store)
+        session.reconciler.commit(closed, planned.checked.inventory, planned.checked.facts)
+        raise Failed(_LOCKED_DOWN)
+    if pending is None:
+        # Not before: who is killed in between has kept what nobody confirmed.
+        session.store.confirm.keep()
+    return Outcome(planned, steps, pending, first)
 
 
 def _refuse(planned: PolicyPlan, terms: Terms) -> None:
@@ -98,11 +131,17 @@ def _refuse(planned: PolicyPlan, terms: Terms) -> None:
 
 
 def _begin_confirm(
-    session: Session, terms: Terms, start_rollback: Callable[[Pending], None]
+    session: Session,
+    planned: PolicyPlan,
+    terms: Terms,
+    start_rollback: Callable[[Pending], None],
+    *,
+    first: bool,
 ) -> Pending | None:
     seconds = terms.confirm_seconds
-    if seconds is None and session.store.policy.applied() is None:
-        seconds = terms.first_confirm_seconds
+    by_itself = terms.first_confirm_seconds if first else terms.afar_confirm_seconds
+    if seconds is None and by_itself is not None and planned.changes().matters:
+        seconds = by_itself
     if seconds is None:
         return None
     pending = session.store.confirm.begin(session.clock.time() + seconds)

@@ -238,17 +238,54 @@ def test_it_rolls_back_although_everybody_who_would_was_killed(scene: Scene, com
         assert scene.reach(OFFICE).text == "db"
 
 
-@pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 1)])
-def test_the_first_apply_at_a_terminal_asks(scene: Scene, answer: str, status: int) -> None:
-    scene.policy(OFFICE_ONLY)
+def at_a_terminal(scene: Scene, arguments: str, keys: str) -> Any:
+    """Run dockerfw at a terminal at which these keys are typed."""
     python = scene.host.dockerfw("--version").args
-    command = " ".join([*python[python.index("-m") - 1 : -1], "apply"])
-    done = scene.host.run(
-        ["script", "-qec", command, "/dev/null"], stdin=f"{answer}\n", check=False
-    )
-    assert "Keep these rules? [y/N]" in done.stdout
+    command = " ".join([*python[python.index("-m") - 1 : -1], arguments])
+    return scene.host.run(["script", "-qec", command, "/dev/null"], stdin=keys, check=False)
+
+
+@pytest.mark.parametrize(("keys", "status"), [("y\ny\n", 0), ("y\nn\n", 1), ("n\n", 1)])
+def test_the_first_apply_at_a_terminal_shows_asks_and_asks_again(
+    scene: Scene, keys: str, status: int
+) -> None:
+    scene.policy(OFFICE_ONLY)
+    before = scene.kernel()
+    done = at_a_terminal(scene, "apply", keys)
+    assert done.stdout.index("5432/tcp") < done.stdout.index("Apply this? [y/N]")
+    assert ("Keep these rules? [y/N]" in done.stdout) is (keys[0] == "y")
     assert done.returncode == status
-    assert (scene.reach(STRANGER).outcome == "silent") is (answer == "y")
+    assert (scene.reach(STRANGER).outcome == "silent") is (status == 0)
+    if status == 0:
+        assert "Next: enable the units" in done.stdout
+    else:
+        assert scene.kernel() == before
+
+
+def test_at_a_terminal_every_change_is_asked_for_and_yes_asks_nothing(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY)
+    assert "[y/N]" not in at_a_terminal(scene, "apply --yes", "").stdout
+    scene.policy(EVERYONE)
+    before = scene.kernel()
+    refused = at_a_terminal(scene, "apply", "n\n")
+    assert refused.returncode == 1
+    assert "not agreed: nothing was changed" in refused.stdout
+    assert scene.kernel() == before
+    assert at_a_terminal(scene, "apply", "y\n").returncode == 0
+    assert scene.reach(STRANGER).text == "db"
+    assert "[y/N]" not in at_a_terminal(scene, "apply", "").stdout, "nothing changes"
+    scene.policy('[firewall]\nmode = "observe"\n' + EVERYONE)
+    opened = at_a_terminal(scene, "apply", "y\n").stdout
+    assert opened.index("nothing is dropped any more") < opened.index("Apply this?")
+
+
+def test_before_any_policy_status_and_explain_say_that_it_is_open(scene: Scene) -> None:
+    told = scene.host.dockerfw("status", check=False)
+    assert told.returncode == 3
+    assert told.stdout.startswith("NOT PROTECTED: 1 port open to anyone; next: ")
+    answered = scene.host.dockerfw("explain", STRANGER, "db:5432")
+    assert "db:5432: OPEN on all paths" in answered.stdout
+    assert scene.reach(STRANGER).text == "db"
 
 
 def test_plan_shows_who_accepts_above_dockerfw_and_apply_goes_above_it(scene: Scene) -> None:
@@ -392,6 +429,10 @@ def test_explain_says_by_which_line(scene: Scene) -> None:
     assert f"{CONFIG}:2" in allowed.stdout
     assert scene.status("explain", STRANGER, "db:5432") == 3
     assert scene.status("explain", STRANGER, "nobody:5432") == 2
+    assert scene.status("explain", f"{STRANGER}@eth99", "db:5432") == 2, "no such interface"
+    denied = scene.host.dockerfw("explain", STRANGER, "db:5432", check=False).stdout
+    assert f'  ports = [5432]\n  from  = ["{STRANGER}"]\n' in denied
+    assert scene.status("explain", STRANGER, "db") == 3
 
 
 def test_a_recorded_inventory_serves_plan_check_and_explain(scene: Scene) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from dockerfw.cli.options import docker_host_option
-from dockerfw.errors import UsageError
+from dockerfw.cli.terminal import agree, somebody_is_there
+from dockerfw.errors import Stopped, UsageError
 from dockerfw.exit_status import ExitStatus
 
 
@@ -21,15 +20,15 @@ def command(docker_host: str | None, yes: bool) -> int:
 
     session = open_session(docker_host)
     refuse_while_daemon_runs(session)
-    if not yes and not sys.stdin.isatty():
+    if not yes and not somebody_is_there():
         raise UsageError("remove opens ports: at no terminal it needs --yes")
     lines = what_opens(session)
     if lines:
         click.echo("These ports open to whoever can reach this host:")
         for line in lines:
             click.echo(f"  {line}")
-    if not yes:
-        click.confirm("Remove dockerfw?", abort=True, err=True)
+    if not yes and not agree("Remove dockerfw?"):
+        raise Stopped("stopped: nothing was changed")
     remove(session)
     click.echo("Removed.")
     return ExitStatus.OK

@@ -35,6 +35,7 @@ class Bench:
         self.done: list[str] = []
         self.foreign: tuple[str, ...] = ()
         self.unenforced: tuple[str, ...] = ()
+        self.running = SHOP
         self.while_asking: Callable[[], object] = lambda: None
         session.reconciler.before_commit = self._before_commit
 
@@ -43,7 +44,7 @@ class Bench:
 
         def plan() -> PolicyPlan:
             assert not lock_is_free(session), "it is planned under the lock"
-            found = plan_from_nothing(session, text, SHOP)
+            found = plan_from_nothing(session, text, self.running)
             checked = replace(found.checked, unenforced=self.unenforced)
             return replace(found, checked=checked, foreign=self.foreign)
 
@@ -58,8 +59,8 @@ class Bench:
         assert pending == self.session.store.confirm.pending()
         self.done.append("start rollback")
 
-    def apply(self, terms: Terms) -> Outcome:
-        return apply(self.session, self.config, terms, self._start_rollback, self._ask)
+    def apply(self, terms: Terms, agree: Callable[[PolicyPlan], None] | None = None) -> Outcome:
+        return apply(self.session, self.config, terms, self._start_rollback, self._ask, agree)
 
 
 def lock_is_free(session: Session) -> bool:
@@ -138,3 +139,85 @@ def test_a_lockdown_that_comes_while_docker_is_asked_is_not_ended(bench: Bench) 
         bench.apply(Terms())
     assert bench.session.store.policy.locked_down()
     assert (bench.done, bench.session.store.policy.applied()) == ([], None)
+
+
+# --- agreed to before anything is written --------------------------------------------------------
+
+
+def test_nothing_is_written_before_it_is_agreed_to(bench: Bench) -> None:
+    asked: list[PolicyPlan] = []
+
+    def agree(planned: PolicyPlan) -> None:
+        assert lock_is_free(bench.session), "others may write as long as nobody answers"
+        assert bench.done == []
+        asked.append(planned)
+
+    assert bench.apply(Terms(confirm_seconds=10), agree).steps == 3
+    assert len(asked) == 1
+    assert bench.done == ["start rollback", "commit"]
+
+
+def test_what_is_not_agreed_to_changes_nothing(bench: Bench) -> None:
+    def refuse(_planned: PolicyPlan) -> None:
+        raise Failed("no")
+
+    with pytest.raises(Failed, match="no"):
+        bench.apply(Terms(first_confirm_seconds=60), refuse)
+    assert (bench.done, bench.session.store.policy.applied()) == ([], None)
+    assert bench.session.store.confirm.pending() is None
+
+
+def test_what_changed_meanwhile_is_asked_again(bench: Bench, notices: list[str]) -> None:
+    asked: list[PolicyPlan] = []
+
+    def agree(planned: PolicyPlan) -> None:
+        asked.append(planned)
+        if len(asked) == 1:
+            db = build.container("db", "front 172.18.0.3", published="5432:5432")
+            bench.running = replace(SHOP, containers=(*SHOP.containers, db))
+
+    bench.apply(Terms(), agree)
+    assert [len(planned.checked.inventory.containers) for planned in asked] == [1, 2]
+    assert notices == ["meanwhile it would change something else:"]
+    assert bench.done == ["commit"]
+
+
+def test_what_changes_each_time_is_given_up(bench: Bench) -> None:
+    def agree(planned: PolicyPlan) -> None:
+        number = len(planned.checked.inventory.containers) + 1
+        more = build.container(f"db{number}", f"front 172.18.0.{number}")
+        bench.running = replace(bench.running, containers=(*bench.running.containers, more))
+
+    with pytest.raises(Failed, match="another thing each time"):
+        bench.apply(Terms(), agree)
+    assert bench.done == []
+
+
+def test_where_nothing_opens_or_closes_nobody_is_asked(bench: Bench) -> None:
+    bench.config.write_text('[firewall]\nmode = "observe"\n' + POLICY)
+
+    def agree(_planned: PolicyPlan) -> None:
+        raise AssertionError("asked")
+
+    outcome = bench.apply(Terms(first_confirm_seconds=60), agree)
+    assert outcome.first
+    assert outcome.pending is None, "nothing is dropped that could lock anybody out"
+
+
+def test_a_lockdown_that_comes_while_it_is_asked_is_not_ended(bench: Bench) -> None:
+    def agree(_planned: PolicyPlan) -> None:
+        bench.session.store.policy.set_lockdown(True)
+
+    with pytest.raises(Failed, match="locked down meanwhile"):
+        bench.apply(Terms(), agree)
+    assert bench.done == []
+
+
+def test_from_afar_every_apply_by_which_something_changes_waits(bench: Bench) -> None:
+    terms = Terms(afar_confirm_seconds=60)
+    assert bench.apply(Terms()).pending is None
+    waiting = bench.apply(terms).pending
+    assert waiting is not None
+    assert waiting.deadline == NOW + 60
+    bench.config.write_text('[firewall]\nmode = "observe"\n' + POLICY)
+    assert bench.apply(terms).pending is None

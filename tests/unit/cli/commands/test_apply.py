@@ -37,7 +37,7 @@ def test_nobody_is_asked_where_there_is_no_terminal(
     clock = FakeClock()
     assert Question(clock).poll(60) is None
     assert clock.slept == [0.1], "whoever polls does not spin"
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -50,21 +50,29 @@ def test_it_is_asked_once_and_answered_later(
     question = Question(FakeClock())
     assert question.poll(59.8) is None
     assert question.poll(59.6) is None
-    assert capsys.readouterr().out == (
+    assert capsys.readouterr().err == (
         "Can you still get in from elsewhere?\nKeep these rules? [y/N] (rolls back in 60 s) "
     )
     os.write(keys, answer)
     assert question.poll(59.4) is kept
     question.end()
-    assert capsys.readouterr().out == ""  # whoever answers ends the line
+    assert capsys.readouterr().err == ""  # whoever answers ends the line
+
+
+@pytest.mark.usefixtures("keys")
+def test_who_said_yes_to_everything_is_asked_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = FakeClock()
+    assert Question(clock, asks=False).poll(60) is None
+    assert clock.slept == [0.1]
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("keys")
 def test_a_question_without_an_answer_ends_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     question = Question(FakeClock())
     question.end()
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
     assert question.poll(60) is None
     capsys.readouterr()
     question.end()
-    assert capsys.readouterr().out == "\n"
+    assert capsys.readouterr().err == "\n"
