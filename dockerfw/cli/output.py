@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping
 
 import click
 
+from dockerfw.cli.colour import painted, wanted
 from dockerfw.cli.screen import width
 from dockerfw.text import paragraph
 
 
 def print_lines(lines: Iterable[str]) -> None:
+    in_colour = wanted()
     for line in lines:
-        click.echo(line)
+        click.echo(painted(line) if in_colour else line)
 
 
 def print_json(document: Mapping[str, object]) -> None:
@@ -29,8 +31,9 @@ def print_remark(sentence: str) -> None:
     """One sentence on stderr."""
     wrapped = sys.stderr.isatty()
     lines = paragraph(sentence, width=width(sys.stderr), rest="  ") if wrapped else [sentence]
+    in_colour = wanted(sys.stderr)
     for line in lines:
-        click.echo(line, err=True)
+        click.echo(painted(line) if in_colour else line, err=True)
 
 
 def print_error(text: str) -> None:

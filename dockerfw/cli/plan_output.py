@@ -32,13 +32,13 @@ def print_plan(planned: PolicyPlan, *, in_sync: bool) -> None:
     """Print the remarks, then what changes; ``in_sync`` is whether nothing does, or did."""
     plan = planned.plan
     if planned.observing:
-        click.echo("OBSERVING: judged and counted, nothing is dropped")
+        print_lines(["OBSERVING: judged and counted, nothing is dropped"])
     print_warnings(planned.all_warnings)
     print_hints(planned.hints)
     for note in plan.notes:
         print_lines(paragraph(f"! {note}", width=width(), rest="  "))
     if in_sync:
-        click.echo("In sync: nothing to change.")
+        print_lines(["In sync: nothing to change."])
     else:
         print_lines(planned.changes().lines(width(), plan=plan))
 

@@ -241,7 +241,7 @@ def test_it_rolls_back_although_everybody_who_would_was_killed(scene: Scene, com
 def at_a_terminal(scene: Scene, arguments: str, keys: str) -> Any:
     """Run dockerfw at a terminal at which these keys are typed."""
     python = scene.host.dockerfw("--version").args
-    command = " ".join([*python[python.index("-m") - 1 : -1], arguments])
+    command = " ".join(["NO_COLOR=1", *python[python.index("-m") - 1 : -1], arguments])
     return scene.host.run(["script", "-qec", command, "/dev/null"], stdin=keys, check=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dockerfw.cli.options import quiet_option
+from dockerfw.cli.output import print_lines
 from dockerfw.exit_status import ExitStatus
 
 
@@ -17,5 +18,5 @@ def command(quiet: bool) -> int:
 
     confirm(open_session())
     if not quiet:
-        click.echo("Kept.")
+        print_lines(["Kept."])
     return ExitStatus.OK

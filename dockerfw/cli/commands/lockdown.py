@@ -21,11 +21,11 @@ def command(docker_host: str | None) -> int:
     done = lock_down(open_session(docker_host, tool_patience=TOOL_PATIENCE))
     if done.failed:
         by = f" by {listed(done.closed_by)} alone" if done.closed_by else ""
-        click.echo(f"LOCKED DOWN{by}, until the next apply, but NOT WHOLE:")
+        print_lines([f"LOCKED DOWN{by}, until the next apply, but NOT WHOLE:"])
     elif done.open_paths:
-        click.echo("LOCKED DOWN until the next apply, but NOT ON EVERY PATH:")
+        print_lines(["LOCKED DOWN until the next apply, but NOT ON EVERY PATH:"])
     else:
-        click.echo("LOCKED DOWN: only this host reaches its containers, until the next apply.")
+        print_lines(["LOCKED DOWN: only this host reaches its containers, until the next apply."])
     for reason in (*done.failed, *done.open_paths):
         print_lines(paragraph(f"! {printable(reason.splitlines()[0])}", width=width(), rest="  "))
     if done.failed:

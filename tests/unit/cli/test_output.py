@@ -29,6 +29,7 @@ def test_programs_get_one_line_a_sentence(capsys: pytest.CaptureFixture[str]) ->
 def test_people_get_lines_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("NO_COLOR", "1")
     print_warnings((LONG,))
     first, *rest = screen.getvalue().splitlines()
     assert first.startswith("warning: ")
