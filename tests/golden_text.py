@@ -26,6 +26,7 @@ from typing import Any
 from dockerfw.kernel.ipset import render as ipset_render
 from dockerfw.kernel.nft import render as nft_render
 from dockerfw.model.host import Bridge, Cgroup, HostFacts, PortForward, Proxy
+from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family, Port
 from dockerfw.model.policy import Policy
 from dockerfw.operations.boot import without_addresses
@@ -66,8 +67,8 @@ def case_text(folder: Path) -> str:
 
 def case_ruleset(folder: Path) -> tuple[Ruleset, HostFacts]:
     """What should stand on one golden host, and what there is to know of that host."""
-    policy = _policy(folder)
-    inventory = inventory_file.load((folder / "inventory.json").read_text())
+    policy = case_policy(folder)
+    inventory = case_inventory(folder)
     given = _json(folder / "host.json")
     match given.pop("when", None):
         case "boot":
@@ -116,7 +117,13 @@ def _table(
         yield from (f"-A {chain.name} {rule}" for rule in chain_texts(chain))
 
 
-def _policy(folder: Path) -> Policy:
+def case_inventory(folder: Path) -> Inventory:
+    """What runs on one golden host."""
+    return inventory_file.load((folder / "inventory.json").read_text())
+
+
+def case_policy(folder: Path) -> Policy:
+    """The policy of one golden host."""
     files = [folder / "config.toml", *sorted((folder / "conf.d").glob("*.toml"))]
     documents = [Document(str(f.relative_to(folder)), f.read_bytes()) for f in files]
 

@@ -54,8 +54,9 @@ class PortList:
     def lines(self, width: int = 80) -> tuple[str, ...]:
         """Return a line for each port, and how to ask for one."""
         first = self.answers[0]
-        found = [OBSERVING] if first.observing else []
-        found += [NOT_IN_FORCE] if not first.in_force else []
+        found: list[str] = []
+        for remark in (OBSERVING,) * first.observing + (NOT_IN_FORCE,) * (not first.in_force):
+            found += paragraph(remark, width=width, rest="  ")
         allowed = sum(answer.verdict == "allowed" for answer in self.answers)
         head = f"{self.source} → {self.target}: {allowed} of {len(self.answers)} ports allowed"
         found += paragraph(printable(head), width=width, rest="  ")

@@ -92,7 +92,7 @@ class Explanation:
         """Return lines for a terminal; only a word longer than ``width`` makes one longer."""
         found: list[str] = []
         if self.observing:
-            found.append(OBSERVING)
+            found += paragraph(OBSERVING, width=width, rest="  ")
         if not self.in_force:
             found += paragraph(NOT_IN_FORCE, width=width, rest="  ")
         head = f"{self.source} → {self.target}: {self.words}"

@@ -1,0 +1,113 @@
+"""Golden screens: what ``plan``, ``status`` and ``explain`` show of the shop of
+``tests/golden/example``, as wide as 60, 80 and 120 columns.
+
+``script/golden`` writes them anew, ``tests/unit/test_golden.py`` compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+from dockerfw.model.host import HostFacts
+from dockerfw.model.policy import Policy
+from dockerfw.report import explain
+from dockerfw.report.access import access_by_policy, access_without_policy
+from dockerfw.report.diff import Diff, diff
+from dockerfw.report.status import Health, Status
+from dockerfw.report.traffic import Traffic
+from dockerfw.rules.compiler import compile_ruleset
+from dockerfw.rules.ruleset import Ruleset
+from tests.golden_text import GOLDEN, case_inventory, case_policy
+from tests.standing import sets_of, tables_of
+
+Screen: TypeAlias = Callable[[int], Iterable[str]]
+WIDTHS = (60, 80, 120)
+SHOP = GOLDEN / "example"
+FOLDER = SHOP / "screens"
+
+_POLICY = case_policy(SHOP)
+_INVENTORY = case_inventory(SHOP)
+_FACTS = HostFacts(br_netfilter=(True, True))
+_WELL = Health(
+    enforcing=True,
+    observing=False,
+    in_sync=True,
+    daemon_alive=True,
+    policy="/etc/dockerfw/config.toml",
+    applied_at=1_780_000_000,
+    engine="28.5.2",
+    backend="iptables",
+)
+_ALLOWED = (
+    Traffic("shop-proxy-1", "80/tcp", "host port 8080/tcp", 48_211, 9_100_000),
+    Traffic("shop-db-1", "5432/tcp", "", 1_204, 88_000),
+)
+_DENIED = (Traffic("shop-db-1", "5432/tcp", "host port 5432/tcp", 17, 1_020),)
+
+
+def texts() -> dict[Path, str]:
+    """Return the text of every screen, by the file in which it is recorded."""
+    return {
+        FOLDER / f"{name}.{width}.txt": "".join(f"{line}\n" for line in screen(width))
+        for name, screen in _screens().items()
+        for width in WIDTHS
+    }
+
+
+def _screens() -> Mapping[str, Screen]:
+    observing = replace(_WELL, observing=True, enforcing=False)
+    unprotected = replace(
+        _WELL, enforcing=False, in_sync=False, seal="missing", daemon_alive=False, policy=None,
+        applied_at=None, first_step="dockerfw plan",
+    )  # fmt: skip
+    drifted = replace(
+        _WELL,
+        in_sync=False,
+        policy_differs=True,
+        first_packet="open",
+        notes=("bridge virbr0 is cut off: the seal drops what is sent to it",),
+    )
+    return {
+        "plan-first": _plan(None, _POLICY).lines,
+        "plan-change": _plan(replace(_POLICY, allows=_POLICY.allows[:-1]), _POLICY).lines,
+        "plan-enforce": _plan(replace(_POLICY, mode="observe"), _POLICY).lines,
+        "plan-observe": _plan(_POLICY, replace(_POLICY, mode="observe")).lines,
+        "status": _status(_WELL).lines,
+        "status-observing": _status(observing).lines,
+        "status-drifted": _status(drifted).lines,
+        "status-verbose": lambda width: _status(_WELL).lines(width, verbose=True),
+        "status-unprotected": Status(unprotected, ports=access_without_policy(_INVENTORY)).lines,
+        "explain-allowed": _asked("office", "shop-db-1:5432"),
+        "explain-denied": _asked("203.0.113.7", "shop-db-1:5432"),
+        "explain-ports": _asked("203.0.113.7", "shop-proxy-1"),
+        "explain-open": explain.open_to_all(_INVENTORY, _FACTS, "203.0.113.7", "shop-db-1").lines,
+    }
+
+
+def _plan(before: Policy | None, after: Policy) -> Diff:
+    live = _compiled(before or after)
+    return diff(
+        sets_of(live),
+        _compiled(after),
+        _INVENTORY,
+        before_installed=before is not None,
+        live_tables=tables_of(live),
+        observing=after.mode == "observe",
+        observed=before is not None and before.mode == "observe",
+    )
+
+
+def _compiled(policy: Policy) -> Ruleset:
+    return compile_ruleset(policy, _INVENTORY, _FACTS)
+
+
+def _status(health: Health) -> Status:
+    ports = access_by_policy(_POLICY, _INVENTORY, _ALLOWED, _DENIED)
+    return Status(health, _ALLOWED, _DENIED, ports)
+
+
+def _asked(source: str, target: str) -> Screen:
+    return explain.answer(_POLICY, _INVENTORY, _FACTS, source, target).lines
