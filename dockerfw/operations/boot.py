@@ -16,7 +16,7 @@ from dockerfw.operations.standing import chains_and_seal_stand
 from dockerfw.report import host_warnings
 from dockerfw.report.lost import lost
 
-_NOTHING = "no policy was ever applied: nothing to install"
+_NOTHING = "no policy was ever applied: NOTHING IS CLOSED before the first dockerfw apply"
 
 
 def boot(session: Session) -> str:

@@ -163,6 +163,7 @@ def _health(
             *bypasses(tables),
             *ended(policy, session.clock.time()),
             *advice.nameless(policy),
+            *_rules_that_do_nothing(policy, found, session.clock.time()),
         ),
         unenforced=(
             *host_warnings.unenforced(policy, inventory, facts),
@@ -171,6 +172,15 @@ def _health(
         first_packet=first_packet,
         first_packet_step=step,
         lockdown=store.policy.locked_down(),
+    )
+
+
+def _rules_that_do_nothing(policy: Policy, found: _Snapshot, now: float) -> tuple[str, ...]:
+    """Return what is wrong with rules for what runs now; not known while Docker is silent."""
+    if found.silent or policy.locked_down:
+        return ()
+    return advice.advise_on_rules(
+        policy.without_ended(now), found.inventory, found.observation.facts
     )
 
 

@@ -118,8 +118,9 @@ class _Collector:
             yield self._document(self._path)
         except FileNotFoundError:
             raise UsageError(
-                f"there is no policy at {_name(self._path)}: copy config.example.toml there and "
-                "fit it to this host, or name another file with --config"
+                f"there is no policy at {_name(self._path)}: copy config.example.toml there (from "
+                "/usr/share/doc/dockerfw, or where dockerfw comes from) and fit it to this host, "
+                "or name another file with --config"
             ) from None
         except OSError as error:
             raise PolicyError([_unreadable(self._path, error)]) from None
@@ -223,7 +224,13 @@ def reread(text: PolicyText) -> tuple[PolicyText, tuple[str, ...]]:
 
 
 def _unreadable(path: Path, error: OSError) -> str:
-    hint = ": run it with sudo" if isinstance(error, PermissionError) else ""
+    hint = ""
+    if isinstance(error, PermissionError):
+        # Root may read everything but what a sandbox hides, as systemd does for the units.
+        root = (
+            ": it is hidden from this process, a unit of systemd perhaps: move it to /etc/dockerfw"
+        )
+        hint = root if os.geteuid() == 0 else ": run it with sudo"
     return f"{_name(path)}:1: cannot read it: {error.strerror}{hint}"
 
 

@@ -43,6 +43,11 @@ def problem(met: Met, trusted: frozenset[int], name: str) -> Problem | None:
     """
     path = name if met.kind == "file" else shown_path(met.path)
     what, mode = _WHAT[met.kind].format(path), met.found.st_mode
+    if met.found.st_uid not in trusted and met.kind == "folder" and path.startswith("/home/"):
+        return Problem(
+            f"{what} belongs to user {met.found.st_uid}, who could put another file there: keep "
+            "the policy where every folder is root's, in /etc/dockerfw, say"
+        )
     if met.found.st_uid not in trusted:
         command = f"chown {'-h ' if met.kind == 'link' else ''}root {path}"
         return Problem(f"{what} belongs to user {met.found.st_uid}, who could change it: {command}")

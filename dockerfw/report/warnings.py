@@ -51,12 +51,7 @@ _UNFILTERED = ("macvlan", "ipvlan", "overlay")
 
 def advise(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     """Return warnings in the order of the policy, then those on the host; none twice."""
-    checks = _StatementChecks(policy, inventory, facts)
-    found = [
-        f"{statement.origin}: {printable(sentence)}"
-        for statement in sorted(policy.statements, key=lambda s: (s.origin.file, s.origin.line))
-        for sentence in checks.warnings(statement)
-    ]
+    found = [*advise_on_rules(policy, inventory, facts)]
     found += [printable(sentence) for sentence in host_warnings.foreign_ports(inventory, facts)]
     found += host_warnings.odd_bridges(facts)
     found += host_warnings.overlaps(inventory, facts)
@@ -64,6 +59,17 @@ def advise(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str,
     found += host_warnings.lost_without_seal(facts)
     found += host_warnings.lost_without_labels(facts)
     found += host_warnings.lost_without_frames(policy, inventory, facts)
+    return tuple(dict.fromkeys(found))
+
+
+def advise_on_rules(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
+    """Return the warnings on the rules alone, in the order of the policy; none twice."""
+    checks = _StatementChecks(policy, inventory, facts)
+    found = (
+        f"{statement.origin}: {printable(sentence)}"
+        for statement in sorted(policy.statements, key=lambda s: (s.origin.file, s.origin.line))
+        for sentence in checks.warnings(statement)
+    )
     return tuple(dict.fromkeys(found))
 
 

@@ -376,6 +376,14 @@ def test_status_tells_when_the_file_says_something_else(scene: Scene) -> None:
     assert scene.reach(STRANGER).outcome == "silent", "only an apply puts it in force"
 
 
+def test_status_names_a_rule_that_matches_nobody_any_more(scene: Scene) -> None:
+    scene.policy(OFFICE_ONLY + '[[allow]]\nto = "nobody"\nports = [80]\nfrom = ["any"]\n')
+    scene.host.dockerfw("apply", "--yes")
+    told = scene.host.dockerfw("status", check=False)
+    assert told.returncode == 0
+    assert f"{CONFIG}:6: nobody matches no running container" in " ".join(told.stdout.split())
+
+
 def test_two_applies_at_once_both_end_well(scene: Scene) -> None:
     scene.policy(OFFICE_ONLY)
     python = scene.host.dockerfw("--version").args

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 from functools import partial
@@ -10,8 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockerfw.cli.options import config_option, docker_host_option, json_option, quiet_option
-from dockerfw.cli.output import print_json, print_lines
+from dockerfw.cli.options import (
+    DEFAULT_CONFIG,
+    config_option,
+    docker_host_option,
+    json_option,
+    quiet_option,
+)
+from dockerfw.cli.output import print_json, print_lines, print_remark
 from dockerfw.cli.screen import width
 from dockerfw.cli.terminal import agree, comes_from_afar, is_yes, say, somebody_is_there
 from dockerfw.clock import Clock
@@ -87,6 +94,7 @@ def command(
         raise Failed("not confirmed: rolled back to what stood before")
     if not silent and done.steps:
         print_lines(_next_step(done, daemon_alive=session.store.daemon.alive()))
+        _remark_on_reload(config)
     return ExitStatus.OK
 
 
@@ -133,6 +141,16 @@ def _left_alone(pending: Pending) -> str:
         f"stopped: the new rules stand, and are rolled back at {moment(pending.deadline)}; "
         "`dockerfw confirm` keeps them"
     )
+
+
+def _remark_on_reload(config: Path) -> None:
+    """Two files are in use where the unit applies another one than was applied here."""
+    usual = os.environ.get("DOCKERFW_CONFIG") or DEFAULT_CONFIG
+    if config.absolute() != Path(usual).absolute():
+        print_remark(
+            f"note: `systemctl reload dockerfw` puts {DEFAULT_CONFIG} in force, and not "
+            f"{config}: keep one of the two"
+        )
 
 
 def _next_step(done: Outcome, *, daemon_alive: bool) -> list[str]:

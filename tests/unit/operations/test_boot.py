@@ -6,14 +6,22 @@ from dockerfw.operations.boot import boot, without_addresses
 from dockerfw.operations.session import Session
 from tests import build
 
+NOTHING = "no policy was ever applied: NOTHING IS CLOSED before the first dockerfw apply"
+
 
 def test_nothing_is_installed_before_the_first_apply(session: Session) -> None:
-    assert boot(session) == "no policy was ever applied: nothing to install"
+    assert (
+        boot(session)
+        == "no policy was ever applied: NOTHING IS CLOSED before the first dockerfw apply"
+    )
 
 
 def test_a_first_apply_that_nobody_confirmed_is_none(session: Session) -> None:
     session.store.confirm.begin(0.0)
-    assert boot(session) == "no policy was ever applied: nothing to install"
+    assert (
+        boot(session)
+        == "no policy was ever applied: NOTHING IS CLOSED before the first dockerfw apply"
+    )
     assert session.store.confirm.pending() is None
 
 

@@ -13,6 +13,8 @@ import pytest
 from dockerfw.cli.options import read_inventory
 from dockerfw.errors import PolicyError, UsageError
 from dockerfw.policy.files import PolicyText, collect
+from dockerfw.policy.path_walk import Met
+from dockerfw.policy.trust import problem
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root reads what others may not")
 
@@ -160,3 +162,11 @@ def test_an_inventory_that_the_user_may_not_read_is_not_quoted(folder: Path) -> 
     path = write(folder / "config.json", f'{{"{TOLD}": 1}}', 0o600)
     with pytest.raises(UsageError, match="you may not read it without sudo"):
         read_inventory(path)
+
+
+def test_a_home_is_not_to_be_given_to_root() -> None:
+    found = os.stat_result((0o40755, 0, 0, 0, 1000, 1000, 0, 0, 0, 0))
+    told = problem(Met("folder", "/home/alice", found, -1), frozenset({0}), "config.toml")
+    assert told is not None
+    assert "chown" not in told.text
+    assert "keep the policy where every folder is root's" in told.text
