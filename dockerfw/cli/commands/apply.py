@@ -36,7 +36,19 @@ CONFIRM_SECONDS = 60
 """For a first apply, and for one from afar, at a terminal."""
 
 
-@click.command("apply")
+STOPPED_ON_THE_WAY = (
+    "stopped on the way: `dockerfw plan` shows what is left to do, and `dockerfw apply` carries on"
+)
+
+
+@click.command(
+    "apply",
+    epilog="""\b
+dockerfw apply                  at a terminal: plan, question, write
+dockerfw apply --yes            for scripts: asks nothing
+dockerfw apply --confirm 60     goes back unless confirmed within 60 seconds
+Status: 0 done, 1 failed or gone back, 2 policy refused or expectation broken""",
+)
 @config_option
 @docker_host_option
 @click.option(
@@ -80,7 +92,10 @@ def command(
     agreement = Agreement(quiet=quiet)
     start_rollback = partial(rollback.start, docker_host=docker_host)
     agreed_to = agreement.ask if asks and not as_json else None
-    done = apply(session, config, terms, start_rollback, agree=agreed_to)
+    try:
+        done = apply(session, config, terms, start_rollback, agree=agreed_to)
+    except KeyboardInterrupt:
+        raise Stopped(STOPPED_ON_THE_WAY) from None
     silent = as_json or quiet
     if not silent:
         if not agreement.shown:

@@ -11,7 +11,11 @@ from dockerfw.cli.output import print_json, print_lines
 from dockerfw.cli.screen import width
 
 
-@click.command("status")
+@click.command(
+    "status",
+    epilog="""\b
+Status: 0 enforcing all of the policy and in sync, 3 otherwise""",
+)
 @docker_host_option
 @json_option
 @verbose_option

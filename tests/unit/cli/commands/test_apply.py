@@ -6,11 +6,14 @@ import io
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from dockerfw.cli.commands.apply import Question
 from tests.clock import FakeClock
+from tests.unit.cli.terminal import Terminal
 
 
 class Keyboard(io.TextIOWrapper):
@@ -57,6 +60,18 @@ def test_it_is_asked_once_and_answered_later(
     assert question.poll(59.4) is kept
     question.end()
     assert capsys.readouterr().err == ""  # whoever answers ends the line
+
+
+def test_who_stops_it_is_told_what_stands(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, policy: Path
+) -> None:
+    def interrupted(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dockerfw.operations.apply.apply", interrupted)
+    done = terminal.run("apply", "-c", str(policy))
+    assert (done.status, done.out) == (130, "")
+    assert "`dockerfw apply` carries on" in done.err
 
 
 @pytest.mark.usefixtures("keys")
