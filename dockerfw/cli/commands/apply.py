@@ -24,7 +24,7 @@ from dockerfw.cli.terminal import agree, comes_from_afar, is_yes, say, somebody_
 from dockerfw.clock import Clock
 from dockerfw.errors import Failed, Stopped
 from dockerfw.exit_status import ExitStatus
-from dockerfw.text import moment, paragraph
+from dockerfw.text import moment, paragraph, printable
 
 if TYPE_CHECKING:
     from dockerfw.operations.apply import Outcome
@@ -164,7 +164,7 @@ def _remark_on_reload(config: Path) -> None:
     if config.absolute() != Path(usual).absolute():
         print_remark(
             f"note: `systemctl reload dockerfw` puts {DEFAULT_CONFIG} in force, and not "
-            f"{config}: keep one of the two"
+            f"{printable(str(config))}: keep one of the two"
         )
 
 

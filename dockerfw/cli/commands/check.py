@@ -27,6 +27,7 @@ def command(config: Path, inventory_path: Path | None, as_json: bool, quiet: boo
     """Validate the policy; with --inventory its expectations as well."""
     from dockerfw.clock import SystemClock
     from dockerfw.policy.files import collect
+    from dockerfw.policy.trust import shown_path
     from dockerfw.report.endings import ended
 
     now = SystemClock().time()
@@ -45,7 +46,7 @@ def command(config: Path, inventory_path: Path | None, as_json: bool, quiet: boo
         allows, denies = len(policy.allows), len(policy.denies)
         rules = f"{counted(allows, 'allow')}, {counted(denies, 'deny', 'denies')}"
         expects = _expectations(len(policy.expects), tried=inventory_path is not None)
-        click.echo(f"{config}: valid ({rules}, {expects})")
+        click.echo(f"{shown_path(str(config))}: valid ({rules}, {expects})")
     return ExitStatus.OK
 
 

@@ -36,6 +36,13 @@ def test_a_valid_policy_is_counted(terminal: Terminal, policy: Path) -> None:
     assert terminal.run("check", "-q", "-c", str(policy)).out == ""
 
 
+def test_escape_sequences_in_the_name_of_the_file_do_not_reach_the_terminal(
+    terminal: Terminal, policy: Path
+) -> None:
+    odd = policy.rename(policy.with_name("a\x1b[31m.toml"))
+    assert "a\\x1b[31m.toml: valid" in terminal.run("check", "-c", str(odd)).out
+
+
 def test_expectations_are_tried_with_an_inventory_alone(
     terminal: Terminal, policy: Path, tmp_path: Path
 ) -> None:
