@@ -163,7 +163,9 @@ def _write(session: Session, planned: PolicyPlan, config: Path) -> int:
     )
     session.store.policy.replace(checked.text, applied)
     session.store.policy.set_lockdown(False)
-    result = session.reconciler.commit(checked.policy, checked.inventory, checked.facts)
+    result = session.reconciler.commit(
+        checked.policy, checked.inventory, checked.facts, planned.observation
+    )
     session.store.last_seen.remember(checked.inventory)
     session.store.last_seen.remember_host(checked.facts)
     return result.steps

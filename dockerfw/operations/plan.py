@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
@@ -35,17 +35,19 @@ class PolicyPlan:
     """A checked policy, and the way from what stands in the kernel to what it wants there.
 
     ``foreign`` are warnings of rules that are not dockerfw's; ``hints`` are remarks on what works
-    but could be better.
+    but could be better. ``left_to_daemon``: what differs is no change, the daemon is about to
+    write it.
     """
 
     checked: CheckedPolicy
     observation: Observation
     foreign: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    left_to_daemon: bool = False
 
     @property
     def plan(self) -> Plan:
-        return self.observation.plan
+        return Plan() if self.left_to_daemon else self.observation.plan
 
     @property
     def observing(self) -> bool:
@@ -120,9 +122,8 @@ def _plan_by(
     checked = check(text, inventory, facts, session.clock.time())
     observation = session.reconciler.observe(checked.policy, checked.inventory, facts)
     daemon_alive = session.store.daemon.alive()
-    if daemon_alive and planner.only_releases_ports(observation.plan):
-        # The daemon guards ports of a container that is gone for a little longer.
-        observation = replace(observation, plan=Plan())
+    # The daemon guards ports of a container that is gone for a little longer.
+    left = daemon_alive and planner.only_releases_ports(observation.plan)
     foreign = foreign_rule_warnings(session.kernel, observation)
     tables = session.kernel.foreign_tables(facts)
     hints = (
@@ -134,7 +135,7 @@ def _plan_by(
     )
     if not daemon_alive:
         hints += advice.ended_early(checked.policy, session.clock.time())
-    return PolicyPlan(checked, observation, foreign, hints)
+    return PolicyPlan(checked, observation, foreign, hints, left)
 
 
 def plan_from_nothing(session: Session, text: PolicyText, inventory: Inventory) -> PolicyPlan:

@@ -29,12 +29,16 @@ write the same tables."""
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What should stand, what stands, and the way from here to there."""
+    """What should stand, what stands, and the way from here to there.
+
+    ``policy`` is what ``ruleset`` was compiled from, where `Reconciler.observe` did that.
+    """
 
     facts: HostFacts
     ruleset: Ruleset
     live: KernelState
     plan: Plan
+    policy: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,25 @@ class Reconciler:
         self._now = now
 
     def observe(
-        self, policy: Policy, inventory: Inventory, facts: HostFacts | None = None
+        self,
+        policy: Policy,
+        inventory: Inventory,
+        facts: HostFacts | None = None,
+        before: Observation | None = None,
     ) -> Observation:
-        """Compile for what runs now, read what stands now, plan. Writes nothing."""
+        """Compile for what runs now, read what stands now, plan. Writes nothing.
+
+        ``before`` is an observation for the same policy and inventory: its ruleset is compiled
+        anew only where the host is another one by now, or a rule has ended.
+        """
         facts = fitted(facts or self.kernel.facts(), inventory)
-        inventory = with_foreign_ports(inventory, facts)
-        ruleset = compile_ruleset(policy.without_ended(self._now()), inventory, facts)
-        return self.compare(ruleset, facts, self.kernel.read(facts, ruleset.sets))
+        policy = policy.without_ended(self._now())
+        if before is not None and (before.policy, before.facts) == (policy, facts):
+            ruleset = before.ruleset
+        else:
+            ruleset = compile_ruleset(policy, with_foreign_ports(inventory, facts), facts)
+        seen = self.compare(ruleset, facts, self.kernel.read(facts, ruleset.sets))
+        return replace(seen, policy=policy)
 
     def compare(self, ruleset: Ruleset, facts: HostFacts, live: KernelState) -> Observation:
         """Plan the way from a state that was read to a ruleset. Reads and writes nothing."""
@@ -70,11 +86,19 @@ class Reconciler:
         return Observation(facts, ruleset, live, plan)
 
     def commit(
-        self, policy: Policy, inventory: Inventory, facts: HostFacts | None = None
+        self,
+        policy: Policy,
+        inventory: Inventory,
+        facts: HostFacts | None = None,
+        seen: Observation | None = None,
     ) -> Result:
-        """Make the kernel match. Raises `Failed` when it does not stay so."""
+        """Make the kernel match. Raises `Failed` when it does not stay so.
+
+        ``seen`` is what `observe` gave for the same, under the lock that is held still: then it
+        begins with that.
+        """
         facts = facts or self.kernel.facts()
-        first = seen = self.observe(policy, inventory, facts)
+        first = seen = seen or self.observe(policy, inventory, facts)
         steps = 0
         attempts = 0
         while not seen.plan.in_sync:
@@ -87,11 +111,11 @@ class Reconciler:
             self.execute(seen, policy.committer)
             steps += len(seen.plan.steps)
             attempts += 1
-            seen = self.observe(policy, inventory, facts)
+            seen = self.observe(policy, inventory, facts, seen)
             if facts.proxy.homes and not seen.plan.in_sync:
                 # dockerd may have been started, or stopped, meanwhile.
                 facts = replace(facts, proxy=self.kernel.proxy(facts.proxy))
-                seen = self.observe(policy, inventory, facts)
+                seen = self.observe(policy, inventory, facts, seen)
         self.keep_seal(seen.ruleset.seal, facts)
         return Result(first, seen, steps, tuple(note.text for note in first.plan.notes))
 

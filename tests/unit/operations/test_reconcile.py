@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from dockerfw.errors import Failed
-from dockerfw.model.host import Backend, HostFacts
+from dockerfw.model.host import Backend, Cgroup, HostFacts, Proxy
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Committer, Policy
 from dockerfw.operations.check import RECORDED
@@ -18,6 +21,20 @@ from dockerfw.plan.planner import plan
 from dockerfw.plan.state import KernelState, TablesState
 from dockerfw.plan.steps import Plan
 from dockerfw.rules.compiler import compile_ruleset
+from dockerfw.rules.ruleset import IPSet
+from tests import build
+from tests.edges.daemon.played_host import (
+    FACTS,
+    HostClock,
+    PlayedKernel,
+    PlayedReconciler,
+    PlayedStore,
+)
+
+SHOP = build.inventory(
+    build.network("front", "172.18.0.0/16"),
+    build.container("web", "front 172.18.0.2", published="8080:80"),
+)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +69,13 @@ class Stubborn(Reconciler):
         self.written = 0
 
     def observe(
-        self, policy: Policy, inventory: Inventory, facts: HostFacts | None = None
+        self,
+        policy: Policy,
+        inventory: Inventory,
+        facts: HostFacts | None = None,
+        before: Observation | None = None,
     ) -> Observation:
-        del facts
+        del facts, before
         nothing = KernelState({f: TablesState(f) for f in RECORDED.families}, {}, None)
         ruleset = compile_ruleset(policy, inventory, RECORDED)
         steps = plan(nothing, ruleset, RECORDED, self.kernel.identity)
@@ -85,3 +106,63 @@ def test_a_kernel_that_does_not_stay_as_written_is_an_error(session: Session) ->
     with pytest.raises(Failed, match="does not stay as written"):
         reconciler.commit(Policy(), Inventory(), RECORDED)
     assert reconciler.written == ATTEMPTS
+
+
+class CountingKernel(PlayedKernel):
+    """Counts how often all that stands was read."""
+
+    reads = 0
+
+    def read(self, facts: HostFacts, lists: Iterable[IPSet] = ()) -> KernelState:
+        self.reads += 1
+        return super().read(facts, lists)
+
+
+class Planned(NamedTuple):
+    """A host, and a policy for it with a rule that ends in a minute."""
+
+    kernel: CountingKernel
+    reconciler: PlayedReconciler
+    policy: Policy
+    clock: HostClock
+
+    def plan(self) -> Observation:
+        return self.reconciler.observe(self.policy, SHOP, FACTS)
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Planned:
+    kernel, clock = CountingKernel(), HostClock()
+    reconciler = PlayedReconciler(kernel, PlayedStore(tmp_path), clock)
+    ends = datetime.fromtimestamp(clock.time() + 60, timezone.utc)
+    rule = build.allow("any", to="web", ports=80, until=ends)
+    return Planned(kernel, reconciler, Policy(allows=(rule,)), clock)
+
+
+def test_what_was_planned_under_the_lock_is_not_read_and_compiled_again(planned: Planned) -> None:
+    seen = planned.plan()
+    result = planned.reconciler.commit(planned.policy, SHOP, FACTS, seen)
+    assert (planned.kernel.reads, result.steps > 0) == (2, True), "before the write and after it"
+    assert result.first is seen
+    assert result.last.ruleset is seen.ruleset
+
+
+def test_where_nothing_is_to_be_written_all_is_read_once(planned: Planned) -> None:
+    planned.kernel.stand(planned.plan().ruleset)
+    planned.kernel.reads = 0
+    result = planned.reconciler.commit(planned.policy, SHOP, FACTS, planned.plan())
+    assert (planned.kernel.reads, result.steps) == (1, 0)
+
+
+def test_a_rule_that_ends_between_two_looks_is_compiled_anew(planned: Planned) -> None:
+    seen = planned.plan()
+    planned.clock.now += 3600
+    after = planned.reconciler.observe(planned.policy, SHOP, FACTS, seen)
+    assert after.ruleset != seen.ruleset
+
+
+def test_for_another_host_all_is_compiled_anew(planned: Planned) -> None:
+    seen = planned.plan()
+    proxy = Proxy(cgroup=Cgroup("dockerd.slice", level=1, inode=7))
+    after = planned.reconciler.observe(planned.policy, SHOP, replace(FACTS, proxy=proxy), seen)
+    assert after.ruleset.seal.proxies == proxy.cgroup
