@@ -13,6 +13,7 @@ elements into a namespace of their own, and ``ipset save``.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import sys
 import tempfile
@@ -86,6 +87,8 @@ def main() -> None:
     parser.add_argument("--containers", type=int, default=1000)
     parser.add_argument("--rules", type=int, default=1000)
     asked = parser.parse_args()
+    # As an install leaves it: no command compiles the package again.
+    compileall.compile_dir("dockerfw", quiet=1)
     with (
         tempfile.TemporaryDirectory() as folder,
         FakeEngine(Path(folder) / "s") as engine,

@@ -75,7 +75,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "docker": ("docker/connection.py", "docker/details.py"),
     "errno": (*EDGES, *READ_FILES),
     "fcntl": ("kernel/iptables/python_iptables.py", "state/locks.py"),
-    "gc": ("daemon/enforcer.py",),
+    "gc": ("cli/app.py", "daemon/enforcer.py", "daemon/main.py"),
     "http": ("docker/connection.py", "docker/event_stream.py"),
     "importlib": ("cli/app.py", "docker/connection.py", "kernel/iptables/python_iptables.py"),
     "os": (*EDGES, *READ_FILES),

@@ -6,6 +6,7 @@ address; everything else gets what it needs passed in.
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import closing
 from functools import partial
@@ -37,6 +38,7 @@ def run(docker_host: str | None, form: Form) -> int:
 
     Raises `Failed` when it cannot begin or go on.
     """
+    gc.enable()  # commands go without, since they end soon
     clock = SystemClock()
     log = open_log(sys.stderr, clock, form)
     kernel = Netfilter(SystemRunner(), clock.time, partial(listener_pids, docker_host))
