@@ -16,7 +16,7 @@ from dockerfw.docker.containers import network_ids
 from dockerfw.docker.details import Details
 from dockerfw.docker.engine import EngineInfo, decode_engine, refuse_other_engines
 from dockerfw.docker.event_stream import EventStream
-from dockerfw.docker.json_values import Json, as_list, as_object, entry_id
+from dockerfw.docker.json_values import as_list, as_object, entry_id
 from dockerfw.docker.known_inventory import KnownInventory
 from dockerfw.docker.reading import Departed, Parts, Reading
 from dockerfw.model.docker_names import GATEWAY_BRIDGE
@@ -34,12 +34,11 @@ class Docker:
     the API version was agreed on at the beginning.
     """
 
-    def __init__(self, connection: Connection, version: Json) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._client = connection.client
-        self._version = version
+        self._api = connection.api
         self._known = KnownInventory()
-        self._details = Details(connection.client)
+        self._details = Details(connection.api)
         self._foreign_ports: Mapping[str, tuple[str, ...]] = {}
         self._needs = Needs()
         self.engine = EngineInfo("", "")
@@ -62,7 +61,7 @@ class Docker:
         connection = Connection.open(host, remote_ok=remote_ok, timeout=timeout)
         try:
             with plain_errors(connection.where):
-                docker = cls(connection, as_object(connection.client.version()))
+                docker = cls(connection)
                 docker._check_engine(this_host=not remote_ok)
         except BaseException:
             connection.close()
@@ -102,8 +101,8 @@ class Docker:
         with plain_errors(self._connection.where):
             self._check_engine(this_host=False)
             # Containers before networks: the network of a container that is listed exists then.
-            listed = as_list(self._client.containers())
-            reading.add_networks(as_list(self._client.networks()))
+            listed = as_list(self._api.containers())
+            reading.add_networks(as_list(self._api.networks()))
             reading.add_containers(listed)
             self._details.complete(reading, needs, self.engine)
         self._details.forget_all_but(reading)
@@ -124,7 +123,7 @@ class Docker:
             listed = self._list(asked) if asked else []
             networks |= {n for e in listed for n in network_ids(e)} - self._known.networks.keys()
             if networks:
-                reading.add_networks(as_list(self._client.networks(ids=sorted(networks))))
+                reading.add_networks(as_list(self._api.networks(sorted(networks))))
                 self._notice_swarm(reading, networks)
             reading.add_containers(listed)
             self._details.complete(reading, self._needs, self.engine)
@@ -134,8 +133,8 @@ class Docker:
         return self._finish(reading)
 
     def _list(self, asked: frozenset[str]) -> list[Any]:
-        filters = {"id": sorted(asked)} if len(asked) <= _MOST_IDS else {}
-        listed = as_list(self._client.containers(filters=filters))
+        ids = sorted(asked) if len(asked) <= _MOST_IDS else ()
+        listed = as_list(self._api.containers(ids))
         return [entry for entry in listed if entry_id(entry) in asked]
 
     def _notice_swarm(self, reading: Reading, networks: set[str]) -> None:
@@ -151,6 +150,7 @@ class Docker:
         return self._known.inventory(self.engine)
 
     def _check_engine(self, *, this_host: bool) -> None:
-        info = as_object(self._client.info())
-        refuse_other_engines(self._connection.where, self._version, info, this_host=this_host)
-        self.engine = decode_engine(self._version, info)
+        info = as_object(self._api.info())
+        about = self._api.about
+        refuse_other_engines(self._connection.where, about, info, this_host=this_host)
+        self.engine = decode_engine(about, info)

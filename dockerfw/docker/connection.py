@@ -1,29 +1,23 @@
 """The connection to Docker: which socket, and every error of it as one sentence.
 
 The only module that opens Docker's socket. Takes the address that the user named (``-H``, else
-``DOCKER_HOST``, else Docker's own socket) and gives the client of the ``docker`` package, and
-streams of ``GET /events``. An address of another host is refused: dockerfw filters where it runs.
+``DOCKER_HOST``, else Docker's own socket) and gives the API behind it, and streams of ``GET
+/events``. An address of another host is refused, but to commands that only record: dockerfw filters
+where it runs.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from importlib.util import find_spec
 from pathlib import Path
 from struct import Struct
-from typing import Any
-from urllib.parse import urlencode
 
-from docker import APIClient
-from docker.errors import DockerException
-from docker.utils import kwargs_from_env, parse_host
-from requests.exceptions import Timeout
-
+from dockerfw.docker.api import Answer, Api, EngineError
 from dockerfw.docker.engine import Refused
 from dockerfw.docker.json_values import one_line
 from dockerfw.errors import Failed
@@ -39,16 +33,18 @@ TIMEOUT = 60
 
 
 class Connection:
-    """An engine's address, and a client that has agreed with it on a version of the API.
+    """An engine's address, and its API in a version that both know.
 
     When the engine was restarted behind the socket, perhaps as another version, connect anew.
     """
 
-    def __init__(self, url: str, client: APIClient) -> None:
-        self.url = url
+    def __init__(self, url: str, api: Api, timeout: float, close: Callable[[], None]) -> None:
         self.where = one_line(url)
         """The address, fit for a sentence."""
-        self.client = client
+        self.api = api
+        self.close = close
+        self._url = url
+        self._timeout = timeout
 
     @classmethod
     def open(cls, host: str | None, *, remote_ok: bool, timeout: float) -> Connection:
@@ -60,28 +56,69 @@ class Connection:
         """
         url = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
         where = one_line(url)
-        options = _options(url, where, remote_ok=remote_ok, timeout=timeout)
-        with plain_errors(where):
-            client = APIClient(version="auto", timeout=timeout, **options)  # type: ignore[arg-type]
-        return cls(url, client)
+        scheme, _, path = url.partition("://")
+        if scheme == "unix" and path.startswith("/"):
+            _check_socket(path, where, timeout)
+            with plain_errors(where):
+                return cls(url, Api(_LocalEngine(path, timeout).get), timeout, lambda: None)
+        return cls._open_remote(url, where, remote_ok=remote_ok, timeout=timeout)
 
-    def close(self) -> None:
-        self.client.close()
+    @classmethod
+    def _open_remote(cls, url: str, where: str, *, remote_ok: bool, timeout: float) -> Connection:
+        # Only here, since it takes longer than all the rest of a command.
+        from dockerfw.docker.remote import RemoteEngine, is_address  # noqa: PLC0415
+
+        schemes = ("tcp://", "http://", "https://", "ssh://")
+        if not url.startswith(schemes) or not is_address(url):
+            raise Refused(
+                f"{where!r} is no address of Docker: write -H unix:///var/run/docker.sock,"
+                " or set DOCKER_HOST to that, or to nothing"
+            )
+        if not remote_ok:
+            raise Refused(
+                f"Docker at {where} is a remote engine, and dockerfw filters on the host that it"
+                " runs on: run it on the engine's own host, or record that one with `dockerfw"
+                f" inventory -H {where}`"
+            )
+        with plain_errors(where):
+            engine = RemoteEngine(url, where, timeout)
+            try:
+                return cls(url, Api(engine.get), timeout, engine.close)
+            except BaseException:
+                engine.close()
+                raise
 
     def open_events(self, query: Mapping[str, str]) -> OpenedStream:
-        """Open ``GET /events``. Raises `Failed`.
-
-        The ``docker`` package is not used here: its stream has no time limit for the first
-        answer, and ends at the first broken line.
-        """
-        connection = _UnixConnection(self.url.removeprefix("unix://"), self.client.timeout)
+        """Open ``GET /events``. Raises `Failed`."""
+        connection = _UnixConnection(self._url.removeprefix("unix://"), self._timeout)
         with plain_errors(self.where):
             try:
-                path = f"/v{self.client.api_version}/events?{urlencode(query)}"
-                return _open_stream(connection, path)
+                return _open_stream(connection, self.api.path("/events", query))
             except BaseException:
                 connection.close()
                 raise
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalEngine:
+    """Where paths are asked for at a socket of this host, each by a connection of its own.
+
+    ``timeout`` is in seconds, for each answer. Raises OSError.
+    """
+
+    socket: str
+    timeout: float
+
+    def get(self, path: str) -> Answer:
+        connection = _UnixConnection(self.socket, self.timeout)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return Answer(response.status, response.reason, response.read())
+        except HTTPException as error:
+            raise OSError(f"{type(error).__name__} {error}") from error
+        finally:
+            connection.close()
 
 
 class _UnixConnection(HTTPConnection):
@@ -174,46 +211,6 @@ def socket_path(host: str | None) -> Path | None:
     return Path(path) if scheme == "unix" and path.startswith("/") else None
 
 
-def _options(url: str, where: str, *, remote_ok: bool, timeout: float) -> dict[str, Any]:
-    """The client's arguments for this address. Raises `Failed` if nobody answers there."""
-    scheme, separator, rest = url.partition("://")
-    if scheme == "unix" and rest.startswith("/"):
-        _check_socket(rest, where, timeout)
-        return {"base_url": url}
-    if not separator or scheme not in ("tcp", "http", "https", "ssh") or not _parses(url):
-        raise Refused(
-            f"{where!r} is no address of Docker: write -H unix:///var/run/docker.sock,"
-            " or set DOCKER_HOST to that, or to nothing"
-        )
-    if not remote_ok:
-        raise Refused(
-            f"Docker at {where} is a remote engine, and dockerfw filters on the host that it runs"
-            " on: run it on the engine's own host, or record that one with `dockerfw"
-            f" inventory -H {where}`"
-        )
-    if scheme == "ssh":
-        if find_spec("paramiko") is None:  # the docker package wants it, even for /usr/bin/ssh
-            raise Failed(
-                f"{where} needs the Python package paramiko: install it, or run `dockerfw"
-                " inventory` on that host and copy what it prints"
-            )
-        return {"base_url": url, "use_ssh_client": True}
-    try:
-        return dict(kwargs_from_env(environment={**os.environ, "DOCKER_HOST": url}))
-    except DockerException as error:
-        raise Failed(
-            f"cannot use the certificates for {where}: DOCKER_CERT_PATH (else ~/.docker) has to"
-            " hold ca.pem, cert.pem and key.pem"
-        ) from error
-
-
-def _parses(url: str) -> bool:
-    try:
-        return bool(parse_host(url))
-    except (DockerException, ValueError):
-        return False
-
-
 def _check_socket(path: str, where: str, timeout: float) -> None:
     """Raise `Failed` if no process listens at the socket.
 
@@ -255,27 +252,11 @@ def plain_errors(where: str) -> Iterator[None]:
     """Raise `Failed` with one sentence for whatever a conversation with Docker can end in."""
     try:
         yield
-    # OSError is the base of what requests raises, ValueError of broken JSON; the client also
-    # trips over configuration files of the user that are not what it expects.
-    except (
-        DockerException,
-        OSError,
-        HTTPException,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        if _timed_out(error):
+    except (EngineError, OSError, HTTPException, ValueError) as error:  # ValueError: broken JSON
+        if isinstance(error, TimeoutError):
             what = "takes too long to answer"
         else:
             what = f"does not answer as it should: {one_line(error)}"
         here = where.startswith("unix://")
         step = "see `journalctl -u docker`, then try again" if here else _REMOTE_STEP
         raise Failed(f"Docker at {where} {what}; {step}") from error
-
-
-def _timed_out(error: BaseException | None) -> bool:
-    """While it agrees on a version, the client wraps whatever goes wrong."""
-    while error is not None and not isinstance(error, (Timeout, TimeoutError)):
-        error = error.__cause__ or error.__context__
-    return error is not None

@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from docker import APIClient
-from docker.errors import APIError, DockerException, NotFound
-
+from dockerfw.docker.api import Api, EngineError, GoneError
 from dockerfw.docker.engine import EngineInfo
 from dockerfw.docker.json_values import as_labels, as_list, as_object, as_text, one_line
 from dockerfw.docker.networks import gateway_endpoint
@@ -28,8 +26,8 @@ from dockerfw.model.policy import Needs, Protocol
 class Details:
     """What was asked of one engine so far."""
 
-    def __init__(self, client: APIClient) -> None:
-        self._client = client
+    def __init__(self, api: Api) -> None:
+        self._api = api
         self._image_names: dict[str, str] = {}
         self._image_labels: dict[str, Mapping[str, str]] = {}
         self._mesh_ports: dict[str, tuple[PublishedPort, ...]] = {}
@@ -39,7 +37,7 @@ class Details:
     def complete(self, reading: Reading, needs: Needs, engine: EngineInfo) -> None:
         """Add to ``reading`` what its lists do not show, as far as it is needed.
 
-        Raises what the client raises where it is the engine that fails.
+        Raises what the API raises where it is the engine that fails.
         """
         if engine.swarm is not None and reading.containers:
             self._add_gateway_endpoints(reading)
@@ -69,7 +67,7 @@ class Details:
         gateway = next((n for n in reading.networks.values() if n.name == GATEWAY_BRIDGE), None)
         if gateway is None:
             return
-        answer = _unless_gone(self._client.inspect_network, gateway.id)
+        answer = _unless_gone(self._api.inspect_network, gateway.id)
         for container_id, place in as_object((answer or {}).get("Containers")).items():
             with reading.tolerating(f"an endpoint of {GATEWAY_BRIDGE}"):
                 reading.add_endpoint(container_id, gateway_endpoint(gateway, as_object(place)))
@@ -82,10 +80,9 @@ class Details:
         tasks = reading.on_ingress_networks()
         if not tasks:
             return
-        ask: Callable[[], object] = self._client.services
         try:
-            services = as_list(ask())
-        except (DockerException, OSError) as error:
+            services = as_list(self._api.services())
+        except (EngineError, OSError) as error:
             reading.warn(
                 "the swarm does not tell which ports its services publish, so the last ones known"
                 f" count: {one_line(error)}"
@@ -106,7 +103,7 @@ class Details:
             what = f"routed ports of container {one_line(container.name)}"
             with reading.tolerating(what), _leaving_out(reading, container):
                 if key not in self._routed:
-                    answer = _unless_gone(self._client.inspect_container, container.id)
+                    answer = _unless_gone(self._api.inspect_container, container.id)
                     if answer is None:
                         del reading.containers[container.id]
                         continue
@@ -121,7 +118,7 @@ class Details:
             container = reading.containers[container_id]
             what = f"ports of container {one_line(container.name)}"
             with reading.tolerating(what), _leaving_out(reading, container):
-                answer = _unless_gone(self._client.inspect_container, container_id)
+                answer = _unless_gone(self._api.inspect_container, container_id)
                 ports = configured_ports(as_object(answer))
                 reading.change(container_id, ports=in_order({*container.ports, *ports}))
 
@@ -135,7 +132,7 @@ class Details:
             what = f"the image of container {one_line(container.name)}"
             with reading.tolerating(what), _leaving_out(reading, container):
                 if container.id not in self._image_names:
-                    answer = _unless_gone(self._client.inspect_container, container.id)
+                    answer = _unless_gone(self._api.inspect_container, container.id)
                     if answer is None:
                         del reading.containers[container.id]
                         continue
@@ -165,7 +162,7 @@ class Details:
 
     def _labels_of_image(self, image_id: str) -> Mapping[str, str] | None:
         if image_id not in self._image_labels:
-            answer = _unless_gone(self._client.inspect_image, image_id)
+            answer = _unless_gone(self._api.inspect_image, image_id)
             if answer is None:
                 return None
             config = as_object(as_object(answer).get("Config"))
@@ -178,7 +175,7 @@ def _leaving_out(reading: Reading, container: Container) -> Iterator[None]:
     """An error that Docker gives for one container closes that one and serves the others."""
     try:
         yield
-    except APIError as error:
+    except EngineError as error:
         why = f"container {one_line(container.name)}, which Docker gives an error for"
         reading.leave_out(container.id, f"{why}: {one_line(error)}")
 
@@ -187,5 +184,5 @@ def _unless_gone(inspect: Callable[[str], Any], wanted: str) -> Any:
     """An answer, or None where what was asked about has vanished since it was listed."""
     try:
         return inspect(wanted)
-    except NotFound:
+    except GoneError:
         return None

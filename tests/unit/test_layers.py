@@ -79,6 +79,7 @@ OFFENCES = [
     ("operations/x.py", "import pty"),
     # Docker's socket
     ("docker/x.py", "import docker"),
+    ("docker/remote.py", "import http.client as h\nh.HTTPConnection('a')"),
     ("docker/details.py", "import docker\ndocker.from_env()"),
     ("docker/details.py", "from docker import from_env as make\nmake()"),
     ("docker/details.py", "from docker.api.client import APIClient\nAPIClient()"),

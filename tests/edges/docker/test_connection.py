@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar, NoReturn
 
 import pytest
+from docker.errors import DockerException
+from requests.exceptions import Timeout
 
 from dockerfw.docker.client import Docker
 from dockerfw.docker.connection import listener_pids, plain_errors
@@ -20,6 +26,7 @@ from tests.edges.docker.answers import (
     read,
 )
 from tests.fakeengine import FakeEngine
+from tests.paths import REPOSITORY
 
 
 @pytest.mark.parametrize(
@@ -55,31 +62,87 @@ def test_a_remote_engine_is_refused(url: str) -> None:
         Docker.connect(url)
 
 
-def test_a_remote_engine_may_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+class RemoteClient:
+    """In place of the ``docker`` package's: what it was made with, and what it answers by path."""
+
+    made: ClassVar[list[dict[str, Any]]] = []
+    info: ClassVar[dict[str, Any]] = {}
+    base_url = "https://docker.example:2376"
+    timeout = 5
+
+    def __init__(self, **options: Any) -> None:
+        self.made.append(options)
+
+    def get(self, url: str, timeout: float) -> SimpleNamespace:
+        assert timeout == self.timeout
+        answers = {
+            "/version": {"Version": "28.5.2", "ApiVersion": "1.51", "Os": "linux"},
+            "/v1.51/info": {"OSType": "linux", "KernelVersion": "2.6.32", **self.info},
+        }
+        found = answers.get(url.removeprefix(self.base_url))
+        status = 404 if found is None else 200
+        return SimpleNamespace(
+            status_code=status, reason="", content=json.dumps(found or {"message": "no"}).encode()
+        )
+
+    def close(self) -> None:
+        self.made.clear()
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> type[RemoteClient]:
+    monkeypatch.setattr("dockerfw.docker.remote.APIClient", RemoteClient)
+    monkeypatch.setattr(RemoteClient, "made", [])
+    return RemoteClient
+
+
+def test_a_remote_engine_may_be_recorded(
+    remote: type[RemoteClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = "tcp://docker.example:2376"
-    asked: list[dict[str, Any]] = []
-
-    class Client:
-        def __init__(self, **options: Any) -> None:
-            asked.append(options)
-
-        def close(self) -> None:
-            asked.clear()
-
-        def version(self) -> dict[str, Any]:
-            return {"Version": "28.5.2", "ApiVersion": "1.51", "Os": "linux"}
-
-        def info(self) -> dict[str, Any]:
-            return {"OSType": "linux", "KernelVersion": "2.6.32"}
-
-    monkeypatch.setattr("dockerfw.docker.connection.APIClient", Client)
     assert Docker.connect(url, remote_ok=True).engine.version == "28.5.2"
-    assert asked[0]["base_url"] == url
-    assert asked[0]["version"] == "auto"
-    monkeypatch.setattr(Client, "info", lambda _: {"SecurityOptions": ["name=rootless"]})
+    assert remote.made[0]["base_url"] == url
+    assert remote.made[0]["version"] == "auto"
+    monkeypatch.setattr(remote, "info", {"SecurityOptions": ["name=rootless"]})
     with pytest.raises(Failed, match="rootless"):
         Docker.connect(url, remote_ok=True)
-    assert asked == [], "the connection to a refused engine stays open"
+    assert remote.made == [], "the connection to a refused engine stays open"
+
+
+def test_an_error_of_a_remote_engine_is_one_sentence(remote: type[RemoteClient]) -> None:
+    docker = Docker.connect("tcp://docker.example:2376", remote_ok=True)
+    with pytest.raises(Failed, match=r"does not answer as it should: 404 : no;"):
+        docker.read_inventory({}, Needs())
+    assert remote.made
+
+
+def test_a_remote_engine_that_does_not_answer_in_time_is_one_sentence(
+    remote: type[RemoteClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_: object, **__: object) -> NoReturn:
+        error = DockerException("wrapped")
+        error.__context__ = Timeout()
+        raise error
+
+    monkeypatch.setattr(remote, "__init__", late)
+    with pytest.raises(Failed, match="takes too long to answer"):
+        Docker.connect("tcp://docker.example:2376", remote_ok=True)
+
+
+def test_what_is_not_local_is_all_that_the_docker_package_is_imported_for(
+    engine: FakeEngine,
+) -> None:
+    script = (
+        "import sys\n"
+        "from dockerfw.docker.client import Docker\n"
+        "from dockerfw.model.policy import Needs\n"
+        f"Docker.connect({engine.url!r}).read_inventory({{}}, Needs())\n"
+        "print(*{'docker', 'requests', 'urllib3'} & sys.modules.keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert done.stdout == "\n"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +182,7 @@ def test_broken_certificates_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -
 def test_an_engine_over_ssh_needs_a_package_that_may_be_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dockerfw.docker.connection.find_spec", lambda _: None)
+    monkeypatch.setattr("dockerfw.docker.remote.find_spec", lambda _: None)
     with pytest.raises(Failed, match="needs the Python package paramiko: install it"):
         Docker.connect("ssh://ops@docker.example", remote_ok=True)
 
