@@ -9,6 +9,7 @@ import click
 
 from dockerfw.clock import SystemClock
 from dockerfw.docker.connection import listener_pids
+from dockerfw.kernel.ipset.ask import ask
 from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.kernel.runner import ImpatientRunner, Runner, SystemRunner
 from dockerfw.operations.session import Session
@@ -37,8 +38,6 @@ def open_session(
     runner: Runner = SystemRunner()
     if tool_patience is not None:
         runner = ImpatientRunner(runner, tool_patience)
-    if asks_docker:
-        kernel = Netfilter(runner, clock.time, partial(listener_pids, docker_host))
-    else:
-        kernel = Netfilter(runner, clock.time)
+    listeners = partial(listener_pids, docker_host) if asks_docker else tuple
+    kernel = Netfilter(runner, clock.time, listeners, ask)
     return Session(kernel, Store(), clock, docker_host, notify)

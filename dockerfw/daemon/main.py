@@ -22,6 +22,7 @@ from dockerfw.docker.client import Docker
 from dockerfw.docker.connection import listener_pids, socket_path
 from dockerfw.docker.watcher import Watcher
 from dockerfw.kernel.inotify import FileNotices
+from dockerfw.kernel.ipset.ask import ask
 from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.kernel.netlink import AddressNotices, KernelNotices
 from dockerfw.kernel.runner import SystemRunner
@@ -41,7 +42,7 @@ def run(docker_host: str | None, form: Form) -> int:
     gc.enable()  # commands go without, since they end soon
     clock = SystemClock()
     log = open_log(sys.stderr, clock, form)
-    kernel = Netfilter(SystemRunner(), clock.time, partial(listener_pids, docker_host))
+    kernel = Netfilter(SystemRunner(), clock.time, partial(listener_pids, docker_host), ask)
     session = Session(kernel, Store(), clock, docker_host, log.info)
     session.require_root()
 

@@ -44,7 +44,8 @@ class Digests:
 class Netfilter:
     """The `Kernel` of this host; ``now`` gives Unix time, for elements that end.
 
-    ``listeners`` gives the processes at Docker's socket, as far as they are known.
+    ``listeners`` gives the processes at Docker's socket, as far as they are known. ``ask`` asks the
+    kernel of this process for ipsets; None: tools alone are asked, wherever they run.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class Netfilter:
         runner: Runner,
         now: Callable[[], float],
         listeners: Callable[[], Iterable[int]] = tuple,
+        ask: ipset.Ask | None = None,
     ) -> None:
         self._runner = runner
         self._now = now
         self._listeners = listeners
+        self._ask = ask
         self.identity: Identity = Digests()
 
     # the host
@@ -88,7 +91,7 @@ class Netfilter:
 
     def read(self, facts: HostFacts, lists: Iterable[IPSet] = ()) -> KernelState:
         frozen = {s.name: len(s.elements) for s in lists if s.phase == "frozen"}
-        found = ipset.read(self._runner, lambda name, count: frozen.get(name) == count)
+        found = ipset.read(self._runner, lambda name, count: frozen.get(name) == count, self._ask)
         return replace(self.read_rules(facts), sets=found)
 
     def read_rules(self, facts: HostFacts, known_seal: SealState | None = None) -> KernelState:
@@ -102,10 +105,10 @@ class Netfilter:
         return iptables.read(self._runner, facts.flavour, family)
 
     def read_set_headers(self) -> Mapping[str, SetState]:
-        return ipset.read(self._runner, lambda *_: True)
+        return ipset.read(self._runner, lambda *_: True, self._ask)
 
     def set_counters(self, names: Collection[str]) -> SetCounters:
-        return ipset.counters(self._runner, names)
+        return ipset.counters(self._runner, names, self._ask)
 
     def rule_counters(self, facts: HostFacts, family: Family) -> RuleCounters:
         return iptables.counters(self._runner, facts.flavour, family)

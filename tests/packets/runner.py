@@ -1,15 +1,39 @@
-"""Runs the tools of dockerfw in a test host; what iptables calls flavours and families."""
+"""Runs the tools of dockerfw in a test host, or its own code; what iptables calls flavours."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
 
 from dockerfw.kernel.runner import Completed, SystemRunner, not_installed
 from dockerfw.model.host import Flavour
 from dockerfw.model.net import Family
+from tests.lab.guard import elsewhere
 from tests.lab.host import Host
+from tests.lab.place import Place
 
 FLAVOURS: tuple[Flavour, Flavour] = ("nft", "legacy")
+_CLONE_NEWNET = 0x40000000
+_Given = TypeVar("_Given")
+
+
+def in_network(place: Place, function: Callable[[], _Given]) -> _Given:
+    """Call a function in the network of ``place``, in a thread that ends there."""
+
+    def call() -> _Given:
+        with Path(elsewhere(place.namespaces.network)).open("rb") as namespace:
+            libc = ctypes.CDLL(None, use_errno=True)
+            assert libc.setns(namespace.fileno(), _CLONE_NEWNET) == 0, os.strerror(
+                ctypes.get_errno()
+            )
+        return function()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call).result()
 
 
 class HostRunner:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set as AbstractSet
+from collections.abc import Callable, Mapping, Set as AbstractSet
+from functools import partial
 from ipaddress import IPv4Network, ip_network
 
 import pytest
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.ipset import driver as ipset
+from dockerfw.kernel.ipset.ask import ask
 from dockerfw.kernel.ipset.render import element_text
 from dockerfw.model.net import Family, Port
-from dockerfw.plan.state import LiveElement
+from dockerfw.plan.state import LiveElement, SetState
 from dockerfw.plan.steps import (
     AddElements,
     CreateSet,
@@ -22,7 +24,8 @@ from dockerfw.plan.steps import (
 )
 from dockerfw.rules.ruleset import Element
 from tests.lab.host import Host
-from tests.packets.runner import HostRunner
+from tests.packets.runner import HostRunner, in_network
+from tests.unit.kernel.fake_runner import FakeRunner
 
 PING = Port("icmp", 0)
 
@@ -120,6 +123,27 @@ TEN: Element = (ip_network("10.0.0.0/8"),)
 ONE: Element = (ip_network("10.0.0.1"),)
 
 
+class Reading:
+    """Reads the sets of a host: ``ask`` asks its kernel, None: tools alone are asked."""
+
+    def __init__(self, runner: HostRunner, ask: ipset.Ask | None) -> None:
+        self.counters = partial(ipset.counters, runner, ask=ask)
+        self._read = partial(ipset.read, runner, ask=ask)
+
+    def __call__(
+        self, headers_only: Callable[[str, int], bool] | None = None
+    ) -> dict[str, SetState]:
+        return self._read(headers_only)
+
+
+@pytest.fixture(params=["kernel", "ipset"])
+def read(request: pytest.FixtureRequest, host: Host, runner: HostRunner) -> Reading:
+    def asked(name: str | None) -> list[bytes]:
+        return in_network(host, lambda: ask(name))
+
+    return Reading(runner, asked if request.param == "kernel" else None)
+
+
 def created(
     kind: str, family: Family, elements: AbstractSet[LiveElement], name: str = NAME
 ) -> tuple[SetWrite, ...]:
@@ -137,6 +161,7 @@ def commit(runner: HostRunner, *writes: SetWrite) -> None:
 def test_every_kind_of_element_reads_as_it_was_written(
     host: Host,
     runner: HostRunner,
+    read: Reading,
     monkeypatch: pytest.MonkeyPatch,
     names_protocols: bool,
 ) -> None:
@@ -150,7 +175,7 @@ def test_every_kind_of_element_reads_as_it_was_written(
         for write in created(kind, family, frozenset(elements.values()), name)
     ]
     commit(runner, *writes)
-    sets = ipset.read(runner)
+    sets = read()
     assert [(s.type, s.family, s.elements) for s in map(sets.__getitem__, names)] == [
         (kind, family, frozenset(elements.values())) for kind, family, elements in SETS
     ]
@@ -160,55 +185,75 @@ def test_every_kind_of_element_reads_as_it_was_written(
     # Once more is no error, and what goes out goes.
     gone = [DeleteElements(s.name, s.elements or frozenset()) for s in sets.values()]
     commit(runner, *writes, *gone)
-    assert all(state.elements == frozenset() for state in ipset.read(runner).values())
+    assert all(state.elements == frozenset() for state in read().values())
 
 
-def test_an_element_added_again_keeps_its_counters(host: Host, runner: HostRunner) -> None:
+def test_plain_sets_are_read_without_starting_a_program(host: Host, runner: HostRunner) -> None:
+    for number, (kind, family, elements) in enumerate(SETS):
+        name = f"dockerfw-{number}-{family}"
+        commit(runner, *created(kind, family, frozenset(elements.values()), name))
+    ending = "dockerfw-allow4-u7fffffff"
+    host.run(["ipset", "create", ending, "hash:net", "timeout", "1", "counters"])
+    host.run(["ipset", "add", ending, "10.0.0.0/8", "timeout", "600"])
+    host.run(["ipset", "create", "dockerfw-bridges4", "list:set", "size", "8", "counters"])
+    host.run(["ipset", "add", "dockerfw-bridges4", ending])
+
+    def asked(name: str | None) -> list[bytes]:
+        return in_network(host, lambda: ask(name))
+
+    assert ipset.read(FakeRunner(), ask=asked) == ipset.read(runner)
+
+
+def test_an_element_added_again_keeps_its_counters(
+    host: Host, runner: HostRunner, read: Reading
+) -> None:
     commit(runner, *created("hash:net", 4, set()))
     host.run(["ipset", "add", NAME, "10.0.0.1", "packets", "5", "bytes", "7"])
     commit(runner, *created("hash:net", 4, {ONE}))
-    assert ipset.counters(runner, [NAME]) == {NAME: {ONE: (5, 7)}}
+    assert read.counters([NAME]) == {NAME: {ONE: (5, 7)}}
 
 
-def test_what_is_not_there_can_be_taken_out(runner: HostRunner) -> None:
+def test_what_is_not_there_can_be_taken_out(runner: HostRunner, read: Reading) -> None:
     commit(runner, *created("hash:net", 4, set()))
     commit(runner, DeleteElements(NAME, frozenset({ONE})), DestroySet("dockerfw-deny4"))
-    assert set(ipset.read(runner)) == {NAME}
+    assert set(read()) == {NAME}
 
 
-def repair(runner: HostRunner, wanted: frozenset[LiveElement]) -> None:
-    live = ipset.read(runner)[NAME].elements
+def repair(runner: HostRunner, read: Reading, wanted: frozenset[LiveElement]) -> None:
+    live = read()[NAME].elements
     assert live is not None
     assert live != wanted
     commit(runner, AddElements(NAME, wanted - live), DeleteElements(NAME, live - wanted))
-    assert ipset.read(runner)[NAME].elements == wanted
+    assert read()[NAME].elements == wanted
 
 
 @pytest.mark.parametrize("wanted", [frozenset[LiveElement]({TEN}), frozenset[LiveElement]()])
 def test_an_element_that_a_hand_turned_off_is_repaired(
-    host: Host, runner: HostRunner, wanted: frozenset[LiveElement]
+    host: Host, runner: HostRunner, read: Reading, wanted: frozenset[LiveElement]
 ) -> None:
     commit(runner, *created("hash:net", 4, wanted))
     host.run(["ipset", "-exist", "add", NAME, "10.0.0.0/8", "nomatch"])
-    repair(runner, wanted)
+    repair(runner, read, wanted)
 
 
 @pytest.mark.parametrize("options", [[], ["nomatch"]])
 def test_an_element_that_we_never_write_is_taken_out(
-    host: Host, runner: HostRunner, options: list[str]
+    host: Host, runner: HostRunner, read: Reading, options: list[str]
 ) -> None:
     commit(runner, *created("hash:net,port", 4, set()))
     host.run(["ipset", "add", NAME, "10.0.0.0/8,icmp:timestamp-request", *options])
-    repair(runner, frozenset())
+    repair(runner, read, frozenset())
 
 
-def test_large_sets_are_read_whole_or_by_their_header(host: Host, runner: HostRunner) -> None:
+def test_large_sets_are_read_whole_or_by_their_header(
+    host: Host, runner: HostRunner, read: Reading
+) -> None:
     first = int(ip_network("10.0.0.0/8").network_address)
     many = frozenset[LiveElement]((IPv4Network((first + 256 * n, 24)),) for n in range(20000))
     commit(runner, *created("hash:net", 4, many))
     host.run(["ipset", "create", "foreign", "hash:net"])
-    assert ipset.read(runner)[NAME].elements == many
-    header = ipset.read(runner, headers_only=lambda _name, _count: True)
+    assert read()[NAME].elements == many
+    header = read(headers_only=lambda _name, _count: True)
     assert set(header) == {NAME}
     assert (header[NAME].elements, header[NAME].count) == (None, 20000)
 

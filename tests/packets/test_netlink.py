@@ -6,13 +6,11 @@ Silence counts only with a later notice that was heard: all silent cases end wit
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,11 +18,10 @@ import pytest
 from dockerfw.kernel import netlink as module
 from dockerfw.kernel.inotify import FileNotices
 from dockerfw.kernel.netlink import KernelNotices, Noticed
-from tests.lab.guard import elsewhere
 from tests.lab.host import Host
 from tests.lab.place import Place
+from tests.packets.runner import in_network
 
-CLONE_NEWNET = 0x40000000
 NOTHING = Noticed()
 
 BEFORE = """
@@ -36,18 +33,8 @@ table inet foreign {
 
 
 def listening(place: Place) -> KernelNotices:
-    """Made in the network of ``place``, by a thread that ends there."""
-
-    def make() -> KernelNotices:
-        with Path(elsewhere(place.namespaces.network)).open("rb") as namespace:
-            libc = ctypes.CDLL(None, use_errno=True)
-            assert libc.setns(namespace.fileno(), CLONE_NEWNET) == 0, os.strerror(
-                ctypes.get_errno()
-            )
-        return KernelNotices()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(make).result()
+    """Made in the network of ``place``."""
+    return in_network(place, KernelNotices)
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,22 @@
 
 Knows no policy. One ``ipset restore`` is *not* a transaction: what stands before a bad line may be
 there or not.
+
+Where the kernel can be asked itself (``ask``, see ``ask.py``), that is what is read; ``ipset`` is
+started for a set with something unusual in it, and for all sets where the kernel does not answer.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import TypeAlias
 
+from dockerfw.kernel.ipset import messages
+from dockerfw.kernel.ipset.messages import UnusualError
 from dockerfw.kernel.ipset.parse import parse_count, parse_entry, parse_headers
 from dockerfw.kernel.ipset.render import render
 from dockerfw.kernel.runner import Runner, require
@@ -20,13 +26,17 @@ from dockerfw.plan.steps import WriteSets
 
 SetCounters: TypeAlias = Mapping[str, Mapping[LiveElement, tuple[int, int]]]
 """Set name -> element -> (packets, bytes)."""
+Ask: TypeAlias = Callable[[str | None], list[bytes]]
+"""Gives the kernel's messages about a set, None: the headers of all. Raises OSError."""
 
 # Starting another ``ipset save`` costs about as much as dumping this many entries.
 _ENTRIES_A_PROCESS = 500
 
 
 def read(
-    runner: Runner, headers_only: Callable[[str, int], bool] | None = None
+    runner: Runner,
+    headers_only: Callable[[str, int], bool] | None = None,
+    ask: Ask | None = None,
 ) -> dict[str, SetState]:
     """Return our sets as they stand, by name.
 
@@ -34,24 +44,67 @@ def read(
     after their content); they come back with ``elements`` None. Raises `Failed`, also when the
     kernel has no ip_set.
     """
-    states, foreign_entries = parse_headers(require(runner, ["ipset", "list", "-t"]))
     skip = headers_only or (lambda _name, _count: False)
+    if ask is not None:
+        with suppress(OSError, UnusualError):
+            return _read_by_asking(runner, skip, ask)
+    states, foreign_entries = parse_headers(require(runner, ["ipset", "list", "-t"]))
     wanted = {s.name for s in states.values() if not skip(s.name, s.count)}
     for name, lines in _dump(runner, states, wanted, foreign_entries).items():
-        kind = states[name].type
-        elements = frozenset([parse_entry(line, kind) for line in lines])
-        states[name] = replace(states[name], count=len(elements), elements=elements)
+        states[name] = _with_elements(states[name], _elements(lines, states[name].type))
     return states
 
 
-def counters(runner: Runner, names: Collection[str]) -> SetCounters:
+def _read_by_asking(
+    runner: Runner, skip: Callable[[str, int], bool], ask: Ask
+) -> dict[str, SetState]:
+    states = messages.headers(ask(None))
+    for name, state in states.items():
+        if not skip(name, state.count):
+            states[name] = _with_elements(state, _asked(runner, ask, state))
+    return states
+
+
+def _asked(runner: Runner, ask: Ask, state: SetState) -> frozenset[LiveElement]:
+    if not state.count:
+        return frozenset()
+    try:
+        return messages.elements(ask(state.name), state.type)
+    except UnusualError:
+        return _elements(_saved(runner, state.name), state.type)
+
+
+def _elements(lines: Iterable[str], kind: str) -> frozenset[LiveElement]:
+    return frozenset([parse_entry(line, kind) for line in lines])
+
+
+def _with_elements(state: SetState, elements: frozenset[LiveElement]) -> SetState:
+    return replace(state, count=len(elements), elements=elements)
+
+
+def counters(runner: Runner, names: Collection[str], ask: Ask | None = None) -> SetCounters:
     """Return the counters of the sets of ``names`` that exist."""
+    if ask is not None:
+        with suppress(OSError, UnusualError):
+            held = messages.headers(ask(None))
+            return {n: _asked_counters(runner, ask, held[n]) for n in names if n in held}
     states, foreign_entries = parse_headers(require(runner, ["ipset", "list", "-t"]))
-    result: dict[str, dict[LiveElement, tuple[int, int]]] = {}
-    for name, lines in _dump(runner, states, set(names) & set(states), foreign_entries).items():
-        kind = states[name].type
-        result[name] = {parse_entry(line, kind): parse_count(line) for line in lines}
-    return result
+    dumped = _dump(runner, states, set(names) & set(states), foreign_entries)
+    return {name: _counters(lines, states[name].type) for name, lines in dumped.items()}
+
+
+def _asked_counters(
+    runner: Runner, ask: Ask, state: SetState
+) -> Mapping[LiveElement, tuple[int, int]]:
+    try:
+        found = messages.counted(ask(state.name), state.type)
+    except UnusualError:
+        return _counters(_saved(runner, state.name), state.type)
+    return dict(zip(found.elements, zip(found.packets, found.bytes, strict=True), strict=True))
+
+
+def _counters(lines: Iterable[str], kind: str) -> Mapping[LiveElement, tuple[int, int]]:
+    return {parse_entry(line, kind): parse_count(line) for line in lines}
 
 
 def commit(runner: Runner, step: WriteSets, now: float) -> None:
@@ -78,12 +131,21 @@ def _dump(
         texts = iter([require(runner, ["ipset", "save"])])
     found: dict[str, list[str]] = {name: [] for name in names}
     for text in texts:
-        for line in text.split("\n"):
-            if line.startswith("add "):
-                name = line[4 : line.index(" ", 4)]
-                if name in found:
-                    found[name].append(line)
+        for name, line in _entries(text):
+            if name in found:
+                found[name].append(line)
     return found
+
+
+def _saved(runner: Runner, name: str) -> Iterator[str]:
+    return (line for _, line in _entries(require(runner, ["ipset", "save", name])))
+
+
+def _entries(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the ``add`` lines, each with the name of its set."""
+    for line in text.split("\n"):
+        if line.startswith("add "):
+            yield line[4 : line.index(" ", 4)], line
 
 
 @cache
