@@ -8,11 +8,11 @@ denied anyway, does not close.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from math import inf
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from dockerfw.model.intervals import WHOLE, Interval, Intervals, interval_of, shortest
 from dockerfw.model.net import FAMILIES, Family, Port
@@ -27,12 +27,13 @@ from dockerfw.rules.meaning import (
     read_bucket,
     read_guarded,
 )
-from dockerfw.rules.names import Place, Verdict, topology_set
+from dockerfw.rules.names import Verdict, topology_set
 from dockerfw.rules.rule import Rule
 from dockerfw.rules.ruleset import Element
 
 DifferenceKind: TypeAlias = Literal["open", "close", "deny", "lift", "end"]
 Sources: TypeAlias = frozenset[SourceMatch]
+_NOBODY: Sources = frozenset()
 IntervalsOfList: TypeAlias = Callable[[str], tuple[Interval, ...] | None]
 """Gives what the list set of this name holds, None where that is not known."""
 NEVER = inf
@@ -82,10 +83,10 @@ class Side:
             if (bucket := read_bucket(name, rules.get(name))) is not None
         }
         self._sets = sets
-        self._destinations: dict[Verdict, dict[Destination, set[SourceMatch]]] = {
-            "allow": defaultdict(set),
-            "deny": defaultdict(set),
-        }
+        self.some_end = any(bucket.name.until is not None for bucket in self.buckets.values())
+        """Whether anything ends by itself."""
+        self._meanings: dict[str, list[tuple[Destination, SourceMatch]]] = {}
+        self._destinations: dict[Verdict, dict[Destination, Sources]] = {"allow": {}, "deny": {}}
         self._ends: dict[tuple[Destination, SourceMatch], float] = {}
         self._spans: dict[Verdict, dict[object, list[Destination]]] = {"allow": {}, "deny": {}}
         self._subnets: dict[Verdict, list[Destination]] = {"allow": [], "deny": []}
@@ -93,39 +94,76 @@ class Side:
 
     def elements(self, name: str) -> frozenset[Element]:
         """Return the elements of a set; none where it does not stand or was not read."""
-        held: Iterable[LiveElement] = self._sets.get(name) or ()
+        held = self._sets.get(name) or frozenset[Element]()
+        if OddElement not in set(map(type, held)):
+            return cast("frozenset[Element]", held)
         return frozenset(e for e in held if not isinstance(e, OddElement))
 
-    def fill(self, where: set[tuple[Family, Place]]) -> None:
-        """Read the elements of the sets of these families and places. To be called once."""
-        some_end = any(bucket.name.until is not None for bucket in self.buckets.values())
+    def meanings(self, name: str) -> list[tuple[Destination, SourceMatch]]:
+        """Return what all elements of a bucket mean."""
+        if name not in self._meanings:
+            self._meanings[name] = self._read(name, self.elements(name))
+        return self._meanings[name]
+
+    def _read(
+        self, name: str, elements: Iterable[Element]
+    ) -> list[tuple[Destination, SourceMatch]]:
+        bucket = self.buckets.get(name)
+        read = map(bucket.read, elements) if bucket is not None else ()
+        return [meaning for meaning in read if meaning is not None]
+
+    def fill(self, touched: Iterable[Destination]) -> None:
+        """Read who reaches these destinations, and all that may hold one of them. To be called
+        once.
+        """
+        places = {(to.family, to.place) for to in touched}
+        addresses = {to.where for to in touched}
+        ports = {Port(to.protocol, to.first) for to in touched if to.protocol is not None}
+        found: dict[Verdict, dict[Destination, set[SourceMatch]]] = {
+            "allow": defaultdict(set),
+            "deny": defaultdict(set),
+        }
         for name, bucket in self.buckets.items():
-            if (bucket.name.family, bucket.name.place) in where:
-                destinations = self._destinations[bucket.name.verdict]
-                for meaning in map(bucket.read, self.elements(name)):
-                    if meaning is not None:
-                        destinations[meaning[0]].add(meaning[1])
-                        if some_end:
-                            end = NEVER if bucket.name.until is None else bucket.name.until
-                            self._ends[meaning] = max(end, self._ends.get(meaning, 0))
-        for verdict, found in self._destinations.items():
-            for to in found:
+            if (bucket.name.family, bucket.name.place) not in places:
+                continue
+            destinations = found[bucket.name.verdict]
+            end = NEVER if bucket.name.until is None else bucket.name.until
+            for meaning in self._meanings.get(name) or self._about(name, addresses, ports):
+                destinations[meaning[0]].add(meaning[1])
+                if self.some_end:
+                    self._ends[meaning] = max(end, self._ends.get(meaning, 0))
+        for verdict, by_destination in found.items():
+            self._destinations[verdict] = {to: frozenset(s) for to, s in by_destination.items()}
+            for to in by_destination:
                 if to.is_subnet:
                     self._subnets[verdict].append(to)
                 elif to.first != to.last:
                     self._spans[verdict].setdefault((to.place, to.family, to.where), []).append(to)
 
+    def _about(
+        self,
+        name: str,
+        addresses: Collection[object],
+        ports: Collection[object],
+    ) -> list[tuple[Destination, SourceMatch]]:
+        """Return what those elements mean that may be about these addresses or ports.
+
+        A set with a source in each element is the longest of all, and has no ranges of ports in it.
+        """
+        elements: Iterable[Element] = self.elements(name)
+        if self.buckets[name].name.wildcard:
+            elements = [e for e in elements if e[-1] in ports]
+        elif self.buckets[name].name.keyed:
+            elements = [e for e in elements if e[0] in addresses]
+        return self._read(name, elements)
+
     def _host_network_ports(self, family: Family) -> frozenset[Port]:
         guarded = map(read_guarded, self.elements(topology_set("hostnet", family)))
         return frozenset(one[1] for one in guarded if one is not None)
 
-    def destinations(self, verdict: Verdict) -> set[Destination]:
-        """Return all destinations that a set has the verdict for."""
-        return set(self._destinations[verdict])
-
     def sources(self, verdict: Verdict, to: Destination) -> Sources:
         """Return the sources that the verdict is for at exactly this destination."""
-        return frozenset(self._destinations[verdict].get(to, ()))
+        return self._destinations[verdict].get(to, _NOBODY)
 
     def end(self, to: Destination, source: SourceMatch) -> float:
         """Return when this source stops to be allowed by itself (Unix time), or `NEVER`."""
@@ -133,15 +171,17 @@ class Side:
 
     def reaching(self, verdict: Verdict, to: Destination) -> Sources:
         """Return all sources of the verdict, by wider destinations and the baseline too."""
-        found = set(self.sources(verdict, to))
+        found = self.sources(verdict, to)
         for wide in self._around(verdict, to):
             found |= self._destinations[verdict][wide]
         if verdict == "allow" and self._baseline_holds(to):
-            found.add(Inside())
-        return frozenset(found)
+            found |= {Inside()}
+        return found
 
     def _around(self, verdict: Verdict, to: Destination) -> Iterator[Destination]:
         """Yield the destinations that this one lies in."""
+        if not self._destinations[verdict]:
+            return
         anywhere = to._replace(where=None)
         if to.where is not None and anywhere in self._destinations[verdict]:
             yield anywhere
@@ -280,21 +320,21 @@ class SourceArithmetic:
 
 def differences(old: Side, new: Side, intervals_of: IntervalsOfList) -> Iterator[Difference]:
     """Yield what differs from ``old`` to ``new``, in no order; fills both."""
-    changed = _changed_places(old, new)
-    old.fill(changed)
-    new.fill(changed)
+    touched = _touched(old, new)
+    for side in (old, new):
+        side.fill(touched["allow"] | touched["deny"])
     arithmetic = SourceArithmetic(intervals_of)
     verdicts: tuple[tuple[Verdict, DifferenceKind, DifferenceKind], ...] = (
         ("allow", "open", "close"),
         ("deny", "deny", "lift"),
     )
     for verdict, gained, lost in verdicts:
-        for to in old.destinations(verdict) | new.destinations(verdict):
-            if old.sources(verdict, to) != new.sources(verdict, to):
-                for end in sorted({new.end(to, s) for s in new.sources(verdict, to)}):
-                    more, _ = arithmetic.at(to, verdict, new, old, end)
-                    if more:
-                        yield Difference(gained, to, more, frozenset(), _until(end))
+        for to in touched[verdict]:
+            before, after = old.sources(verdict, to), new.sources(verdict, to)
+            if before != after:
+                for end, more in _gained(to, verdict, old, new, arithmetic):
+                    yield Difference(gained, to, more, frozenset(), end)
+            if not before <= after:
                 less, kept = arithmetic.at(to, verdict, old, new)
                 if less:
                     yield Difference(lost, to, less, kept)
@@ -302,8 +342,24 @@ def differences(old: Side, new: Side, intervals_of: IntervalsOfList) -> Iterator
                 yield from _other_ends(to, old, new)
 
 
+def _gained(
+    to: Destination, verdict: Verdict, old: Side, new: Side, arithmetic: SourceArithmetic
+) -> Iterator[tuple[int | None, Sources]]:
+    """Yield for whom the verdict holds in ``new`` alone, by the time at which it ends."""
+    after = new.sources(verdict, to)
+    if not new.some_end and after <= old.sources(verdict, to):
+        return
+    ends = {new.end(to, s) for s in after} if new.some_end else {NEVER}
+    for end in sorted(ends):
+        more, _ = arithmetic.at(to, verdict, new, old, end if new.some_end else None)
+        if more:
+            yield _until(end), more
+
+
 def _other_ends(to: Destination, old: Side, new: Side) -> Iterator[Difference]:
     """Yield the sources that may reach it before and after, but until another time."""
+    if not (old.some_end or new.some_end):
+        return
     both = old.sources("allow", to) & new.sources("allow", to)
     moved = {s: new.end(to, s) for s in both if new.end(to, s) != old.end(to, s)}
     for end in sorted(set(moved.values())):
@@ -315,11 +371,20 @@ def _until(end: float) -> int | None:
     return None if end == NEVER else int(end)
 
 
-def _changed_places(old: Side, new: Side) -> set[tuple[Family, Place]]:
-    """Return where any set, or the rule that uses it, differs: most of the time nowhere."""
-    changed = set()
+def _touched(old: Side, new: Side) -> dict[Verdict, set[Destination]]:
+    """Return the destinations of all elements that only one side has, or that mean something else
+    there: most of the time there are few.
+    """
+    found: dict[Verdict, set[Destination]] = {"allow": set(), "deny": set()}
     for name in old.buckets.keys() | new.buckets.keys():
         before, after = old.buckets.get(name), new.buckets.get(name)
-        if before != after or old.elements(name) != new.elements(name):
-            changed |= {(b.name.family, b.name.place) for b in (before, after) if b is not None}
-    return changed
+        for bucket, side, other in ((before, old, new), (after, new, old)):
+            if bucket is None:
+                continue
+            if before == after:
+                only_here = side.elements(name) - other.elements(name)
+                meanings = (m for m in map(bucket.read, only_here) if m is not None)
+                found[bucket.name.verdict].update(to for to, _ in meanings)
+            else:
+                found[bucket.name.verdict].update(to for to, _ in side.meanings(name))
+    return found

@@ -54,6 +54,12 @@ class _Item:
     behind: tuple[tuple[str, int], ...] = ()
     idle: bool = False
 
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What items have in common that are put together, where names and ports go together."""
+        what = (self.kind, self.place, self.protocol, self.until)
+        return (*what, self.sources, self.excepting)
+
 
 @dataclass(slots=True)
 class Wording:
@@ -214,6 +220,9 @@ class Wording:
 
     def guarded(self, old: Side, new: Side) -> Iterator[Change]:
         """Yield the networks and docker-proxy's ports that are guarded now, or no longer."""
+        names = [topology_set(topic, f) for topic in ("pub", "guarded") for f in self.families]
+        if all(old.elements(name) == new.elements(name) for name in names):
+            return
         ports_before, ports_after = self._guarded_ports(old), self._guarded_ports(new)
         before, after = self._guarded_networks(old), self._guarded_networks(new)
         yield from guarded_ports("guard", ports_after - ports_before)
@@ -240,12 +249,13 @@ class Wording:
         return found
 
     def _guarded_ports(self, side: Side) -> set[GuardedPort]:
-        return {
-            self._guarded_port(*guarded)
+        found = {
+            guarded
             for family in self.families
             for guarded in map(read_guarded, side.elements(topology_set("pub", family)))
             if guarded is not None and not (guarded[0] and guarded[0].is_loopback)
         }
+        return {self._guarded_port(*guarded) for guarded in found}
 
     def _guarded_port(self, where: Address | None, port: Port) -> GuardedPort:
         behind = {pair for f in self.families for pair in self.labels.behind(where, f, port)}
@@ -271,10 +281,10 @@ def _same_everywhere(group: list[Difference], members: frozenset[IPNetwork]) -> 
 
 def _runs(items: Iterable[_Item]) -> Iterator[_Item]:
     """Join neighbouring single ports that differ in the same way to one range."""
-    groups: dict[_Item, list[_Item]] = defaultdict(list)
+    groups: dict[object, list[_Item]] = defaultdict(list)
     for item in items:
         if item.first == item.last and item.first > 0:
-            groups[replace(item, first=0, last=0, behind=())].append(item)
+            groups[item.alike, item.label, item.families].append(item)
         else:
             yield item
     for group in groups.values():
@@ -294,17 +304,18 @@ def _joined(run: list[_Item]) -> _Item:
 
 def _all_alike(items: Iterable[_Item], labels: Labels) -> Iterator[_Item]:
     """Make one item of what holds for all containers, or on all Docker networks."""
-    groups: dict[_Item, list[_Item]] = defaultdict(list)
+    groups: dict[object, list[_Item]] = defaultdict(list)
     for item in items:
         if item.place == "host":
             yield item
         else:
-            groups[replace(item, label=_EVERY_CONTAINER, families=frozenset())].append(item)
+            groups[item.alike, item.first, item.last, item.behind].append(item)
     complete = (labels.container_labels, labels.network_labels)
-    for together, group in groups.items():
+    for group in groups.values():
         alike = {item.label for item in group}
         if len(alike) > 1 and alike in complete:
-            yield replace(together, families=frozenset(f for i in group for f in i.families))
+            families = frozenset(f for item in group for f in item.families)
+            yield replace(group[0], label=_EVERY_CONTAINER, families=families)
         else:
             yield from group
 

@@ -21,10 +21,12 @@ from dockerfw.rules.compiler import compile_ruleset
 from tests import build
 from tests.growth import operations
 from tests.replay import IDENTITY
+from tests.standing import sets_of, tables_of
 
 FACTS = HostFacts(br_netfilter=(True, True))
 FEW = 16
 SLACK = 1.05
+ONE_RULE = ("plan one rule", "compare one rule")
 FIXED = 2_000
 """Instructions that may come on top of twice the growth: long lines wrap, numbers get a digit."""
 
@@ -53,11 +55,14 @@ def routes(running: Inventory) -> tuple[Route, ...]:
     )
 
 
-def text(rules: int, sources: int, *, containers: int) -> PolicyText:
-    """Rules of three kinds by turns: about a container, about a host port, a deny."""
+def text(rules: int, sources: int, *, containers: int, beside: int = 0) -> PolicyText:
+    """Rules of three kinds by turns: about a container, about a host port, a deny.
+
+    ``beside``: so far are the sources of the first rule from where they were.
+    """
     blocks = []
     for number in range(rules):
-        first = int(IPv4Address("198.18.0.0")) + number * sources
+        first = int(IPv4Address("198.18.0.0")) + number * sources + (0 if number else beside)
         written = ", ".join(f'"{ip_network(first + n)}"' for n in range(sources))
         one = number % containers
         kind, target = (
@@ -91,7 +96,23 @@ def work(policy: PolicyText, running: Inventory) -> dict[str, Callable[[], objec
     }
 
 
-PHASES = ("parse", "check", "compile", "plan", "compare", "lines")
+def work_for_one_rule(
+    policy: PolicyText, running: Inventory, changed: PolicyText
+) -> dict[str, Callable[[], object]]:
+    """The same where all stands, and ``changed`` has one rule that is another one."""
+    facts = replace(FACTS, routes=routes(running))
+    ruleset = compile_ruleset(policy.parse(), running, facts)
+    live = KernelState(tables_of(ruleset), sets_of(ruleset), IDENTITY.seal(ruleset.seal))
+    other = compile_ruleset(changed.parse(), running, facts)
+    return {
+        "plan one rule": lambda: plan(live, other, facts, IDENTITY),
+        "compare one rule": lambda: diff(
+            live.sets, other, running, before_installed=True, live_tables=live.tables
+        ),
+    }
+
+
+PHASES = ("parse", "check", "compile", "plan", "compare", "lines", *ONE_RULE)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -115,10 +136,24 @@ def test_twice_as_many_take_twice_as_long(phase: str, grows: str) -> None:
         # Those of the second half of the names do not run.
         named = 2 * containers if "stopped" in grows else containers
         policy = text(rules, sources, containers=named)
-        networks = 4 * (4 * times if "networks" in grows else 1)
-        return operations(work(policy, inventory(containers, networks))[phase])
+        running = inventory(containers, 4 * (4 * times if "networks" in grows else 1))
+        if phase in ONE_RULE:
+            changed = text(rules, sources, containers=named, beside=1 << 16)
+            return operations(work_for_one_rule(policy, running, changed)[phase])
+        return operations(work(policy, running)[phase])
 
     assert_linear([count(times) for times in (1, 2, 4)])
+
+
+def test_one_rule_among_many_is_compared_by_itself() -> None:
+    """Each other rule is read, with its three sources in two places, and not put into words."""
+
+    def count(rules: int) -> int:
+        policy = text(rules, 3, containers=FEW)
+        changed = text(rules, 3, containers=FEW, beside=1 << 16)
+        return operations(work_for_one_rule(policy, inventory(FEW, 4), changed)["compare one rule"])
+
+    assert count(10 * FEW) - count(FEW) < 9 * FEW * 1_500
 
 
 def assert_linear(counts: list[int]) -> None:
