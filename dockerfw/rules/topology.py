@@ -39,8 +39,9 @@ def topology(
     named: NamedHostPorts,
     forwards: Iterable[PortForward],
     family: Family,
+    guarded: Iterable[GuardedPort],
 ) -> list[IPSet]:
-    """Return the topology sets of one family."""
+    """Return the topology sets of one family; ``guarded`` are what `guarded_ports` gives."""
     subnets = frozenset((subnet, bridge) for bridge, subnet in _subnets(inventory, family))
     elements: dict[Topic, frozenset[Element]] = {
         "own": subnets | frozenset(_nobodys(inventory, family)),
@@ -55,7 +56,7 @@ def topology(
             for address in endpoint.addresses
             if address.version == family
         ),
-        "pub": frozenset(_published(inventory, named, family)),
+        "pub": frozenset(_published(guarded, family)),
         "hostnet": frozenset(_host_network(inventory, named, family)),
         **_led_on(inventory, forwards, family),
     }
@@ -117,8 +118,8 @@ def everywhere(address: Address | IPNetwork | None, family: Family) -> tuple[IPN
     return (host_net(address),) if isinstance(address, Address) else (address,)
 
 
-def _published(inventory: Inventory, named: NamedHostPorts, family: Family) -> Iterator[Element]:
-    for address, guarded_family, port in guarded_ports(inventory, named):
+def _published(guarded: Iterable[GuardedPort], family: Family) -> Iterator[Element]:
+    for address, guarded_family, port in guarded:
         if guarded_family == family:
             for network in everywhere(address, family):
                 yield network, port
@@ -159,10 +160,11 @@ def _host_network(inventory: Inventory, named: NamedHostPorts, family: Family) -
 
     A rule may name a range with somebody else's host port in it.
     """
+    ports = frozenset[Port]().union(*named.values())
     taken: dict[Port, list[IPNetwork]] = {}
-    for network, port in taken_ports(inventory, family):
+    for network, port in taken_ports(inventory, family) if ports else ():
         taken.setdefault(port, []).append(network)
-    for port in frozenset[Port]().union(*named.values()):
+    for port in ports:
         yield from host_network_port(family, port, taken.get(port, ()))
 
 

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 from dockerfw.kernel.words import word
-from dockerfw.model.net import Family, IPNetwork, Port
+from dockerfw.model.net import Family, Port, network
 from dockerfw.plan.state import SetState
 from dockerfw.rules.names import TopologyName, is_our_set, read_name
 from dockerfw.rules.ruleset import Element
@@ -45,7 +44,7 @@ _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp", 136: "udplite"}
 _PINGS = {1: 8 << 8, 58: 128 << 8}
 """Protocol -> type and code of an echo request."""
 
-_Columns: TypeAlias = Mapping[int, Iterable[bytes]]
+_Columns: TypeAlias = Mapping[int, Sequence[bytes]]
 
 
 class UnusualError(Exception):
@@ -136,21 +135,14 @@ def _elements(columns: _Columns, kind: str) -> list[Element]:
     for part in kind.removeprefix("hash:").removeprefix("list:").split(","):
         if part in ("ip", "net"):
             address, length = next(places)
-            parts.append(map(_network, columns[address], columns.get(length) or repeat(b"")))
+            addresses = columns[address]
+            parts.append(map(network, addresses, _lengths(addresses, columns.get(length))))
         else:
             parts.append(_PARTS[part](columns))
     return list(zip(*parts, strict=False))
 
 
-# Most networks and ports stand in many elements; equal ones are the same object then.
-@lru_cache(maxsize=1 << 17)
-def _network(address: bytes, length: bytes) -> IPNetwork:
-    bits = length[0] if length else 8 * len(address)
-    if len(address) == 4:
-        return IPv4Network((address, bits))
-    return IPv6Network((address, bits))
-
-
+# Most ports stand in many elements; equal ones are the same object then.
 @lru_cache(maxsize=1 << 14)
 def _port(protocol: bytes, number: bytes) -> Port:
     found, port = protocol[0], _number(number)
@@ -164,6 +156,11 @@ def _port(protocol: bytes, number: bytes) -> Port:
 @lru_cache(maxsize=1 << 12)
 def _word(text: bytes) -> str:
     return word(_text(text))
+
+
+def _lengths(addresses: Sequence[bytes], lengths: Sequence[bytes] | None) -> Iterable[int]:
+    """Return the lengths of prefixes; where they are not written each address is a host's."""
+    return repeat(8 * len(addresses[0])) if lengths is None else map(ord, lengths)
 
 
 _PARTS: Mapping[str, Callable[[_Columns], Iterable[Port | str]]] = {

@@ -13,7 +13,7 @@ from dockerfw.model.net import Address, Port
 from dockerfw.rules.names import Topic, topology_set
 from dockerfw.rules.ruleset import Element
 from dockerfw.rules.sources import halves
-from dockerfw.rules.topology import NamedHostPorts, topology
+from dockerfw.rules.topology import NamedHostPorts, guarded_ports, topology
 from tests.build import container, inventory, network
 
 FRONT = network("front", "172.18.0.0/16")
@@ -30,8 +30,9 @@ def held(
     named: NamedHostPorts | None = None,
 ) -> frozenset[Element]:
     """Return the elements of the set of this topic, IPv4."""
-    sets = {one.name: one.elements for one in topology(running, named or {}, forwards, 4)}
-    return sets[topology_set(topic, 4)]
+    named = named or {}
+    found = topology(running, named, forwards, 4, guarded_ports(running, named))
+    return {one.name: one.elements for one in found}[topology_set(topic, 4)]
 
 
 def test_a_range_of_1024_ports_is_expanded_and_a_wider_one_left_out() -> None:
