@@ -7,7 +7,9 @@ object or list is ``null``: that counts as an empty one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, TypeAlias
 
@@ -18,6 +20,7 @@ Json: TypeAlias = dict[str, Any]
 
 _PROTOCOLS: Mapping[str, Protocol] = {"tcp": "tcp", "udp": "udp", "sctp": "sctp"}
 _LONGEST_LINE = 200
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class MalformedError(ValueError):
@@ -49,7 +52,7 @@ def as_text(value: object) -> str:
     if not isinstance(value, str):
         raise MalformedError(f"{one_line(value)!r} where text should be")
     # JSON can hold half of a surrogate pair, which no file and no terminal takes.
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not value.isascii() and _SURROGATE.search(value):
         raise MalformedError(f"{one_line(value)!r} is not text")
     return value
 
@@ -78,6 +81,8 @@ def as_protocol(text: str) -> Protocol:
     return _PROTOCOLS[text]
 
 
+# Most are 0.0.0.0 and ::, and all others were in the answer before.
+@lru_cache(maxsize=1 << 14)
 def as_address(text: str) -> Address:
     # A zone ("%eth0") may hold any letter at all and has no place in an address of Docker's.
     if "%" not in text:

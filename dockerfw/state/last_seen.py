@@ -35,7 +35,7 @@ class LastSeen:
     def remember(self, inventory: Inventory) -> None:
         """Keep subnets and published ports for the next boot. Raises `Failed`."""
         self._folder.make()
-        self._folder.write_if_changed(_INVENTORY, inventory_file.dump(inventory))
+        self._folder.write_if_changed(_INVENTORY, inventory_file.dump(inventory, for_people=False))
 
     def inventory(self) -> Inventory:
         """Return what was kept; an empty inventory where nothing usable was."""
