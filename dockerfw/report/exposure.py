@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from dockerfw.model.inventory import Container, Endpoint, Inventory
 from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork, Port
-from dockerfw.model.policy import Allow, Deny, Policy
+from dockerfw.model.policy import Policy
 from dockerfw.report.open_ports import EVERY_PORT, Ports, Range, joined, partition
 from dockerfw.report.sources_left import Left, SourcesLeft
 from dockerfw.rules.compiler import statements
@@ -164,7 +164,7 @@ class Exposures:
         joined_networks = inventory.network_owner(container).endpoints
         networks = (inventory.network(e.network_id) for e in joined_networks)
         unit = Inventory(together, tuple(n for n in networks if n is not None))
-        finder = TargetFinder(Policy(), unit)
+        finder = TargetFinder((), unit)
         indexes = self._index.about(
             together, (e.network for e in joined_networks), (p.port for p in ports)
         )
@@ -254,12 +254,7 @@ class Exposures:
 
     def _find_host_network(self, containers: tuple[Container, ...]) -> _HostNetwork:
         exact = [self._statements[index] for index in self._exact]
-        policy = replace(
-            self.policy,
-            allows=tuple(s for s in exact if isinstance(s, Allow)),
-            denies=tuple(s for s in exact if isinstance(s, Deny)),
-        )
-        finder = TargetFinder(policy, Inventory(containers))
+        finder = TargetFinder(exact, Inventory(containers))
         about: dict[Port, set[int]] = {}
         for index, statement in zip(self._exact, exact, strict=True):
             # All these are at every address, in both families alike.

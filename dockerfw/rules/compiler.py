@@ -7,7 +7,8 @@ FORWARD``), the two classes of source (*inside*, *outside*) and the buckets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from dockerfw.model.docker_names import VETH_PREFIX
 from dockerfw.model.host import HostFacts
@@ -64,6 +65,15 @@ def statements(policy: Policy) -> tuple[Allow | Deny, ...]:
     return (*baseline, *policy.allows, *policy.denies)
 
 
+class Part(NamedTuple):
+    """For who compiles an inventory in parts: what `statements` gives, and the indexes of those
+    that may be about this part.
+    """
+
+    statements: tuple[Allow | Deny, ...]
+    about: Sequence[int]
+
+
 class Compiler:
     """All of a ruleset, or what a part of the inventory adds to its sets.
 
@@ -73,21 +83,26 @@ class Compiler:
     """
 
     def __init__(
-        self, policy: Policy, inventory: Inventory, facts: HostFacts, sources: SourceTerms
+        self,
+        policy: Policy,
+        inventory: Inventory,
+        facts: HostFacts,
+        sources: SourceTerms,
+        part: Part | None = None,
     ) -> None:
         self.policy = policy
         self.inventory = inventory
         self.facts = facts
-        self.statements = statements(policy)
+        self.statements = statements(policy) if part is None else part.statements
+        self._about = range(len(self.statements)) if part is None else part.about
         self._sources = sources
-        self._targets = TargetFinder(policy, inventory, facts.forwards)
+        meant = (self.statements[index] for index in self._about)
+        self._targets = TargetFinder(meant, inventory, facts.forwards)
         self._guarded: frozenset[GuardedPort] | None = None
         self._host_bit = policy.mark & -policy.mark
         self._ok_bit = policy.mark ^ self._host_bit
         self._observe = policy.mode == "observe"
         self._bridge_baseline = any(isinstance(s, BridgeSource) for s in policy.baseline)
-        # Even of containers that do not run: rules depend on the policy.
-        self._inside_denied = any(may_be_inside(s) for deny in policy.denies for s in deny.sources)
 
     def ruleset(self) -> Ruleset:
         chains: list[Chain] = []
@@ -164,7 +179,7 @@ class Compiler:
         return Seal(
             mark=self.policy.mark,
             observe=self._observe,
-            inside=self._bridge_baseline and not self._inside_denied,
+            inside=self._bridge_baseline and not self._inside_denied(),
             shut=self.policy.locked_down,
             bridges=frozenset(docker),
             # One that nft cannot be given is sealed: who needs it is warned.
@@ -175,7 +190,7 @@ class Compiler:
                 n.bridge for n in self.inventory.bridges() if n.foreign_ports and n.bridge
             ),
             guarded=self.guarded_ports(),
-            served=self.served_ports(range(len(self.statements))),
+            served=self.served_ports(self._about),
             host_network=any(
                 selector.exact_container for s in self.statements for selector in s.to
             ),
@@ -184,6 +199,10 @@ class Compiler:
             labels=self.facts.labels,
             frames=self._frames() if self.facts.frames else None,
         )
+
+    def _inside_denied(self) -> bool:
+        """Even of containers that do not run: rules depend on the policy."""
+        return any(may_be_inside(s) for deny in self.policy.denies for s in deny.sources)
 
     def _frames(self) -> Frames:
         ports = (port for bridge in self.facts.bridges for port in bridge.foreign_ports)
@@ -197,7 +216,7 @@ class Compiler:
             observe=self._observe,
             on_deny=self.policy.on_deny,
             bridge_baseline=self._bridge_baseline,
-            inside_denied=self._inside_denied,
+            inside_denied=self._inside_denied(),
             labels=self.facts.labels,
             bridged=self._bridged(),
             way_back=self.facts.way_back,

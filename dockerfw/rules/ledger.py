@@ -24,8 +24,8 @@ from typing import TypeAlias
 from dockerfw.model.host import HostFacts, Proxy
 from dockerfw.model.inventory import Container, Inventory, Network
 from dockerfw.model.net import Address, IPNetwork, Port
-from dockerfw.model.policy import Policy, Selector, SelectorSource
-from dockerfw.rules.compiler import Compiler, addresses_named, statements
+from dockerfw.model.policy import Allow, Origin, Policy, Selector, SelectorSource
+from dockerfw.rules.compiler import Compiler, Part, addresses_named, statements
 from dockerfw.rules.host_ports import HostPorts, Item, discard
 from dockerfw.rules.names import is_topic, topology_set
 from dockerfw.rules.rule import Chain
@@ -39,6 +39,7 @@ from dockerfw.rules.ruleset import (
     ServedPorts,
 )
 from dockerfw.rules.sources import SourceTerms
+from dockerfw.rules.statement_index import StatementIndex
 from dockerfw.rules.tally import Linger, Tally
 
 LINGER = 20.0
@@ -122,11 +123,15 @@ class Ledger:
         self.facts = facts
         self.inventory = Inventory()
         self._statements = statements(policy)
+        self._index = StatementIndex(self._statements)
         self._selectors = {
             index: frozenset(s.selector for s in statement.sources if isinstance(s, SelectorSource))
             for index, statement in enumerate(self._statements)
         }
-        self._source_selectors = frozenset().union(*self._selectors.values())
+        self._source_selectors = tuple(frozenset().union(*self._selectors.values()))
+        self._source_index = StatementIndex(
+            [Allow(Origin("", 0), (), (selector,)) for selector in self._source_selectors]
+        )
         self._named_at: dict[Selector, set[Address]] = {s: set() for s in self._source_selectors}
         self._sources = SourceTerms(self._named_at.__getitem__)
         self._containers: dict[str, Container] = {}
@@ -353,16 +358,21 @@ class Ledger:
 
     def _open(self, key: _Key, inventory: Inventory, indexes: tuple[int, ...] | None) -> None:
         """Add a scope; ``indexes`` None: the statements that name a container in it."""
-        compiler = Compiler(self.policy, inventory, self.facts, self._sources)
+        units = inventory.containers
+        networks = {e.network for container in units for e in container.endpoints}
+        about = self._index.about(units, networks, ()) if indexes is None else indexes
+        part = Part(self._statements, about)
+        compiler = Compiler(self.policy, inventory, self.facts, self._sources, part)
         if indexes is None:
-            indexes = tuple(i for i, s in enumerate(self._statements) if compiler.concerns(s))
+            indexes = tuple(i for i in about if compiler.concerns(self._statements[i]))
+        named = self._source_index.about(units, networks, ())
         scope = self._scopes[key] = _Scope(
             compiler,
             own=tuple(i for i in indexes if not self._selectors[i]),
             following=tuple(i for i in indexes if self._selectors[i]),
             sources=frozenset(
                 (selector, address)
-                for selector in self._source_selectors
+                for selector in (self._source_selectors[index] for index in named)
                 for address in addresses_named(inventory, selector)
             ),
             taken=frozenset(compiler.taken_ports()),
@@ -428,7 +438,7 @@ class Ledger:
         for selector, address in lost:
             self._named_at[selector].discard(address)
         moved = {selector for selector, _ in gained | lost}
-        stale = [i for i, selectors in self._selectors.items() if selectors & moved]
+        stale = [i for i, held in self._selectors.items() if held & moved] if moved else []
         for index in stale:
             self._sources.forget(index)
         fresh, self._fresh = set(self._fresh), []
@@ -463,7 +473,8 @@ class Ledger:
 
     def _find_seal(self, inventory: Inventory) -> Seal:
         networks = Inventory(networks=inventory.networks)
-        return Compiler(self.policy, networks, self.facts, self._sources).seal()
+        part = Part(self._statements, ())
+        return Compiler(self.policy, networks, self.facts, self._sources, part).seal()
 
 
 # --- pieces --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import TypeGuard
 from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import Address, Family, IPNetwork, Port
-from dockerfw.model.policy import Allow, Deny, Policy, PortKeyword, PortRange, PublishedSpec
+from dockerfw.model.policy import Allow, Deny, PortKeyword, PortRange, PublishedSpec
 from dockerfw.rules.names import Place
 from dockerfw.rules.rule import FIRST_EPHEMERAL
 from dockerfw.rules.ruleset import ServedPorts
@@ -46,16 +46,19 @@ class Targets:
 class TargetFinder:
     """Finds the targets of statements in one inventory, or in a part of one.
 
-    ``named_host_ports``: container id -> the ports of all rules that name this host-network
-    container exactly (P8).
+    ``statements`` are all that may name a container of it. ``named_host_ports``: container id ->
+    the ports of all those that name this host-network container exactly (P8).
     """
 
     def __init__(
-        self, policy: Policy, inventory: Inventory, forwards: tuple[PortForward, ...] = ()
+        self,
+        statements: Iterable[Allow | Deny],
+        inventory: Inventory,
+        forwards: tuple[PortForward, ...] = (),
     ) -> None:
         self.inventory = inventory
         self._redirects = redirects(forwards)
-        self.named_host_ports = self._named_host_ports(policy)
+        self.named_host_ports = self._named_host_ports(statements)
 
     def find(self, family: Family, statement: Allow | Deny) -> dict[Place, Targets]:
         """Return the targets of a statement in one family, by place."""
@@ -202,9 +205,9 @@ class TargetFinder:
             if container.name in names and self.inventory.on_host_network(container)
         ]
 
-    def _named_host_ports(self, policy: Policy) -> dict[str, frozenset[Port]]:
+    def _named_host_ports(self, statements: Iterable[Allow | Deny]) -> dict[str, frozenset[Port]]:
         found: dict[str, set[Port]] = {}
-        for statement in policy.statements:
+        for statement in statements:
             for container in self._named_exactly(statement):
                 found.setdefault(container.id, set()).update(_named_ports(statement))
         return {name: frozenset(ports) for name, ports in found.items()}

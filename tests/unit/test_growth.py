@@ -18,6 +18,7 @@ from dockerfw.policy.document import Document
 from dockerfw.policy.files import PolicyText
 from dockerfw.report.diff import diff
 from dockerfw.rules.compiler import compile_ruleset
+from dockerfw.rules.ledger import Ledger
 from tests import build
 from tests.growth import operations
 from tests.replay import IDENTITY
@@ -93,6 +94,7 @@ def work(policy: PolicyText, running: Inventory) -> dict[str, Callable[[], objec
         "plan": lambda: plan(empty, ruleset, facts, IDENTITY),
         "compare": lambda: diff({}, ruleset, running, before_installed=False),
         "lines": lambda: changes.lines(plan=steps),
+        "ledger": lambda: Ledger(parsed, running, facts),
     }
 
 
@@ -112,7 +114,7 @@ def work_for_one_rule(
     }
 
 
-PHASES = ("parse", "check", "compile", "plan", "compare", "lines", *ONE_RULE)
+PHASES = ("parse", "check", "compile", "plan", "compare", "lines", "ledger", *ONE_RULE)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -154,6 +156,28 @@ def test_one_rule_among_many_is_compared_by_itself() -> None:
         return operations(work_for_one_rule(policy, inventory(FEW, 4), changed)["compare one rule"])
 
     assert count(10 * FEW) - count(FEW) < 9 * FEW * 1_500
+
+
+@pytest.mark.parametrize(
+    ("grows", "each"),
+    [
+        ("rules", 0),
+        # Each container is compared with the one before, which is the same object.
+        ("containers", 60),
+    ],
+)
+def test_a_start_costs_the_same_among_many(grows: str, each: int) -> None:
+    def count(times: int) -> int:
+        containers = FEW * (times if grows == "containers" else 1)
+        rules = FEW * (times if grows == "rules" else 1)
+        before = inventory(containers, 4)
+        policy = text(rules, 3, containers=containers).parse()
+        ledger = Ledger(policy, before, FACTS)
+        (more,) = inventory(containers + 1, 4).containers[containers:]
+        after = Inventory((*before.containers, more), before.networks)
+        return operations(lambda: ledger.update(after, 0.0))
+
+    assert count(10) - count(1) <= 9 * FEW * each + FIXED
 
 
 def assert_linear(counts: list[int]) -> None:
