@@ -12,6 +12,7 @@ from dataclasses import replace
 from dockerfw.kernel import facts as host_facts, foreign, lan, ports
 from dockerfw.kernel.interface import RuleCounters, SetCounters
 from dockerfw.kernel.ipset import driver as ipset, render as ipset_render
+from dockerfw.kernel.ipset.messages import Known
 from dockerfw.kernel.iptables import base_chains, driver as iptables, render as iptables_render
 from dockerfw.kernel.nft import driver as nft, render as nft_render
 from dockerfw.kernel.runner import Runner
@@ -59,6 +60,7 @@ class Netfilter:
         self._now = now
         self._listeners = listeners
         self._ask = ask
+        self._known_sets: dict[str, Known] = {}
         self.identity: Identity = Digests()
 
     # the host
@@ -91,7 +93,12 @@ class Netfilter:
 
     def read(self, facts: HostFacts, lists: Iterable[IPSet] = ()) -> KernelState:
         frozen = {s.name: len(s.elements) for s in lists if s.phase == "frozen"}
-        found = ipset.read(self._runner, lambda name, count: frozen.get(name) == count, self._ask)
+        found = ipset.read(
+            self._runner,
+            lambda name, count: frozen.get(name) == count,
+            self._ask,
+            self._known_sets,
+        )
         return replace(self.read_rules(facts), sets=found)
 
     def read_rules(self, facts: HostFacts, known_seal: SealState | None = None) -> KernelState:

@@ -272,7 +272,9 @@ class _Planner:
         turns: Turns = []
         for name, state in self.states.items():
             live = self.live_sets[name]
-            if live.elements is None or state.elements is None:
+            if live.elements is None or live.elements == state.elements:
+                continue
+            if state.elements is None:
                 continue
             phase = self.sets[name].phase
             more, less = state.elements - live.elements, live.elements - state.elements

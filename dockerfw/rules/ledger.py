@@ -152,6 +152,9 @@ class Ledger:
         self._sizes: Counter[str] = Counter()
         self._room: dict[str, int] = {}
         self._bucket_names: dict[int, frozenset[str]] = {}
+        self._sets: tuple[IPSet, ...] | None = None
+        """Those of `ruleset`, until something changes: most checks of everything find that nothing
+        did."""
         self._begin(inventory)
 
     def _begin(self, inventory: Inventory) -> None:
@@ -169,6 +172,12 @@ class Ledger:
 
     def ruleset(self) -> Ruleset:
         """Return what `compile_ruleset` gives for this inventory, and what lingers."""
+        if self._sets is None:
+            self._sets = self._find_sets()
+        frame = self._frame
+        return Ruleset(frame.chains, self._sets, self.seal(), frame.mark_host, frame.mark_ok)
+
+    def _find_sets(self) -> tuple[IPSet, ...]:
         elements: dict[str, set[Element]] = {}
         for name, element in (*self._items.counts, *self._lingering_items.until):
             elements.setdefault(name, set()).add(element)
@@ -178,13 +187,7 @@ class Ledger:
             else replace(s, elements=frozenset(elements.get(s.name, frozenset())))
             for s in self._frame.sets.values()
         ]
-        return Ruleset(
-            self._frame.chains,
-            tuple(sorted(sets, key=lambda s: s.name)),
-            self.seal(),
-            self._frame.mark_host,
-            self._frame.mark_ok,
-        )
+        return tuple(sorted(sets, key=lambda s: s.name))
 
     def lists(self) -> tuple[IPSet, ...]:
         """Return the sets of `ruleset` that never change: they depend on the policy alone."""
@@ -207,6 +210,7 @@ class Ledger:
 
     def inherit(self, other: Ledger) -> None:
         """Take over from another ledger of this host what lingers, and the sizes of sets."""
+        self._sets = None
         self._room = dict(other._room)
         mine, sealed = self._items.counts, self._guarded.counts
         items, guarded = other._lingering_items.until, other._lingering_guarded.until
@@ -221,6 +225,7 @@ class Ledger:
 
         ``now`` is any time in seconds that never goes back.
         """
+        self._sets = None
         whole = self._follow(inventory)
         gained, lost = self._items.turned()
         staying = {item for item in lost if is_topic(item[0], "pub")}
@@ -234,6 +239,7 @@ class Ledger:
 
     def expire(self, now: float) -> Update:
         """Drop what has lingered long enough, and return what that changes."""
+        self._sets = None
         items, guarded = self._lingering_items.end(now), self._lingering_guarded.end(now)
         return self._change(set(), items, frozenset(), frozenset(guarded), whole=False)
 

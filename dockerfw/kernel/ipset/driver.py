@@ -17,7 +17,7 @@ from functools import cache
 from typing import TypeAlias
 
 from dockerfw.kernel.ipset import messages
-from dockerfw.kernel.ipset.messages import UnusualError
+from dockerfw.kernel.ipset.messages import Known, UnusualError
 from dockerfw.kernel.ipset.parse import parse_count, parse_entry, parse_headers
 from dockerfw.kernel.ipset.render import render
 from dockerfw.kernel.runner import Runner, require
@@ -37,8 +37,12 @@ def read(
     runner: Runner,
     headers_only: Callable[[str, int], bool] | None = None,
     ask: Ask | None = None,
+    known: dict[str, Known] | None = None,
 ) -> dict[str, SetState]:
     """Return our sets as they stand, by name.
+
+    ``known`` is what was read before, and has what is read now: of a set for which the kernel
+    answers the same again nothing is taken apart.
 
     ``headers_only(name, count)`` names the sets whose elements need not be read (those named
     after their content); they come back with ``elements`` None. Raises `Failed`, also when the
@@ -47,7 +51,7 @@ def read(
     skip = headers_only or (lambda _name, _count: False)
     if ask is not None:
         with suppress(OSError, UnusualError):
-            return _read_by_asking(runner, skip, ask)
+            return _read_by_asking(runner, skip, ask, {} if known is None else known)
     states, foreign_entries = parse_headers(require(runner, ["ipset", "list", "-t"]))
     wanted = {s.name for s in states.values() if not skip(s.name, s.count)}
     for name, lines in _dump(runner, states, wanted, foreign_entries).items():
@@ -56,22 +60,28 @@ def read(
 
 
 def _read_by_asking(
-    runner: Runner, skip: Callable[[str, int], bool], ask: Ask
+    runner: Runner, skip: Callable[[str, int], bool], ask: Ask, known: dict[str, Known]
 ) -> dict[str, SetState]:
     states = messages.headers(ask(None))
+    for name in set(known) - states.keys():  # another thread may read at the same time
+        known.pop(name, None)
     for name, state in states.items():
         if not skip(name, state.count):
-            states[name] = _with_elements(state, _asked(runner, ask, state))
+            states[name] = _with_elements(state, _asked(runner, ask, state, known))
     return states
 
 
-def _asked(runner: Runner, ask: Ask, state: SetState) -> frozenset[LiveElement]:
+def _asked(
+    runner: Runner, ask: Ask, state: SetState, known: dict[str, Known]
+) -> frozenset[LiveElement]:
     if not state.count:
         return frozenset()
     try:
-        return messages.elements(ask(state.name), state.type)
+        found = messages.elements(ask(state.name), state.type, known.get(state.name))
     except UnusualError:
         return _elements(_saved(runner, state.name), state.type)
+    known[state.name] = found
+    return found.elements
 
 
 def _elements(lines: Iterable[str], kind: str) -> frozenset[LiveElement]:

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import blake2b
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
@@ -35,6 +36,7 @@ _ADDRESSES = frozenset({_IP, _IP2})
 _KNOWN = _ADDRESSES | {
     _CIDR, _PORT, _PROTOCOL, _TIMEOUT, _MEMBER, _CIDR2, _INTERFACE, _BYTES, _PACKETS,
 }  # fmt: skip
+_MOVING = frozenset({_TIMEOUT, _BYTES, _PACKETS})
 _FAMILIES: Mapping[int, Family] = {2: 4, 10: 6}  # NFPROTO_IPV4, NFPROTO_IPV6
 
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
@@ -93,13 +95,38 @@ def _family(name: str, written: bytes) -> Family:
     return found.family if isinstance(found, TopologyName) else 4
 
 
-def elements(messages: Iterable[bytes], kind: str) -> frozenset[Element]:
-    """Return the elements of a set of this type. Raises `UnusualError`."""
-    found: set[Element] = set()
+class Known(NamedTuple):
+    """Elements of a set, and a digest of what the kernel answered, but for counters and times."""
+
+    digest: bytes
+    elements: frozenset[Element]
+
+
+def elements(messages: Iterable[bytes], kind: str, before: Known | None = None) -> Known:
+    """Return the elements of a set of this type. Raises `UnusualError`.
+
+    Where the answer is the one of ``before``, so are the elements.
+    """
     with _plain():
-        for columns in _columns(messages):
+        groups = list(_columns(messages))
+        digest = _digest(kind, groups)
+        if before is not None and before.digest == digest:
+            return before
+        found: set[Element] = set()
+        for columns in groups:
             found.update(_elements(columns, kind))
-    return frozenset(found)
+        return Known(digest, frozenset(found))
+
+
+def _digest(kind: str, groups: Iterable[_Columns]) -> bytes:
+    found = blake2b(kind.encode())
+    for columns in groups:
+        _check_ends(columns)
+        for attribute, values in columns.items():
+            if attribute not in _MOVING:
+                found.update(b"%d:%d:%d:" % (attribute, len(values[0]), len(values)))
+                found.update(b"".join(values))
+    return found.digest()
 
 
 def counted(messages: Iterable[bytes], kind: str) -> Counted:
@@ -128,8 +155,7 @@ def _plain() -> Iterator[None]:
 
 def _elements(columns: _Columns, kind: str) -> list[Element]:
     """Return the elements of a set of this type, one after the other."""
-    if not all(map(any, columns.get(_TIMEOUT, ()))):
-        raise UnusualError("an element that does not end in a set in which all do")
+    _check_ends(columns)
     places = iter(((_IP, _CIDR), (_IP2, _CIDR2)))
     parts: list[Iterable[Any]] = []
     for part in kind.removeprefix("hash:").removeprefix("list:").split(","):
@@ -156,6 +182,11 @@ def _port(protocol: bytes, number: bytes) -> Port:
 @lru_cache(maxsize=1 << 12)
 def _word(text: bytes) -> str:
     return word(_text(text))
+
+
+def _check_ends(columns: _Columns) -> None:
+    if not all(map(any, columns.get(_TIMEOUT, ()))):
+        raise UnusualError("an element that does not end in a set in which all do")
 
 
 def _lengths(addresses: Sequence[bytes], lengths: Sequence[bytes] | None) -> Iterable[int]:

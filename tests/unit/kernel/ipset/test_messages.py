@@ -68,6 +68,34 @@ def test_elements_read_the_same(name: str) -> None:
     )
 
 
+def test_an_answer_as_before_is_not_taken_apart_again() -> None:
+    name = "dockerfw-addr4"
+    known: dict[str, messages.Known] = {}
+    first = ipset.read(tool(), headers_of(name), ask, known)[name]
+    again = ipset.read(tool(), headers_of(name), ask, known)[name]
+    assert again.elements is first.elements
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("c0000201", "c0000209", False),
+        # packets of the second element
+        ("0000000000000005", "0000000000000006", True),
+    ],
+)
+def test_another_answer_is_other_elements_but_for_counters(
+    before: str, after: str, same: bool
+) -> None:
+    name = "dockerfw-target4"
+    (message,) = ask(name)
+    moved = message.replace(bytes.fromhex(before), bytes.fromhex(after))
+    assert moved != message
+    first = messages.elements([message], "hash:ip")
+    again = messages.elements([moved], "hash:ip", first)
+    assert (again.elements == first.elements, again is first) == (same, same)
+
+
 def test_what_nobody_writes_is_odd() -> None:
     deny = ipset.read(tool("dockerfw-deny4"), headers_of("dockerfw-deny4"), ask)["dockerfw-deny4"]
     assert deny.elements is not None
@@ -122,7 +150,7 @@ def test_elements_alike_are_taken_apart_together() -> None:
         data = b"".join(element.replace(b"\xc0\0\2\1", address) for address in addresses)
         attribute = (4 + len(data)).to_bytes(2, sys.byteorder) + message[start - 2 : start]
         many = message[: start - 4] + attribute + data
-        assert len(messages.elements([many], "hash:ip")) == times
+        assert len(messages.elements([many], "hash:ip").elements) == times
         return operations(lambda: messages.elements([many], "hash:ip"))
 
     assert work(800) - work(400) < 400 * 25
