@@ -24,7 +24,7 @@ from dockerfw.docker.watcher import Watcher
 from dockerfw.kernel.inotify import FileNotices
 from dockerfw.kernel.ipset.ask import ask
 from dockerfw.kernel.netfilter import Netfilter
-from dockerfw.kernel.netlink import AddressNotices, KernelNotices
+from dockerfw.kernel.netlink import AddressNotices, KernelNotices, generation
 from dockerfw.kernel.runner import SystemRunner
 from dockerfw.model.policy import Needs
 from dockerfw.operations.session import Session
@@ -42,7 +42,8 @@ def run(docker_host: str | None, form: Form) -> int:
     gc.enable()  # commands go without, since they end soon
     clock = SystemClock()
     log = open_log(sys.stderr, clock, form)
-    kernel = Netfilter(SystemRunner(), clock.time, partial(listener_pids, docker_host), ask)
+    listeners = partial(listener_pids, docker_host)
+    kernel = Netfilter(SystemRunner(), clock.time, listeners, ask, generation)
     session = Session(kernel, Store(), clock, docker_host, log.info)
     session.require_root()
 

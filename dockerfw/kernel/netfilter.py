@@ -47,6 +47,8 @@ class Netfilter:
 
     ``listeners`` gives the processes at Docker's socket, as far as they are known. ``ask`` asks the
     kernel of this process for ipsets; None: tools alone are asked, wherever they run.
+    ``generation`` gives what is another value after every change in nf_tables: as long as it is the
+    same, rules are not read again. None: not known.
     """
 
     def __init__(
@@ -55,12 +57,15 @@ class Netfilter:
         now: Callable[[], float],
         listeners: Callable[[], Iterable[int]] = tuple,
         ask: ipset.Ask | None = None,
+        generation: Callable[[], bytes | None] = lambda: None,
     ) -> None:
         self._runner = runner
         self._now = now
         self._listeners = listeners
         self._ask = ask
+        self._generation = generation
         self._known_sets: dict[str, Known] = {}
+        self._known_rules: tuple[object, KernelState] | None = None
         self.identity: Identity = Digests()
 
     # the host
@@ -102,6 +107,20 @@ class Netfilter:
         return replace(self.read_rules(facts), sets=found)
 
     def read_rules(self, facts: HostFacts, known_seal: SealState | None = None) -> KernelState:
+        before = self._generation() if facts.flavour == "nft" else None
+        if before is None:
+            return self._read_rules(facts, known_seal)
+        # What is printed depends on these as well: of a cgroup that has gone there is no name.
+        about = (before, facts.families, facts.nf_tables, facts.frames, facts.proxy)
+        if self._known_rules is not None and self._known_rules[0] == about:
+            return self._known_rules[1]
+        found = self._read_rules(facts, known_seal)
+        # A change meanwhile may be in what was read, or not.
+        if known_seal is None and self._generation() == before:
+            self._known_rules = about, found
+        return found
+
+    def _read_rules(self, facts: HostFacts, known_seal: SealState | None) -> KernelState:
         seal = known_seal
         if known_seal is None and facts.nf_tables:
             seal = nft.read(self._runner, frames=facts.frames)

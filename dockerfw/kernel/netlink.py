@@ -33,7 +33,7 @@ _GROUPS_ADDRESSES = (5, 9, 11)  # addresses of IPv4, of IPv6, routes of IPv6
 _ERROR, _DONE = 2, 3
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWGEN, _GETGEN = 0x0A0F, 0x0A10
-_GEN_PROC_NAME = 3
+_GEN_ID, _GEN_PROC_NAME = 1, 3
 _LINK_NAME, _LINK_MASTER = 3, 10
 _REQUEST, _DUMP = 0x1, 0x300
 
@@ -233,13 +233,28 @@ def _has_nf_tables() -> bool:
     """Ask for the generation of the rules. That a socket has joined proves nothing: ipset alone
     brings the protocol, and a group without a sender may be joined too.
     """
-    with asking(_NETLINK_NETFILTER) as asker:
-        question = _NETFILTER.pack(socket.AF_UNSPEC, 0, 0)
-        asker.send(HEADER.pack(HEADER.size + len(question), _GETGEN, _REQUEST, 1, 0) + question)
-        kind, body = next(messages_of(asker.recv(DATAGRAM)))
+    kind, body = _ask_generation()
     if kind == _ERROR and -_ERRNO.unpack_from(body)[0] == errno.EPERM:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
     return kind == _NEWGEN
+
+
+def generation() -> bytes | None:
+    """Return what is another value after every change in nf_tables, by whomever, in this network
+    namespace; None where the kernel does not tell.
+    """
+    try:
+        kind, body = _ask_generation()
+    except OSError:
+        return None
+    return attributes_of(body[_NETFILTER.size :]).get(_GEN_ID) if kind == _NEWGEN else None
+
+
+def _ask_generation() -> _Message:
+    with asking(_NETLINK_NETFILTER) as asker:
+        question = _NETFILTER.pack(socket.AF_UNSPEC, 0, 0)
+        asker.send(HEADER.pack(HEADER.size + len(question), _GETGEN, _REQUEST, 1, 0) + question)
+        return next(messages_of(asker.recv(DATAGRAM)))
 
 
 def asking(protocol: int) -> socket.socket:
