@@ -38,8 +38,8 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "`dockerfw remove`": ("stop", "disable", "off", "kill"),
     "put the file back as it was, then run `dockerfw apply`; an apply that nobody confirmed goes "
     "back by itself": ("rollback", "undo", "revert", "restore"),
-    "begin with config.example.toml, copied to /etc/dockerfw/config.toml": (
-        "init", "generate", "new", "setup", "wizard",
+    "`dockerfw init` prints a first policy for what runs": (
+        "generate", "new", "setup", "wizard",
     ),
     "edit /etc/dockerfw/config.toml, then run `dockerfw plan`": ("edit", "config", "configure"),
 }  # fmt: skip

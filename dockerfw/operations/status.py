@@ -222,7 +222,7 @@ def _first_step(problem: str | None, seen: Observation, config: Path) -> str | N
         return None
     if config.exists():
         return "dockerfw plan"
-    return f"write {config} (config.example.toml shows how), then dockerfw plan"
+    return f"dockerfw init -o {config}, then dockerfw plan"
 
 
 def _what(step: Step) -> str:

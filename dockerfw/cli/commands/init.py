@@ -1,0 +1,77 @@
+"""``dockerfw init``: prints a first policy for what runs; writes it where there is none yet."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dockerfw.cli.options import docker_host_option, inventory_option, read_inventory
+from dockerfw.cli.output import print_remark, print_warnings
+from dockerfw.errors import Failed, UsageError
+from dockerfw.exit_status import ExitStatus
+
+if TYPE_CHECKING:
+    from dockerfw.model.inventory import Inventory
+
+
+@click.command("init")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write it there, for root alone to read; never over a file that is there.",
+)
+@click.option("--observe", is_flag=True, help="Drop nothing at first, though no port is open now.")
+@click.option("--keep-open", is_flag=True, help="Leave open to anyone what is published now.")
+@docker_host_option
+@inventory_option
+def command(
+    output: Path | None,
+    observe: bool,
+    keep_open: bool,
+    docker_host: str | None,
+    inventory_path: Path | None,
+) -> int:
+    """A first policy for what runs: all is closed in it, until you say who may come."""
+    from dockerfw.report.starter import beginning, starter
+
+    inventory = _running(docker_host) if inventory_path is None else read_inventory(inventory_path)
+    mode = "observe" if observe else beginning(inventory)
+    text = starter(inventory, mode, keep_open=keep_open)
+    if output is None:
+        click.echo(text, nl=False)
+        return ExitStatus.OK
+    _write(output, text)
+    print_remark(f"Wrote {output}. Next: read it, then `dockerfw plan -c {output}`")
+    return ExitStatus.OK
+
+
+def _running(docker_host: str | None) -> Inventory:
+    from dockerfw.docker.client import Docker
+    from dockerfw.model.policy import Needs
+
+    docker = Docker.connect(docker_host)
+    try:
+        found = docker.read_inventory({}, Needs(images=True, labels=True))
+        print_warnings(docker.warnings)
+    finally:
+        docker.close()
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    """Raise `UsageError` if there is something at that path already."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError as error:
+        raise UsageError(
+            f"{path} exists, and is left as it is: name another file, or move that one away"
+        ) from error
+    except OSError as error:
+        raise Failed(f"cannot write {path}: {error.strerror}") from error
+    with os.fdopen(file, "w", encoding="utf-8") as opened:
+        opened.write(text)
