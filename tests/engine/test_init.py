@@ -1,4 +1,4 @@
-"""``dockerfw init`` on a real engine: its policy can be applied as it is, and means what it says."""
+"""``dockerfw init`` on a real engine: its policy can be applied as it is, and means that."""
 
 from __future__ import annotations
 
