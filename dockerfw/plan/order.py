@@ -43,6 +43,7 @@ AFTER_CHAINS = ORDER.index(("deny", "-"))
 without a set (baseline ``bridge``) may be what a deny that goes was there to beat."""
 LAST = len(ORDER)
 AT_THE_END = LAST + 1
+AFTER_SEAL = AT_THE_END + 1
 
 Turns: TypeAlias = list[tuple[float, SetWrite]]
 """Writes, each with its turn: they are to be sorted by that."""
@@ -93,19 +94,23 @@ def in_order(turns: Iterable[tuple[float, SetWrite]]) -> tuple[SetWrite, ...]:
     return tuple(write for _, write in sorted(turns, key=lambda item: item[0]))
 
 
-def host_network_last(turns: Turns) -> Turns:
-    """Let what ``hostnet`` loses wait until the wanted chains stand.
+def without_baseline(turns: Turns) -> Turns:
+    """Return the turns where the wanted rules have no baseline ``bridge``, and the live ones may.
 
-    It keeps a baseline ``bridge`` away from named ports of host-network containers. Where that
-    baseline goes in the same commit, its rule is still there when the sets change.
+    What ``hostnet`` loses waits until the wanted chains stand: it keeps that baseline away from
+    named ports of host-network containers, and its rule is still there when the sets change. What
+    networks lose waits until the wanted seal stands: the live one may let pass what a bridge
+    carries to itself without having been judged.
     """
-    return [
-        (
-            LAST if isinstance(write, DeleteElements) and is_topic(write.name, "hostnet") else when,
-            write,
-        )
-        for when, write in turns
-    ]
+    return [(_late(when, write), write) for when, write in turns]
+
+
+def _late(when: float, write: SetWrite) -> float:
+    if not isinstance(write, DeleteElements):
+        return when
+    if is_topic(write.name, "guarded", "claimed", "own"):
+        return AFTER_SEAL + when
+    return LAST if is_topic(write.name, "hostnet") else when
 
 
 def flush(name: str) -> Turns:

@@ -10,7 +10,7 @@ Pure. The order, see ``docs/architecture.md``:
    has it;
 4. the wanted chains and jumps, one transaction a table; − deny and what follows it come after
    them, since a deny may beat a baseline that stands until then;
-5. the seal;
+5. the seal, and what the live one may let pass while it is not guarded;
 6. sets of ours that nothing needs any more are destroyed.
 
 Where no rule changes, steps 1, 2, 4 and 6 are empty.
@@ -180,7 +180,7 @@ class _Planner:
         draft.seal(seal.release)
         turns = self._turns()
         if not _has_baseline(self.wanted):
-            turns = order.host_network_last(turns)
+            turns = order.without_baseline(turns)
         baseline = {f: skeletons[f].with_baseline(united[f]) for f in standing}
         if any(baseline.values()):
             draft.elements(order.in_order(t for t in turns if t[0] < order.ALL_ADDED))
@@ -196,8 +196,9 @@ class _Planner:
             draft.notes += self._lost_tables()
         for family, skeleton in skeletons.items():
             self._final(family, skeleton)
-        draft.elements(order.in_order(t for t in turns if t[0] >= chains_at))
+        draft.elements(order.in_order(t for t in turns if chains_at <= t[0] < order.AFTER_SEAL))
         draft.seal(seal.rest)
+        draft.elements(order.in_order(t for t in turns if t[0] >= order.AFTER_SEAL))
         stale = sorted(set(self.live_sets) - set(self.sets), reverse=True)
         draft.sets(map(DestroySet, stale), "sets that nothing needs")
         return Plan(tuple(draft.steps), tuple(draft.notes), tuple(draft.creates))

@@ -185,6 +185,15 @@ _SSH = Way(
 _KEPT = Deny(ORIGIN, (AddressSource(ip_network("198.51.100.7/32")),), _TO_WEB, _PORT_80)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_bridge_carries_to_itself_stays_closed_while_its_network_and_the_baseline_go(
+    seed: int,
+) -> None:
+    assert_never_more_open_or_cut(
+        (Policy(), _ONE_HOST), (Policy(baseline=()), Inventory()), Random(seed)
+    )
+
+
 @pytest.mark.parametrize(
     "old, new",
     [
