@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dockerfw.errors import Failed
 from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.iptables.foreign import TABLES, foreign_tables
-from dockerfw.kernel.nft.foreign import foreign_table
+from dockerfw.kernel.nft.foreign import foreign_table, small_sets
 from dockerfw.kernel.nft.printed import chain_lines
 from dockerfw.kernel.runner import NotInstalled, Runner
 from dockerfw.model.foreign import ForeignTable
@@ -60,4 +60,12 @@ def _of_nft(runner: Runner, family: str, name: str) -> ForeignTable | None:
     table = ["list", "table", family, name]
     text = runner.run(["nft", "--json", "--terse", *table])
     listing = runner.run(["nft", "--handle", "--terse", *table])
-    return foreign_table(text.stdout, listing.stdout) if text.status == 0 else None
+    if text.status != 0:
+        return None
+    held = (
+        runner.run(["nft", "--json", "list", kind, family, name, called])
+        for kind, called in small_sets(text.stdout)
+    )
+    return foreign_table(
+        text.stdout, listing.stdout, *(one.stdout for one in held if one.status == 0)
+    )

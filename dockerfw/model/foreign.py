@@ -1,7 +1,7 @@
 """Rules of others in netfilter's hooks, as far as they can be read: what they ask, what they do.
 
-Pure values: ``kernel/foreign.py`` reads them, ``report/obstacles.py`` asks which of them may drop a
-packet that dockerfw lets pass, ``report/bypasses.py`` which take it past the rules.
+Pure values: ``kernel/foreign.py`` reads them, ``report/foreign_walk.py`` walks a packet through
+them, ``report/bypasses.py`` asks which take it past the rules.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class NetworksAsked:
 class Asked:
     """What a rule asks of a packet; a condition that is None it does not have.
 
-    ``unread``: it asks for something besides, which is not known here.
+    ``original_ports`` are those before NAT, ``destination_type`` is one of the kernel's kinds of
+    addresses (``LOCAL``). ``unread``: it asks for something besides, which is not known here.
     """
 
     family: Family | None = None
@@ -46,6 +47,8 @@ class Asked:
     protocol: str | None = None
     ports: tuple[tuple[int, int], ...] | None = None
     states: frozenset[str] | None = None
+    original_ports: tuple[tuple[int, int], ...] | None = None
+    destination_type: NameAsked | None = None
     unread: bool = False
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
 import pytest
 
 from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.report.bypasses import bypasses
 from dockerfw.report.explain import explain
+from dockerfw.report.foreign_walk import Traveller, ends
 from dockerfw.report.obstacles import published_obstacles
 from tests.build import allow, policy
+from tests.lab.host import Host
 from tests.lab.place import Probe, disagreements
 from tests.packets.runner import HostRunner
 from tests.packets.scene import HOST, Scene, at
+from tests.paths import FIXTURES
 
 OPEN = policy(allow("any", to="web", ports=(80,)))
 SOURCE = "203.0.113.9"
@@ -103,6 +107,48 @@ def test_what_gives_packets_no_connection_is_named() -> None:
             "`-j CT --notrack` in raw PREROUTING of iptables-nft",
             "`udp dport 53 notrack` in chain early of nft's table inet mine",
         ]
+
+
+SETS = """table inet mine {
+ set ports { type inet_service; elements = { 22, 80 } }
+ set banned { type ipv4_addr; flags interval; elements = { 203.0.113.9 } }
+ map verdicts { type inet_service : verdict; elements = { 443 : drop, 53 : accept } }
+ chain mine {
+  type filter hook input priority 20; policy accept
+  tcp dport @ports drop
+  tcp dport vmap @verdicts
+  tcp dport 25 ip saddr @banned drop
+ }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "port, drops, passes", [(80, 1, False), (443, 1, False), (53, 0, True), (25, 1, True)]
+)
+def test_what_sets_hold_is_known_where_they_are_small(
+    host: Host, port: int, drops: int, passes: bool
+) -> None:
+    """A list of addresses may be long, and is not read: it may hold the packet, or not."""
+    host.run(["nft", "-f", "-"], stdin=SETS)
+    kernel = Netfilter(HostRunner(host), lambda: 0.0)
+    source, here = ip_address(SOURCE), ip_address(HOST[4])
+    packet = Traveller("input", "eth0", None, source, here, "tcp", port)
+    found = ends(kernel.foreign_tables(kernel.facts()), packet)
+    assert (len(found.drops), not found.closing) == (drops, passes)
+
+
+@pytest.mark.parametrize("port, passes", [(80, True), (9999, False)])
+def test_maps_of_docker_on_nftables_are_followed(host: Host, port: int, passes: bool) -> None:
+    text = (FIXTURES / "engine-29-nftables" / "ruleset.nft").read_text()
+    # The nft of Debian 12 knows this priority by its number alone.
+    text = text.replace("output priority dstnat", "output priority -100")
+    host.run(["nft", "-f", "-"], stdin=text)
+    kernel = Netfilter(HostRunner(host), lambda: 0.0)
+    source, web = ip_address(SOURCE), ip_address("172.30.0.2")
+    packet = Traveller("forward", "eth0", "br-c48d0d732142", source, web, "tcp", port)
+    found = ends(kernel.foreign_tables(kernel.facts()), packet)
+    assert (not found.closing, bool(found.accepts)) == (passes, passes)
 
 
 def others(scene: Scene, one: Probe) -> tuple[str, ...]:

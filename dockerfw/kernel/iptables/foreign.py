@@ -29,11 +29,15 @@ _VERDICTS: Mapping[str, ForeignVerdict] = {
     "DROP": "drop",
     "REJECT": "drop",
     "RETURN": "return",
+    # A program decides.
+    "NFQUEUE": "drop",
     "NOTRACK": "notrack",
     "FLOWOFFLOAD": "flow",
 }
 # Options that ask nothing, or what every packet in question has.
 _NOTHING = ("-m", "--comment", "--reject-with", "--notrack")
+_NEVER = frozenset[str]()
+"""The states of a packet that begins nothing."""
 
 
 def foreign_tables(state: TablesState, flavour: Flavour) -> Iterator[ForeignTable]:
@@ -68,13 +72,17 @@ def _rules(
         if target in known:
             yield ForeignRule(rule.text, asked, "goto" if rule.goto else "jump", target)
         elif target in _VERDICTS:
-            yield ForeignRule(rule.text, asked, _VERDICTS[target])
+            unread = asked.unread or target == "NFQUEUE"
+            yield ForeignRule(rule.text, replace(asked, unread=unread), _VERDICTS[target])
         elif target == "CT" and "--notrack" in words:
             yield ForeignRule(rule.text, asked, "notrack")
 
 
 def _asked(words: list[str], family: Family) -> Asked:
     asked = Asked(family)
+    if "rpfilter" in words and "--invert" in words:
+        # The way back leads elsewhere: who claims no false source is not meant.
+        return replace(asked, states=_NEVER)
     rest = iter(words)
     for word in rest:
         negated = word == "!"
@@ -84,6 +92,8 @@ def _asked(words: list[str], family: Family) -> Asked:
         value = next(rest, "")
         if option in ("-j", "-g", *_NOTHING):
             continue
+        if option == "--tcp-flags":
+            value = f"{value} {next(rest, '')}"
         try:
             asked = _narrowed(asked, option, value, negated=negated)
         except ValueError:
@@ -91,7 +101,9 @@ def _asked(words: list[str], family: Family) -> Asked:
     return asked
 
 
-def _narrowed(asked: Asked, option: str, value: str, *, negated: bool) -> Asked:
+def _narrowed(  # noqa: C901 - one case a condition
+    asked: Asked, option: str, value: str, *, negated: bool
+) -> Asked:
     """Return what is asked with one more condition; `ValueError` for one that is not known."""
     match option:
         case "-i":
@@ -108,4 +120,21 @@ def _narrowed(asked: Asked, option: str, value: str, *, negated: bool) -> Asked:
             return replace(asked, ports=tuple(port_range(part) for part in value.split(",")))
         case "--ctstate" | "--state" if not negated:
             return replace(asked, states=frozenset(value.split(",")))
+        case "--ctorigdstport" if not negated:
+            return replace(asked, original_ports=(port_range(value),))
+        case "--dst-type" if "," not in value:
+            return replace(asked, destination_type=NameAsked(value, negated))
+        case "--ctdir" | "--tcp-flags" | "--rt-type":
+            begins = _begins(option, value) != negated
+            return asked if begins else replace(asked, states=_NEVER)
     raise ValueError(option)
+
+
+def _begins(option: str, value: str) -> bool:
+    """Return True if what begins a connection is what this condition is about."""
+    if option == "--ctdir":
+        return value == "ORIGINAL"
+    if option == "--tcp-flags":
+        looked_at, wanted = value.split()
+        return wanted == ("SYN" if "SYN" in looked_at.split(",") else "NONE")
+    return False  # an IPv6 header that no ordinary packet has

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dockerfw.kernel.nft.printed import FAMILIES, named_elements, network, port_range
+from dockerfw.kernel.nft.printed import FAMILIES, named_elements, network, plain, port_range
 from dockerfw.model.foreign import (
     Asked,
     ForeignChain,
@@ -31,26 +31,55 @@ _VERDICTS: Mapping[str, ForeignVerdict] = {
     "drop": "drop",
     "reject": "drop",
     "return": "return",
+    # A program decides.
+    "queue": "drop",
 }
 _PAST_RULES: Mapping[str, ForeignVerdict] = {"notrack": "notrack", "flow": "flow"}
+_PROTOCOL = {"meta": {"key": "l4proto"}}
+_ICMP = ("icmp", "icmpv6")
+_FEW = ("inet_service", "ifname", "inet_proto")
+_DESTINATION_TYPE = {"result": "type", "flags": ["daddr"]}
 _STATEMENTS = ("counter", "log", "limit", "mangle")
 _HANDLE = re.compile(r"^\s*(.*?) # handle (\d+)$", re.MULTILINE)
 
 
-def foreign_table(text: str, listing: str) -> ForeignTable | None:
+def foreign_table(text: str, listing: str, *sets: str) -> ForeignTable | None:
     """Return one table; None where the text is not what nft prints.
 
-    ``listing`` is the table as ``nft --handle`` lists it: the words for people.
+    ``listing`` is the table as ``nft --handle`` lists it: the words for people. ``sets`` are those
+    of its sets and maps whose elements ``text`` leaves out and that were listed by themselves; what
+    the others hold is not known.
     """
     words = {int(handle): rule for rule, handle in _HANDLE.findall(listing)}
     try:
-        return _table(json.loads(text)["nftables"], words)
+        listed = [item for one in sets for item in json.loads(one)["nftables"]]
+        return _table(json.loads(text)["nftables"], named_elements(listed), words)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _table(items: list[dict[str, Any]], words: Mapping[int, str]) -> ForeignTable:
-    named = named_elements(items)
+def small_sets(text: str) -> list[tuple[str, str]]:
+    """Return the sets and maps of a table that hold few elements at the most, as their kind
+    (``set`` or ``map``) and name: of ports, of interfaces, and of verdicts.
+    """
+    try:
+        items = json.loads(text)["nftables"]
+        return [
+            (kind, str(item[kind]["name"]))
+            for item in items
+            for kind in ("set", "map")
+            if kind in item
+            and (item[kind].get("map") == "verdict" or item[kind].get("type") in _FEW)
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def _table(
+    items: list[dict[str, Any]], listed: Mapping[str, list[Any]], words: Mapping[int, str]
+) -> ForeignTable:
+    shown = {name: held for name, held in named_elements(items).items() if held}
+    named = {**shown, **listed}
     table = next(item["table"] for item in items if "table" in item)
     family = FAMILIES.get(table["family"])
     rules: dict[str, list[ForeignRule]] = {}
@@ -84,25 +113,43 @@ class _Reader:
     def rules(
         self, family: Family | None, expressions: list[dict[str, Any]]
     ) -> Iterator[ForeignRule]:
-        asked = Asked(family)
+        # More than one where a rule is for several protocols.
+        asked = [Asked(family)]
         for expression in expressions:
             kind = next(iter(expression))
             if kind == "match":
-                match = expression["match"]
-                negated = match["op"] == "!="
-                known = match["op"] in ("==", "in", "!=")
-                values = self._values(match["right"]) if known else None
-                asked = _narrowed(asked, match["left"], values, negated=negated)
-            elif kind == "vmap":
-                vmap = expression["vmap"]
-                for key, verdict in self._values(vmap["data"]) or ():
-                    yield from self._ends(_narrowed(asked, vmap["key"], [key]), verdict)
-            elif kind in ("jump", "goto", *_VERDICTS):
-                yield from self._ends(asked, expression)
-            elif kind in _PAST_RULES:
-                yield ForeignRule(self.text, asked, _PAST_RULES[kind])
-            elif kind not in _STATEMENTS:
-                asked = replace(asked, unread=True)
+                asked = [one for held in asked for one in self._matched(held, expression["match"])]
+                continue
+            for one in asked:
+                yield from self._done(one, kind, expression)
+            if kind not in (*_STATEMENTS, *_PAST_RULES, *_VERDICTS, "vmap", "jump", "goto"):
+                asked = [replace(one, unread=True) for one in asked]
+
+    def _matched(self, asked: Asked, match: Mapping[str, Any]) -> Iterator[Asked]:
+        """Yield what is asked with one more condition; several of which one has to hold."""
+        negated = match["op"] == "!="
+        known = match["op"] in ("==", "in", "!=")
+        values = self._values(match["right"]) if known else None
+        left = match["left"]
+        if left == _PROTOCOL and values and not negated:
+            for value in values:
+                yield _narrowed(asked, left, [value])
+        else:
+            yield _narrowed(asked, left, values, negated=negated)
+
+    def _done(self, asked: Asked, kind: str, expression: dict[str, Any]) -> Iterator[ForeignRule]:
+        if kind == "vmap":
+            vmap = expression["vmap"]
+            entries = self._values(vmap["data"])
+            for key, verdict in entries or ():
+                yield from self._ends(_narrowed(asked, vmap["key"], [plain(key)]), verdict)
+            if entries is None:  # it may do anything
+                yield ForeignRule(self.text, replace(asked, unread=True), "accept")
+                yield ForeignRule(self.text, replace(asked, unread=True), "drop")
+        elif kind in ("jump", "goto", *_VERDICTS):
+            yield from self._ends(asked, expression)
+        elif kind in _PAST_RULES:
+            yield ForeignRule(self.text, asked, _PAST_RULES[kind])
 
     def _ends(self, asked: Asked, verdict: Mapping[str, Any]) -> Iterator[ForeignRule]:
         kind = next(iter(verdict))
@@ -111,7 +158,8 @@ class _Reader:
         elif kind == "goto":
             yield ForeignRule(self.text, asked, "goto", verdict["goto"]["target"])
         elif kind in _VERDICTS:
-            yield ForeignRule(self.text, asked, _VERDICTS[kind])
+            unread = asked.unread or kind == "queue"
+            yield ForeignRule(self.text, replace(asked, unread=unread), _VERDICTS[kind])
 
     def _values(self, right: Any) -> list[Any] | None:
         if isinstance(right, str) and right.startswith("@"):
@@ -130,7 +178,9 @@ def _narrowed(asked: Asked, left: Any, values: list[Any] | None, *, negated: boo
     return found or replace(asked, unread=True)
 
 
-def _condition(asked: Asked, left: Any, values: list[Any], *, negated: bool) -> Asked | None:
+def _condition(  # noqa: C901 - one case a condition
+    asked: Asked, left: Any, values: list[Any], *, negated: bool
+) -> Asked | None:
     meta = left.get("meta", {}).get("key")
     payload = left.get("payload", {})
     if meta in ("iifname", "iif") and len(values) == 1:
@@ -143,6 +193,11 @@ def _condition(asked: Asked, left: Any, values: list[Any], *, negated: bool) -> 
         if payload["field"] == "saddr":
             return replace(asked, family=family, source=networks)
         return replace(asked, family=family, destination=networks)
+    if left.get("fib", {}).get("result") == "oif" and values == [False] and not negated:
+        # The way back leads elsewhere: who claims no false source is not meant.
+        return replace(asked, states=frozenset())
+    if left.get("fib") == _DESTINATION_TYPE and len(values) == 1:
+        return replace(asked, destination_type=NameAsked(str(values[0]).upper(), negated))
     if negated:
         return None
     if payload.get("field") == "dport":
@@ -152,6 +207,14 @@ def _condition(asked: Asked, left: Any, values: list[Any], *, negated: bool) -> 
         return replace(asked, protocol=str(values[0]).replace("ipv6-icmp", "icmp"))
     if meta == "nfproto" and len(values) == 1:
         return replace(asked, family=FAMILIES[values[0]])
-    if left.get("ct", {}).get("key") == "state":
+    if payload.get("protocol") in _ICMP:
+        return replace(asked, protocol="icmp", unread=True)
+    return _of_connection(asked, left.get("ct", {}), values)
+
+
+def _of_connection(asked: Asked, tracked: Any, values: list[Any]) -> Asked | None:
+    if tracked.get("key") in ("state", "status"):
         return replace(asked, states=frozenset(str(value).upper() for value in values))
+    if tracked.get("key") == "proto-dst" and tracked.get("dir") == "original":
+        return replace(asked, original_ports=tuple(map(port_range, values)))
     return None

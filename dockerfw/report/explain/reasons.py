@@ -19,7 +19,8 @@ from dockerfw.model.policy import Allow, Deny, Policy, Source
 from dockerfw.report.explain.reader import network_of
 from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
 from dockerfw.report.explain.ways import Ways
-from dockerfw.report.obstacles import Traveller, docker_writes, obstacles
+from dockerfw.report.foreign_walk import Traveller
+from dockerfw.report.obstacles import docker_writes, obstacles
 from dockerfw.rules.chains import SPOOFED_ELSE
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
@@ -103,10 +104,18 @@ class Reasons:
             packet.protocol,
             packet.port,
             dnat=packet.dnat,
+            sent_to=packet.host_port,
+            local=route.hook == "input",
         )
         address, port = packet.host_port or (packet.destination, packet.port)
         arriving = replace(
-            here, hook="prerouting", out_interface=None, destination=address, port=port, dnat=False
+            here,
+            hook="prerouting",
+            out_interface=None,
+            destination=address,
+            port=port,
+            dnat=False,
+            local=packet.host_port is not None,
         )
         if route.by_docker and not docker_writes(self.foreign, address.version):
             here = replace(arriving, hook="input")

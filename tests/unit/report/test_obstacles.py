@@ -12,7 +12,8 @@ from dockerfw.kernel.iptables.foreign import TABLES, foreign_tables
 from dockerfw.kernel.iptables.parse import parse
 from dockerfw.kernel.nft.foreign import foreign_table
 from dockerfw.plan.state import TablesState
-from dockerfw.report.obstacles import Traveller, obstacles, published_obstacles
+from dockerfw.report.foreign_walk import Traveller
+from dockerfw.report.obstacles import obstacles, published_obstacles
 from tests.build import container, inventory, network
 
 BRIDGE = "br-0123456789ab"
