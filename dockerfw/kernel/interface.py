@@ -13,6 +13,7 @@ from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer, LanNetworks
+from dockerfw.model.surroundings import Surroundings
 from dockerfw.plan.state import (
     Identity,
     KernelState,
@@ -69,6 +70,10 @@ class Kernel(Protocol):
 
     def foreign_tables(self, facts: HostFacts) -> tuple[ForeignTable, ...]:
         """Return the rules of others at the hooks of netfilter, as far as they can be read."""
+        ...
+
+    def surroundings(self) -> Surroundings:
+        """Return the interfaces of the host, its sockets, and what sees packets before any rule."""
         ...
 
     def networks(self, interfaces: Iterable[str]) -> LanNetworks:

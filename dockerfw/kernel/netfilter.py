@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
-from dockerfw.kernel import facts as host_facts, foreign, lan, ports
+from dockerfw.kernel import facts as host_facts, foreign, lan, ports, surroundings
 from dockerfw.kernel.interface import RuleCounters, SetCounters
 from dockerfw.kernel.ipset import driver as ipset, render as ipset_render
 from dockerfw.kernel.ipset.messages import Known
@@ -20,6 +20,7 @@ from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Committer, LanNetworks
+from dockerfw.model.surroundings import Surroundings
 from dockerfw.plan.state import Identity, KernelState, SealState, SetState, TablesState
 from dockerfw.plan.steps import Created, Step, WriteRules, WriteSeal, WriteSets
 from dockerfw.rules.bindings import Bindings
@@ -90,6 +91,9 @@ class Netfilter:
 
     def foreign_tables(self, facts: HostFacts) -> tuple[ForeignTable, ...]:
         return foreign.read(self._runner, facts)
+
+    def surroundings(self) -> Surroundings:
+        return surroundings.read(self._runner)
 
     def networks(self, interfaces: Iterable[str]) -> LanNetworks:
         return {name: lan.networks(self._runner, name) for name in interfaces}

@@ -16,6 +16,7 @@ from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family, IPNetwork
 from dockerfw.model.policy import Committer, LanNetworks
+from dockerfw.model.surroundings import Surroundings
 from dockerfw.operations.reconcile import Observation, Reconciler
 from dockerfw.plan.state import (
     ChainState,
@@ -124,6 +125,9 @@ class PlayedKernel:
 
     def bridges(self) -> tuple[Bridge, ...]:
         return self.host.bridges
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings()
 
     def foreign_tables(self, _facts: HostFacts) -> tuple[ForeignTable, ...]:
         return ()

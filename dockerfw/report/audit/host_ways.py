@@ -1,0 +1,203 @@
+"""Ways in by a port of this host: published, by docker-proxy, by NAT of others, on its network.
+
+Takes an inventory, facts of the host and what stands around its rules; gives `Way`s. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+from dockerfw.model.host import HostFacts, PortForward
+from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
+from dockerfw.model.net import Address, Family, Port
+from dockerfw.model.surroundings import Listener, Surroundings
+from dockerfw.report.audit.way import ALL_PORTS, Way, family_of, hop, is_near, only
+from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
+from dockerfw.report.obstacles import STRANGERS
+from dockerfw.report.open_ports import Ports, Range
+from dockerfw.rules.walk import Packet
+
+DOCKER_PROXY = "docker-proxy"
+_ANYWHERE: dict[Family, Address] = {4: IPv4Address(0), 6: IPv6Address(0)}
+
+
+class HostWays:
+    """``by_nat``: families in which Docker's NAT stands."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        facts: HostFacts,
+        around: Surroundings,
+        by_nat: frozenset[Family],
+    ) -> None:
+        self.inventory = inventory
+        self.facts = facts
+        self.around = around
+        self.by_nat = by_nat
+
+    def published(self, container: Container, binding: PublishedPort) -> Way:
+        """Return the way by one binding: by Docker's NAT, or else by docker-proxy."""
+        bound = binding.host_address
+        family = family_of(bound)
+        way = Way(
+            container,
+            "loopback" if bound.is_loopback else "published",
+            family,
+            only(binding.protocol, binding.container_port),
+            Range(binding.protocol, binding.host_port, binding.host_port),
+            None if binding.wildcard else bound,
+            near=not binding.wildcard and is_near(bound),
+        )
+        inner, network = self._behind(container, family)
+        by_nat = inner is not None and family in self.by_nat
+        # NAT comes before the kernel looks whose address that is; of ::1 it has looked already.
+        if bound.is_loopback and (family == 6 or not by_nat):
+            return _shut(way, f"the kernel takes no packet for {bound} from elsewhere")
+        port = Port(binding.protocol, binding.host_port)
+        host = self._host_address(bound)
+        if inner is not None and network is not None and by_nat:
+            return self._led_on(way, host, port, (inner, binding.container_port, network.bridge))
+        return self._by_proxy(way, host, port)
+
+    def forwarded(
+        self, container: Container, forward: PortForward, inner: Address, bridge: str
+    ) -> Way:
+        """Return the way by NAT that Docker did not make, to an address of a container."""
+        protocol = forward.protocol or "tcp"
+        port = Port(protocol, forward.first or 1)
+        behind = forward.port_behind(port.number)
+        last = behind if forward.to_port is not None else behind + forward.last - forward.first
+        everything = forward.protocol is None
+        way = Way(
+            container,
+            "forwarded",
+            forward.family,
+            ALL_PORTS if everything else Ports((Range(protocol, behind, last),)),
+            None if everything else Range(protocol, forward.first, forward.last),
+            forward.address,
+            near=forward.address is not None and is_near(forward.address),
+            known=not forward.conditional,
+            remark="that NAT asks for something that dockerfw does not know",
+        )
+        host = self._host_address(forward.address or _ANYWHERE[forward.family])
+        return self._led_on(way, host, port, (inner, behind, bridge))
+
+    def _led_on(
+        self, way: Way, host: Address, port: Port, behind: tuple[Address, int, str | None]
+    ) -> Way:
+        """Return the way with packets to a host port that NAT leads to a container."""
+        inner, inner_port, bridge = behind
+        if way.family not in self.around.forwarding:
+            return _shut(way, f"this host forwards no IPv{way.family}")
+        hops = (
+            hop("prerouting", host, port, local=True),
+            replace(
+                hop("forward", inner, Port(port.protocol, inner_port)),
+                out_interface=bridge,
+                dnat=True,
+                sent_to=(host, port.number),
+            ),
+        )
+        packet = Packet(
+            OUTSIDE, STRANGERS[way.family], inner, port.protocol, inner_port,
+            host_port=(host, port.number), dnat=True,
+        )  # fmt: skip
+        return replace(way, hops=hops, route=Route("", "forward", packet))
+
+    def _by_proxy(self, way: Way, host: Address, port: Port) -> Way:
+        way = replace(way, path="docker-proxy")
+        if not self._proxy_listens(port, way.family, way.at):
+            return _shut(way, "no NAT of Docker's is there, and no docker-proxy listens")
+        way = replace(way, remark="docker-proxy listens there, and no rule refuses it")
+        return self._to_host(way, host, port)
+
+    def _proxy_listens(self, port: Port, family: Family, at: Address | None) -> bool:
+        if self.around.listeners is None:
+            return self.facts.proxy.first_packet != "no proxy"
+        return any(
+            listener.port == port
+            and family in listener.families
+            and listener.program in (DOCKER_PROXY, "")
+            and listener.address in (None, at)
+            for listener in self.around.listeners
+        )
+
+    @staticmethod
+    def _to_host(way: Way, host: Address, port: Port) -> Way:
+        hops = (
+            hop("prerouting", host, port, local=True),
+            hop("input", host, port, local=True),
+        )
+        packet = Packet(
+            OUTSIDE, STRANGERS[way.family], host, port.protocol, port.number,
+            host_port=(host, port.number),
+        )  # fmt: skip
+        return replace(way, hops=hops, route=Route("", "input", packet))
+
+    def _behind(
+        self, container: Container, family: Family
+    ) -> tuple[Address | None, Network | None]:
+        """Return where Docker's NAT leads this family; Docker takes the first network by name."""
+        for endpoint in sorted(self.inventory.endpoints(container), key=lambda e: e.network):
+            for address in endpoint.addresses:
+                if address.version == family:
+                    return address, self.inventory.network(endpoint.network_id)
+        return None, None
+
+    def _host_address(self, bound: Address) -> Address:
+        """Return an address of this host that strangers send to."""
+        if not bound.is_unspecified:
+            return bound
+        subnets = [s for n in self.inventory.bridges() for s in n.subnets]
+        own = [
+            a
+            for a in self.facts.addresses
+            if a.version == bound.version
+            and not (a.is_loopback or a.is_link_local)
+            and not any(a in s for s in subnets if s.version == a.version)
+        ]
+        own.sort(key=lambda a: (is_near(a), int(a)))
+        return own[0] if own else ANY_HOST[family_of(bound)]
+
+    def on_host_network(self, container: Container) -> Iterator[Way]:
+        """Yield the ports at which a container on the host's network, or one with it, listens."""
+        if self.around.listeners is None:
+            for family in self.facts.families:
+                yield Way(
+                    container, "host network", family, Ports((), others=True), known=False,
+                    remark="which ports it listens at: ss (iproute2) is not installed",
+                )  # fmt: skip
+            return
+        ids = {c.id for c in self.inventory.sharing_network_with(container)}
+        for listener in self.around.listeners:
+            if listener.container not in ids or is_for_itself(listener):
+                continue
+            for family in listener.families:
+                if family in self.facts.families:
+                    yield self._listening(container, listener, family)
+
+    def _listening(self, container: Container, listener: Listener, family: Family) -> Way:
+        port = listener.port
+        way = Way(
+            container,
+            "host network",
+            family,
+            only(port.protocol, port.number),
+            None,
+            listener.address,
+            near=listener.address is not None and is_near(listener.address),
+            remark="it listens there itself, and no rule refuses it",
+        )
+        return self._to_host(way, self._host_address(listener.address or _ANYWHERE[family]), port)
+
+
+def _shut(way: Way, why: str) -> Way:
+    return replace(way, closed=True, remark=why)
+
+
+def is_for_itself(listener: Listener) -> bool:
+    """Return True if only this host itself reaches it."""
+    return listener.address is not None and listener.address.is_loopback
