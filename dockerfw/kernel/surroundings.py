@@ -23,6 +23,7 @@ _FORWARDING: tuple[tuple[Family, str], ...] = (
     (6, "/proc/sys/net/ipv6/conf/all/forwarding"),
 )
 _INGRESS = re.compile(r"\bhook ingress devices? = \{(.*?)\}|\bhook ingress device (\S+)")
+_IPVS = "/proc/thread-self/net/ip_vs"
 _SOCKETS = ["ss", "--no-header", "--numeric", "--listening", "--tcp", "--udp", "--processes"]
 _PROCESS = re.compile(r'\("([^"]*)",pid=(\d+)')
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
@@ -34,7 +35,7 @@ def read(runner: Runner) -> Surroundings:
     return Surroundings(
         tuple(link["ifname"] for link in links if _takes_packets(link)),
         tuple(f for f, path in _FORWARDING if (runner.read_file(path) or "0").strip() != "0"),
-        (*_early(runner, links), *_nft_ingress(runner)),
+        (*_early(runner, links), *_nft_ingress(runner), *_ipvs(runner)),
         _listeners(runner),
     )
 
@@ -86,6 +87,12 @@ def _nft_ingress(runner: Runner) -> Iterator[Early]:
             names = (several or one).replace('"', " ").replace(",", " ").split()
             found |= dict.fromkeys(names)
     yield from (Early("nft ingress", name) for name in found)
+
+
+def _ipvs(runner: Runner) -> Iterator[Early]:
+    """Yield it where it has services: what stands below the three lines of its head."""
+    if len((runner.read_file(_IPVS) or "").splitlines()) > 3:
+        yield Early("IPVS", "")
 
 
 # --- sockets -------------------------------------------------------------------------------------

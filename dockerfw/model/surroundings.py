@@ -11,15 +11,15 @@ from typing import Literal, TypeAlias
 
 from dockerfw.model.net import Address, Family, Port
 
-EarlyKind: TypeAlias = Literal["XDP", "tc", "nft ingress", "tc unread"]
+EarlyKind: TypeAlias = Literal["XDP", "tc", "nft ingress", "IPVS", "tc unread"]
 """``tc unread``: the tool ``tc`` is missing, so nobody knows of its filters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Early:
-    """Something that takes packets of an interface before any rule of netfilter.
+    """Something that takes packets of an interface before any rule of netfilter, or past them.
 
-    ``interface`` is empty for ``tc unread``.
+    ``interface`` is empty for ``tc unread`` and ``IPVS``.
     """
 
     kind: EarlyKind

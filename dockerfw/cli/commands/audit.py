@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from dockerfw.cli.options import docker_host_option, json_option
 from dockerfw.cli.output import print_json, print_lines
+from dockerfw.errors import UsageError
 from dockerfw.exit_status import ExitStatus
+
+if TYPE_CHECKING:
+    from dockerfw.report.audit import Audit
 
 
 @click.command("audit")
@@ -17,15 +25,37 @@ from dockerfw.exit_status import ExitStatus
     type=click.Choice(["open"]),
     help="Exit with 3 if something is, or may be, open to anyone.",
 )
-def command(docker_host: str | None, as_json: bool, fail_on: str | None) -> int:
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write it as one page for a browser, too; replaces FILE.",
+)
+def command(docker_host: str | None, as_json: bool, fail_on: str | None, html: Path | None) -> int:
     """Show every way in to every container, and to whom it is open; needs no policy."""
     from dockerfw.cli.session import open_session
     from dockerfw.operations.audit import audit
     from dockerfw.report.audit import document, lines
 
-    found = audit(open_session(docker_host))
+    session = open_session(docker_host)
+    found = audit(session)
+    if html is not None:
+        _write_page(html, found, session.clock.time())
     if as_json:
         print_json(document(found))
     else:
         print_lines(lines(found))
     return ExitStatus.NO if fail_on and found.may_be_open else ExitStatus.OK
+
+
+def _write_page(path: Path, found: Audit, now: float) -> None:
+    """Write the page for root alone: it shows a host's open doors."""
+    from dockerfw.report.audit import page
+    from dockerfw.state.durable import replace_file
+    from dockerfw.text import moment
+
+    text = page(found, os.uname().nodename, moment(now))
+    try:
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error

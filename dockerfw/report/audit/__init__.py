@@ -7,6 +7,7 @@ it judges what others have written, and where that cannot be known it says so.
 
 from dockerfw.report.audit.auditor import Host, audit
 from dockerfw.report.audit.lines import document, lines
+from dockerfw.report.audit.page import page
 from dockerfw.report.audit.row import Audit, Row
 
-__all__ = ["Audit", "Host", "Row", "audit", "document", "lines"]
+__all__ = ["Audit", "Host", "Row", "audit", "document", "lines", "page"]

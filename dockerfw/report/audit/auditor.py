@@ -146,6 +146,8 @@ class _Auditor:
         for early in host.around.early:
             if early.kind == "tc unread":
                 yield "unknown: filters of tc, since tc (iproute2) is not installed"
+            elif early.kind == "IPVS":
+                yield "unknown: what IPVS takes for its own services, past the rules"
             else:
                 yield (
                     f"unknown: what {early.kind} on {early.interface} does with packets, before "

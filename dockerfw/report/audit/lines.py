@@ -50,7 +50,7 @@ def lines(audit: Audit, width: int = 80) -> list[str]:
             found += ["", *paragraph(_TITLES[reach], width=width, rest="  ")]
             found += _section(rows, width)
     found.append("")
-    for note in _remarks(audit):
+    for note in remarks(audit):
         found += paragraph(printable(note), width=width, rest="  ")
     return found
 
@@ -125,7 +125,8 @@ def _numbers(ports: Range) -> str:
     return str(ports.first) if ports.first == ports.last else f"{ports.first}-{ports.last}"
 
 
-def _remarks(audit: Audit) -> Iterator[str]:
+def remarks(audit: Audit) -> Iterator[str]:
+    """Yield what is to be said besides the ways in, a sentence each."""
     for note in audit.notes:
         yield note if note.startswith("unknown") else f"note: {note}"
     if audit.no_way_in:
@@ -139,6 +140,8 @@ def _remarks(audit: Audit) -> Iterator[str]:
             f"{'is' if len(own) == 1 else 'are'} not dockerfw's business: {listed(own, _MOST_OWN)}"
         )
     yield "containers among each other are not listed: dockerfw explain CONTAINER CONTAINER:PORT"
+    if audit.in_force == "no" and audit.may_be_open:
+        yield "next: write a policy; then dockerfw plan shows what it would close, to whom"
 
 
 def document(audit: Audit) -> dict[str, object]:

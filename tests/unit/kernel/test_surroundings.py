@@ -46,6 +46,7 @@ ANSWERS = {
 FILES = {
     "/proc/sys/net/ipv4/ip_forward": "1\n",
     "/proc/sys/net/ipv6/conf/all/forwarding": "0\n",
+    "/proc/thread-self/net/ip_vs": "IP Virtual Server\nProt\n  -> Remote\nTCP  CB007101:1F90 rr\n",
     "/proc/368/cgroup": f"0::/system.slice/docker-{CONTAINER}.scope\n",
 }
 
@@ -63,6 +64,7 @@ def test_what_sees_packets_before_the_rules_is_found() -> None:
         Early("nft ingress", "eth2"),
         Early("nft ingress", "eth3"),
         Early("nft ingress", "eth4"),
+        Early("IPVS", ""),
     )
 
 

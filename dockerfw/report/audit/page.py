@@ -1,0 +1,109 @@
+"""An audit as one page of HTML that needs nothing else: no script, no file, no network. Pure.
+
+Light or dark as the reader's system is, and light on paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
+
+from dockerfw.report.audit.lines import headline, names, ports_text, remarks, where
+from dockerfw.report.audit.picture import CLASSES, legend, pictures
+from dockerfw.report.audit.row import Audit, Reach, Row
+from dockerfw.text import printable
+
+_WORDS: Mapping[Reach, str] = {
+    "anyone": "▶ OPEN",
+    "unknown": "? unknown",
+    "some": "▷ some",
+    "neighbours": "▷ neighbours",
+    "nobody": "▏ closed",
+}
+_STYLE = """
+:root { color-scheme: light dark; --page: #fff; --text: #1b1f24; --soft: #59636e; --line: #d1d9e0;
+  --open: #b3261e; --unknown: #8a5a00; --some: #0b57b0; --near: #5b3fa8; --closed: #8b949e; }
+@media (prefers-color-scheme: dark) { :root { --page: #14171a; --text: #e6e9ec; --soft: #9aa4af;
+  --line: #363c43; --open: #ff8a80; --unknown: #f0b54a; --some: #7cb7ff; --near: #bfa6ff;
+  --closed: #7d8791; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem; background: var(--page);
+  color: var(--text); font: 15px/1.45 system-ui, sans-serif; }
+h1 { font-size: 1.4rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+.when, li { color: var(--soft); } .verdict { font-weight: 600; font-size: 1.1rem; }
+svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; }
+svg text { fill: var(--text); } svg .source text { text-anchor: end; font-weight: 600; }
+svg .name { font-weight: 600; } svg .box { stroke: var(--text); stroke-width: 2; fill: none; }
+.way, .end { fill: none; stroke: currentColor; stroke-width: 1.5; }
+.open { color: var(--open); } .open .way { stroke-width: 2.5; }
+.unknown { color: var(--unknown); } .unknown .way { stroke-dasharray: 1 4; stroke-linecap: round; }
+.some { color: var(--some); } .near { color: var(--near); }
+.near .way { stroke-dasharray: 9 3 2 3; }
+.closed { color: var(--closed); } .closed .way { stroke-dasharray: 4 4; stroke-width: 1; }
+.closed .end { stroke-width: 3; } .closed text { fill: var(--soft); }
+.arrow { fill: currentColor; } .hollow { fill: var(--page);
+  stroke: currentColor; stroke-width: 1.5; }
+svg .mark { font-weight: 700; font-size: 15px; fill: currentColor; text-anchor: middle; }
+.legend { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; margin: .5rem 0 1rem; }
+.legend span { display: inline-flex; align-items: center; gap: .4rem; } svg.key { width: 60px; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .35rem .6rem;
+  border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
+th { color: var(--soft); font-weight: 600; white-space: nowrap; }
+td:first-child { white-space: nowrap; font-weight: 600; }
+td { min-width: 6.5rem; max-width: 16rem; }
+td.why { font: 12px/1.5 ui-monospace, monospace; min-width: 18rem; max-width: none; }
+td span { display: block; color: var(--soft); }
+@media print { :root { color-scheme: light; --page: #fff; --text: #000; --soft: #444; --line: #bbb;
+  --open: #b3261e; --unknown: #8a5a00; --some: #0b57b0; --near: #5b3fa8; --closed: #777; }
+  body { padding: 0; font-size: 10px; } td.why { font-size: 8px; } td, td.why { min-width: 0; }
+  th, td { padding: .25rem .3rem; } .scroll { overflow: visible; }
+  tr, svg { break-inside: avoid; } thead { display: table-header-group; } }
+"""
+
+
+def page(audit: Audit, host: str, when: str) -> str:
+    """Return the page; ``host`` is the name of the host, ``when`` the time, both as text."""
+    return "\n".join(_parts(audit, host, when)) + "\n"
+
+
+def _parts(audit: Audit, host: str, when: str) -> Iterator[str]:
+    title = f"dockerfw audit of {_text(host)}"
+    yield "<!DOCTYPE html>"
+    yield '<html lang="en"><head><meta charset="utf-8">'
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>{title}</title><style>{_STYLE}</style></head><body>"
+    yield f'<h1>{title}</h1><p class="when">{_text(when)}</p>'
+    yield f'<p class="verdict">{_text(headline(audit))}</p>'
+    if audit.rows:
+        yield f'<h2>Who reaches what</h2><div class="legend">{"".join(legend())}</div>'
+        yield from pictures(audit)
+    yield "<h2>Every way in, the worst first</h2>"
+    yield from _table(audit.rows)
+    yield "<h2>Besides</h2><ul>"
+    for remark in remarks(audit):
+        yield f"<li>{_text(remark)}</li>"
+    yield "</ul></body></html>"
+
+
+def _table(rows: Iterable[Row]) -> Iterator[str]:
+    heads = ("Is", "Container", "Ports", "Way in", "To whom", "Why")
+    yield '<div class="scroll"><table><thead><tr>'
+    yield "".join(f'<th scope="col">{head}</th>' for head in heads)
+    yield "</tr></thead><tbody>"
+    for row in rows:
+        cells = (names(row), ports_text(row), where(row))
+        enforced = f"<span>enforced: {_text(row.enforced)}</span>" if row.enforced else ""
+        yield (
+            f'<tr><td class="{CLASSES[row.reach]}">{_WORDS[row.reach]}</td>'
+            f"{''.join(f'<td>{_text(cell)}</td>' for cell in cells)}"
+            f"<td>{_text(row.who)}{enforced}</td>"
+            f'<td class="why">{_text(row.reason)}</td></tr>'
+        )
+    yield "</tbody></table></div>"
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
