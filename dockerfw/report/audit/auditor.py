@@ -9,7 +9,7 @@ from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.net import FAMILIES, Family, Port
+from dockerfw.model.net import FAMILIES, Address, Family, Port
 from dockerfw.model.policy import Policy
 from dockerfw.model.routes import Routes
 from dockerfw.model.surroundings import Surroundings
@@ -18,7 +18,7 @@ from dockerfw.report.audit.judge import NOBODY, Judge, Verdict
 from dockerfw.report.audit.merging import merged
 from dockerfw.report.audit.policy import Allowed, PolicyJudge
 from dockerfw.report.audit.row import REACHES, Audit, InForce, Row
-from dockerfw.report.audit.strangers import MOST_NETWORKS, Strangers
+from dockerfw.report.audit.strangers import ANYONE, MOST_NETWORKS, NEIGHBOURS, Strangers
 from dockerfw.report.audit.way import Way
 from dockerfw.report.audit.ways import Ways
 from dockerfw.report.bypasses import bypasses
@@ -64,10 +64,11 @@ class _Auditor:
             for family in FAMILIES
             if docker_writes(host.tables, family) and facts.docker_rules
         )
-        self._ways = Ways(inventory, facts, host.around, host.tables, by_nat)
         self._policy: PolicyJudge | None = None
         if host.policy is not None:
             self._policy = PolicyJudge(host.policy, inventory, facts, facts.addresses)
+        named = self._policy.addresses() if self._policy else frozenset[Address]()
+        self._ways = Ways(inventory, facts, host.around, host.tables, by_nat, named)
 
     def audit(self) -> Audit:
         rows: list[Row] = []
@@ -179,7 +180,10 @@ def _held(stands: Verdict, allowed: Allowed, way: Way) -> Verdict:
         return Verdict("nobody", NOBODY, allowed.reason)
     if stands.reach == "unknown":
         return replace(stands, who=f"perhaps {allowed.who}")
-    return Verdict("some", allowed.who, allowed.reason)
+    who = allowed.who
+    if stands.who not in (ANYONE, NEIGHBOURS):
+        who += f", as far as others let in {stands.who}"
+    return Verdict("some", who, allowed.reason)
 
 
 def _worst_first(row: Row) -> tuple[object, ...]:

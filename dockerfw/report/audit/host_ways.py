@@ -5,13 +5,14 @@ Takes an inventory, facts of the host and what stands around its rules; gives `W
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
+from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
-from dockerfw.model.net import Address, Family, Port
+from dockerfw.model.net import Address, Family, IPNetwork, Port
 from dockerfw.model.surroundings import Listener, Surroundings
 from dockerfw.report.audit.way import ALL_PORTS, Way, family_of, hop, is_near, only
 from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
@@ -24,22 +25,35 @@ _ANYWHERE: dict[Family, Address] = {4: IPv4Address(0), 6: IPv6Address(0)}
 
 
 class HostWays:
-    """``by_nat``: families in which Docker's NAT stands."""
+    """``tables`` are rules of others. ``by_nat``: families in which Docker's NAT stands. ``named``
+    are addresses of this host of which a policy speaks apart.
+    """
 
     def __init__(
         self,
         inventory: Inventory,
         facts: HostFacts,
         around: Surroundings,
+        tables: Iterable[ForeignTable],
         by_nat: frozenset[Family],
+        named: frozenset[Address],
     ) -> None:
         self.inventory = inventory
         self.facts = facts
         self.around = around
         self.by_nat = by_nat
+        self._named = named
+        self._destinations = {
+            network
+            for table in tables
+            for chain in table.chains.values()
+            for rule in chain.rules
+            if rule.asked.destination is not None
+            for network in rule.asked.destination.networks
+        }
 
-    def published(self, container: Container, binding: PublishedPort) -> Way:
-        """Return the way by one binding: by Docker's NAT, or else by docker-proxy."""
+    def published(self, container: Container, binding: PublishedPort) -> Iterator[Way]:
+        """Yield the ways by one binding: by Docker's NAT, or else by docker-proxy."""
         bound = binding.host_address
         family = family_of(bound)
         way = Way(
@@ -48,19 +62,22 @@ class HostWays:
             family,
             only(binding.protocol, binding.container_port),
             Range(binding.protocol, binding.host_port, binding.host_port),
-            None if binding.wildcard else bound,
-            near=not binding.wildcard and is_near(bound),
         )
         inner, network = self._behind(container, family)
         by_nat = inner is not None and family in self.by_nat
         # NAT comes before the kernel looks whose address that is; of ::1 it has looked already.
         if bound.is_loopback and (family == 6 or not by_nat):
-            return _shut(way, f"the kernel takes no packet for {bound} from elsewhere")
+            why = f"the kernel takes no packet for {bound} from elsewhere"
+            yield _shut(replace(way, at=bound, near=True), why)
+            return
         port = Port(binding.protocol, binding.host_port)
-        host = self._host_address(bound)
-        if inner is not None and network is not None and by_nat:
-            return self._led_on(way, host, port, (inner, binding.container_port, network.bridge))
-        return self._by_proxy(way, host, port)
+        for at, host in self._host_addresses(bound):
+            here = replace(way, at=at, near=at is not None and is_near(at))
+            if inner is not None and network is not None and by_nat:
+                behind = (inner, binding.container_port, network.bridge)
+                yield self._led_on(here, host, port, behind)
+            else:
+                yield self._by_proxy(here, host, port, binding)
 
     def forwarded(
         self, container: Container, forward: PortForward, inner: Address, bridge: str
@@ -82,7 +99,7 @@ class HostWays:
             known=not forward.conditional,
             remark="that NAT asks for something that dockerfw does not know",
         )
-        host = self._host_address(forward.address or _ANYWHERE[forward.family])
+        _, host = self._host_addresses(forward.address or _ANYWHERE[forward.family])[0]
         return self._led_on(way, host, port, (inner, behind, bridge))
 
     def _led_on(
@@ -107,9 +124,10 @@ class HostWays:
         )  # fmt: skip
         return replace(way, hops=hops, route=Route("", "forward", packet))
 
-    def _by_proxy(self, way: Way, host: Address, port: Port) -> Way:
+    def _by_proxy(self, way: Way, host: Address, port: Port, binding: PublishedPort) -> Way:
         way = replace(way, path="docker-proxy")
-        if not self._proxy_listens(port, way.family, way.at):
+        at = None if binding.wildcard else binding.host_address
+        if not self._proxy_listens(port, way.family, at):
             return _shut(way, "no NAT of Docker's is there, and no docker-proxy listens")
         way = replace(way, remark="docker-proxy listens there, and no rule refuses it")
         return self._to_host(way, host, port)
@@ -147,10 +165,12 @@ class HostWays:
                     return address, self.inventory.network(endpoint.network_id)
         return None, None
 
-    def _host_address(self, bound: Address) -> Address:
-        """Return an address of this host that strangers send to."""
+    def _host_addresses(self, bound: Address) -> list[tuple[Address | None, Address]]:
+        """Return the addresses of this host that strangers send to: the first one stands for all
+        (None) but for those of which rules speak apart, which are listed each by itself.
+        """
         if not bound.is_unspecified:
-            return bound
+            return [(bound, bound)]
         subnets = [s for n in self.inventory.bridges() for s in n.subnets]
         own = [
             a
@@ -159,8 +179,18 @@ class HostWays:
             and not (a.is_loopback or a.is_link_local)
             and not any(a in s for s in subnets if s.version == a.version)
         ]
-        own.sort(key=lambda a: (is_near(a), int(a)))
-        return own[0] if own else ANY_HOST[family_of(bound)]
+        if not own:
+            return [(None, ANY_HOST[family_of(bound)])]
+        own.sort(key=lambda a: (a in self._named, is_near(a), int(a)))
+        usual = self._spoken_of(own[0])
+        apart = [a for a in own[1:] if self._spoken_of(a) != usual]
+        return [(None, own[0]), *((a, a) for a in apart)]
+
+    def _spoken_of(self, address: Address) -> tuple[frozenset[IPNetwork], Address | None]:
+        """Return what rules and the policy say of it: two with the same are as one."""
+        networks = (n for n in self._destinations if n.version == address.version)
+        held = frozenset(network for network in networks if address in network)
+        return held, address if address in self._named else None
 
     def on_host_network(self, container: Container) -> Iterator[Way]:
         """Yield the ports at which a container on the host's network, or one with it, listens."""
@@ -177,21 +207,20 @@ class HostWays:
                 continue
             for family in listener.families:
                 if family in self.facts.families:
-                    yield self._listening(container, listener, family)
+                    yield from self._listening(container, listener, family)
 
-    def _listening(self, container: Container, listener: Listener, family: Family) -> Way:
+    def _listening(self, container: Container, listener: Listener, family: Family) -> Iterator[Way]:
         port = listener.port
         way = Way(
             container,
             "host network",
             family,
             only(port.protocol, port.number),
-            None,
-            listener.address,
-            near=listener.address is not None and is_near(listener.address),
             remark="it listens there itself, and no rule refuses it",
         )
-        return self._to_host(way, self._host_address(listener.address or _ANYWHERE[family]), port)
+        for at, host in self._host_addresses(listener.address or _ANYWHERE[family]):
+            near = at is not None and is_near(at)
+            yield self._to_host(replace(way, at=at, near=near), host, port)
 
 
 def _shut(way: Way, why: str) -> Way:

@@ -20,6 +20,8 @@ from dockerfw.report.foreign_walk import Ends, ends
 from dockerfw.report.obstacles import STRANGERS
 
 NOBODY = "nobody"
+_NARROW = 8
+"""The length of a prefix from which on a network is some, and not the world."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,13 @@ class Judge:
         return Verdict("nobody", NOBODY, _first(answers, everybody))
 
     def _is_world(self, stranger: Stranger, family: Family) -> bool:
-        """Return True for those whom no rule names, by an interface that leads far away."""
+        """Return True for those whom no rule names, or a very wide one does, by an interface that
+        leads far away.
+        """
         world = self._world[family]
-        return stranger.network is None and (
-            world is None or not stranger.interfaces or world in stranger.interfaces
-        )
+        if stranger.network is not None and stranger.network.prefixlen >= _NARROW:
+            return False
+        return world is None or not stranger.interfaces or world in stranger.interfaces
 
     def _answer(self, way: Way, stranger: Stranger) -> _Answer:
         found = [

@@ -17,10 +17,10 @@ _TITLES: Mapping[Reach, str] = {
     "nobody": "closed",
 }
 _HEADS: Mapping[InForce, str] = {
-    "no": "NOT PROTECTED by dockerfw",
-    "observing": "OBSERVING: dockerfw drops nothing",
-    "enforcing": "dockerfw enforces its policy",
-    "not in sync": "NOT IN SYNC: the kernel is not as the policy in force wants it",
+    "no": "NOT PROTECTED by dockerfw:",
+    "observing": "OBSERVING: dockerfw drops nothing;",
+    "enforcing": "dockerfw enforces its policy:",
+    "not in sync": "NOT IN SYNC: the kernel is not as the policy in force wants it;",
 }
 _MOST_OWN = 6
 _WIDEST = 24
@@ -34,11 +34,7 @@ def headline(audit: Audit) -> str:
     unknown = audit.count("unknown")
     if unknown:
         text += f", {unknown:,} not known"
-    return (
-        f"{_HEADS[audit.in_force]}: {text}"
-        if audit.in_force in ("no", "enforcing")
-        else (f"{_HEADS[audit.in_force]}; {text}")
-    )
+    return f"{_HEADS[audit.in_force]} {text}"
 
 
 def lines(audit: Audit, width: int = 80) -> list[str]:

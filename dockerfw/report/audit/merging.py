@@ -11,7 +11,17 @@ from dockerfw.report.open_ports import Ports, joined
 
 def merged(rows: Iterable[Row]) -> list[Row]:
     """Return them with ports and families together that have the same answer."""
-    return _families(_whole(_ranges(list(rows))))
+    return _families(_whole(_ranges(_without_same(list(rows)))))
+
+
+def _without_same(rows: list[Row]) -> list[Row]:
+    """Leave out a port at an address of this host where it is as at all the others."""
+
+    def key(row: Row) -> tuple[object, ...]:
+        return (row.families, row.ports, row.host_ports, *_answer(row))
+
+    everywhere = {key(row) for row in rows if not row.at}
+    return [row for row in rows if not row.at or key(row) not in everywhere]
 
 
 def _answer(row: Row) -> tuple[object, ...]:

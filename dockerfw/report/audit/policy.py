@@ -48,6 +48,15 @@ class PolicyJudge:
         self._reasons = Reasons(policy, inventory, facts, local)
         self._exposures = Exposures(policy)
 
+    def addresses(self) -> frozenset[Address]:
+        """Return the addresses of this host of which a line of the policy speaks apart."""
+        return frozenset(
+            spec.address
+            for statement in self._policy.statements
+            for spec in statement.published
+            if spec.address is not None
+        )
+
     def opened(self, container: Container) -> tuple[Range, ...]:
         """Return the ports of its own addresses that a line of the policy is about."""
         exposure = self._exposures.of(self._inventory, container)

@@ -41,7 +41,8 @@ class Row:
     containers  who is behind it: more than one where they share a network
     ports       the container's own
     host_ports  those of this host that lead there; None where none does
-    at          the address that packets are sent to; empty for every address of this host
+    at          the address that packets are sent to; empty for every address of this host that has
+                no row of its own
     who         in words, whom ``reach`` is about
     reason      the rule that decides, or that there is none
     enforced    while observing: what enforcing would make of it; else empty

@@ -20,7 +20,9 @@ from dockerfw.report.open_ports import Range
 
 
 class Ways:
-    """``tables`` are rules of others; ``by_nat``: families in which Docker's NAT stands."""
+    """``tables`` are rules of others; ``by_nat``: families in which Docker's NAT stands; ``named``
+    are addresses of this host of which a policy speaks apart.
+    """
 
     def __init__(
         self,
@@ -29,10 +31,11 @@ class Ways:
         around: Surroundings,
         tables: Iterable[ForeignTable],
         by_nat: frozenset[Family],
+        named: frozenset[Address] = frozenset(),
     ) -> None:
         self._inventory = inventory
         self._facts = facts
-        self._by_host = HostWays(inventory, facts, around, by_nat)
+        self._by_host = HostWays(inventory, facts, around, tables, by_nat, named)
         self._by_address = AddressWays(facts, around, tables)
 
     def of(self, container: Container, opened: Iterable[Range] = ()) -> Iterator[Way]:
@@ -42,7 +45,7 @@ class Ways:
             return
         for binding in container.ports:
             if family_of(binding.host_address) in self._facts.families:
-                yield self._by_host.published(container, binding)
+                yield from self._by_host.published(container, binding)
         opened = tuple(opened)
         for endpoint in container.endpoints:
             network = self._inventory.network(endpoint.network_id)

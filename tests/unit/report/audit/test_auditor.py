@@ -31,6 +31,30 @@ def test_what_docker_publishes_is_open_to_anyone_by_its_own_rule() -> None:
     )
 
 
+def test_an_address_of_this_host_of_which_rules_speak_apart_has_a_row_of_its_own() -> None:
+    two = replace(FACTS, addresses=FACTS.addresses | {ip_address("203.0.113.3")})
+    host = replace(shop(tables=docker("-A INPUT -d 203.0.113.3 -j DROP")), facts=two)
+    rows = [one for one in audit(host).rows if one.path == "published"]
+    assert [(one.at, one.reach) for one in rows] == [("", "anyone")], "as at all others"
+    proxied = replace(host, facts=replace(two, docker_rules=False))
+    rows = [one for one in audit(proxied).rows if one.path == "docker-proxy" and 4 in one.families]
+    assert [(one.at, one.reach) for one in rows] == [("", "anyone"), ("203.0.113.3", "nobody")]
+
+
+def test_the_policy_may_speak_of_an_address_apart_too() -> None:
+    rules = policy(allow("any", published="203.0.113.3:8080"))
+    two = replace(FACTS, addresses=FACTS.addresses | {ip_address("203.0.113.3")})
+    host = replace(shop(), facts=two, in_force="enforcing", policy=rules)
+    rows = [one for one in audit(host).rows if one.path == "published"]
+    assert [(one.at, one.reach) for one in rows] == [("203.0.113.3", "anyone"), ("", "nobody")]
+
+
+def test_a_very_wide_network_is_the_world() -> None:
+    halves = ("-s 0.0.0.0/1 -j RETURN", "-s 128.0.0.0/1 -j RETURN", "-j DROP")
+    tables = docker(*(f"-A DOCKER-USER {rule}" for rule in halves))
+    assert answer(shop(tables=tables)) == ("anyone", "0.0.0.0/1, 128.0.0.0/1")
+
+
 def test_without_an_address_of_that_family_docker_proxy_answers() -> None:
     found = row(audit(shop()), "docker-proxy", 6)
     assert (found.reach, found.reason) == (
@@ -196,6 +220,12 @@ def test_what_the_policy_lets_pass_others_may_refuse() -> None:
         row(audit(host), "published").reason
         == f"refused by `-j DROP` in filter DOCKER-USER {STANDS}"
     )
+
+
+def test_whom_the_policy_lets_in_others_may_let_in_in_part() -> None:
+    tables = user("! -s 10.0.0.0/8 -j DROP")
+    host = replace(shop(tables=tables), in_force="enforcing", policy=RULES)
+    assert answer(host) == ("some", "198.51.100.0/24, as far as others let in 10.0.0.0/8")
 
 
 def test_who_is_denied_is_taken_out_of_anyone() -> None:
