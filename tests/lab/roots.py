@@ -1,4 +1,4 @@
-"""Debian roots with newer engines or a newer firewalld, made once and kept in a cache folder.
+"""Debian roots for engines, firewalld, boots and builds, made once and kept in a cache folder.
 
 ``/var/cache/dockerfw-lab``, or where DOCKERFW_LAB_CACHE says. Downloads packages from the mirror
 that the machine's own apt is configured with; touches nothing outside the cache folder. A host
@@ -30,12 +30,19 @@ _BOOT = (
     "python3,python3-venv,python3-setuptools,python3-wheel,"
     "python3-click,python3-docker,python3-prometheus-client,python3-dnspython"
 )
+# What script/build-deb needs to build the package, and to find fault with it.
+_BUILD = (
+    "debhelper,dh-python,pybuild-plugin-pyproject,python3-all,python3-setuptools,python3-click,"
+    "lintian"
+)
 _PACKAGES = {
     "trixie": _ENGINE,
     "forky": _ENGINE,
     "trixie-firewalld": "firewalld,iptables,nftables,ipset",
     "bookworm-boot": _BOOT,
     "trixie-boot": f"{_BOOT},docker-cli",
+    "bookworm-build": _BUILD,
+    "trixie-build": _BUILD,
 }
 _KEYRING = "usr/share/keyrings/debian-archive-keyring.gpg"
 
