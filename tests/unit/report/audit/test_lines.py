@@ -31,7 +31,7 @@ no way in from outside: worker
 1 port of this host itself is not dockerfw's business: 22 sshd
 containers among each other are not listed: dockerfw explain CONTAINER
   CONTAINER:PORT
-next: write a policy; then dockerfw plan shows what it would close, to whom
+next: dockerfw init writes a policy; dockerfw plan shows what it would close
 """
 
 
