@@ -36,8 +36,9 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     _UNITS: ("enable", "start", "install", "persist", "save", "run", "serve"),
     "the daemon ends by `systemctl stop dockerfw`, and its rules stay; all of it goes by "
     "`dockerfw remove`": ("stop", "disable", "off", "kill"),
-    "put the file back as it was, then run `dockerfw apply`; an apply that nobody confirmed goes "
-    "back by itself": ("rollback", "undo", "revert", "restore"),
+    "run `dockerfw rollback`; an apply that nobody confirmed goes back by itself": (
+        "undo", "revert", "restore", "back",
+    ),
     "`dockerfw init` prints a first policy for what runs": (
         "generate", "new", "setup", "wizard",
     ),

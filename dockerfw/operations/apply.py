@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockerfw.errors import Failed, PolicyError
+from dockerfw.model.history import Entry
 from dockerfw.operations.confirm import under_lock
 from dockerfw.operations.plan import PolicyPlan, begin_plan
 from dockerfw.operations.policy_in_force import locked_down
@@ -46,6 +47,24 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """Who puts a policy in force, by which command and why: what `History` keeps of it.
+
+    ``before`` is the number of the policy to go back to from there; None: the one that was in
+    force. ``begin`` is called under the lock, before anything is written, and raises to stop it.
+    """
+
+    user: str = ""
+    what: str = "apply"
+    reason: str = ""
+    before: int | None = None
+    begin: Callable[[], None] = lambda: None
+
+
+APPLY = Act()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What an apply did: ``steps`` counts what was written; ``pending`` waits for `confirm`.
 
@@ -65,8 +84,26 @@ def apply(
     start_rollback: Callable[[Pending], None],
     ask: Callable[[Session, PolicyText], Callable[[], PolicyPlan]] = begin_plan,
     agree: Callable[[PolicyPlan], None] | None = None,
+    act: Act = APPLY,
 ) -> Outcome:
-    """Put the policy of ``config`` in force and make the kernel match it.
+    """Put the policy of ``config`` in force; see `put_in_force`."""
+    session.require_root()
+    config = config.absolute()
+    text = collect(config, for_kernel=True)
+    return put_in_force(session, text, config, terms, start_rollback, ask, agree, act)
+
+
+def put_in_force(
+    session: Session,
+    text: PolicyText,
+    config: Path,
+    terms: Terms,
+    start_rollback: Callable[[Pending], None],
+    ask: Callable[[Session, PolicyText], Callable[[], PolicyPlan]] = begin_plan,
+    agree: Callable[[PolicyPlan], None] | None = None,
+    act: Act = APPLY,
+) -> Outcome:
+    """Put a policy in force that ``config`` has or had, and make the kernel match it.
 
     ``start_rollback`` is called before anything is written, with what may have to be undone.
     ``ask`` asks this host and Docker, and returns what plans by the answers. The lock is held
@@ -76,9 +113,6 @@ def apply(
     Raises `PolicyError` for a policy that is refused and `Failed` for what cannot be enforced here
     or does not stay as written.
     """
-    session.require_root()
-    config = config.absolute()
-    text = collect(config, for_kernel=True)
     with under_lock(session):  # what is overdue is rolled back first
         lockdown = session.store.policy.lockdown_stamp()
     agreed: Diff | None = None
@@ -92,7 +126,8 @@ def apply(
                 # A lockdown that came meanwhile is meant; it waits for nobody who is slow.
                 if session.store.policy.lockdown_stamp() != lockdown:
                     raise Failed(_LOCKED_DOWN)
-                return _put_in_force(session, planned, config, terms, start_rollback)
+                act.begin()
+                return _put_in_force(session, planned, config, terms, start_rollback, act)
         if agreed is not None:
             session.notify("meanwhile it would change something else:")
         agree(planned)
@@ -106,11 +141,12 @@ def _put_in_force(
     config: Path,
     terms: Terms,
     start_rollback: Callable[[Pending], None],
+    act: Act,
 ) -> Outcome:
     """Write the plan, with a way back where one is wanted. The caller holds the lock."""
     first = session.store.policy.applied() is None
     pending = _begin_confirm(session, planned, terms, start_rollback, first=first)
-    steps = _write(session, planned, config)
+    steps = _write(session, planned, config, act)
     if session.store.policy.locked_down():
         closed = locked_down(session.store)
         session.reconciler.commit(closed, planned.checked.inventory, planned.checked.facts)
@@ -149,9 +185,13 @@ def _begin_confirm(
     return pending
 
 
-def _write(session: Session, planned: PolicyPlan, config: Path) -> int:
+def _write(session: Session, planned: PolicyPlan, config: Path, act: Act) -> int:
     """The copy first, then the kernel: who is killed in between has the new policy in force."""
     checked = planned.checked
+    changes = planned.changes()
+    before = session.store.policy.applied()
+    current = before.number if before is not None else 0
+    number = session.store.history.number_for(checked.text, current)
     # Loaded at boot only where it was on: it changes what every bridge of the host does.
     needed = host_warnings.needs_br_netfilter(checked.policy, checked.inventory, checked.facts)
     applied = Applied(
@@ -160,6 +200,7 @@ def _write(session: Session, planned: PolicyPlan, config: Path) -> int:
         checked.facts.flavour,
         br_netfilter=needed and not checked.unenforced,
         given=given(checked.facts),
+        number=number,
     )
     session.store.policy.replace(checked.text, applied)
     session.store.policy.set_lockdown(False)
@@ -168,4 +209,24 @@ def _write(session: Session, planned: PolicyPlan, config: Path) -> int:
     )
     session.store.last_seen.remember(checked.inventory)
     session.store.last_seen.remember_host(checked.facts)
+    entry = Entry(
+        number,
+        applied.at,
+        act.user,
+        act.what,
+        act.reason,
+        changes.opens,
+        changes.closes,
+        applied.config,
+        before=current if act.before is None else act.before,
+    )
+    _keep(session, entry)
     return result.steps
+
+
+def _keep(session: Session, entry: Entry) -> None:
+    """A policy that cannot be kept to go back to is in force all the same."""
+    try:
+        session.store.history.keep(entry)
+    except Failed as error:
+        session.notify(f"warning: dockerfw rollback will not find this policy: {error}")

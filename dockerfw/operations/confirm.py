@@ -18,6 +18,7 @@ from dockerfw.operations.policy_in_force import read_policy_in_force
 from dockerfw.operations.rollback import restore
 from dockerfw.operations.session import Session
 from dockerfw.state.confirm import Pending
+from dockerfw.text import moment
 
 POLL_SECONDS = 0.2
 """How often the process that rolls back reads whether it still has to."""
@@ -50,6 +51,14 @@ def confirm(session: Session) -> None:
         if pending is None or pending.overdue(session.clock.time()):
             raise Failed("nothing waits for a confirmation")
         session.store.confirm.keep()
+
+
+def waits_for_confirmation(pending: Pending) -> str:
+    """Return why nothing else is put in force meanwhile: that would confirm it."""
+    return (
+        "an apply waits for its confirmation: `dockerfw confirm` keeps it, and without that it "
+        f"goes back by itself at {moment(pending.deadline)}"
+    )
 
 
 def await_confirm(session: Session, pending: Pending, ask: Callable[[float], bool | None]) -> bool:

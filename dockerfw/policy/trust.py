@@ -36,6 +36,16 @@ def sudo_user() -> int | None:
     return int(sudo) if sudo.isascii() and sudo.isdigit() else None
 
 
+def user_name() -> str:
+    """Return the name of the user that called sudo, else of this process' own; its id without."""
+    user = sudo_user()
+    user = os.getuid() if user is None else user
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
 def problem(met: Met, trusted: frozenset[int], name: str) -> Problem | None:
     """Return why others could have decided which file this is, or what it holds; None: they cannot.
 

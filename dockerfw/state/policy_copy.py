@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
@@ -120,6 +122,14 @@ def _blob(folder: Path, checksum: str) -> bytes:
     return data
 
 
+def link(folder: Path, to: Path) -> None:
+    """Make ``to`` another copy of what `save` wrote to ``folder``. Raises OSError.
+
+    It takes no room as long as both hold the same: files are replaced, and never written to.
+    """
+    shutil.copytree(folder, to, copy_function=os.link)
+
+
 def _save(text: PolicyText, folder: Path) -> None:
     if folder.exists():
         _save_into(text, folder)
@@ -137,7 +147,8 @@ def _save_into(text: PolicyText, folder: Path) -> None:
     before = _named_by_manifest(folder)
     blobs = {_sha256(data): data for data in _contents(text)}
     for checksum, data in blobs.items():
-        replace_file(folder / checksum, data)
+        if not _holds(folder / checksum, data):
+            replace_file(folder / checksum, data)
     sync_folder(folder)
     if text.names:
         save_names(folder, text.names)
@@ -150,6 +161,14 @@ def _save_into(text: PolicyText, folder: Path) -> None:
     for path in folder.iterdir():
         if path.name not in kept:
             path.unlink()
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Return True if nothing has to be written: another copy may share this file."""
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _contents(text: PolicyText) -> Iterator[bytes]:

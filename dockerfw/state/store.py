@@ -17,6 +17,7 @@ from dockerfw.clock import Clock
 from dockerfw.state.confirm import Confirm
 from dockerfw.state.daemon_record import DaemonRecord
 from dockerfw.state.folder import Folder
+from dockerfw.state.history import History
 from dockerfw.state.kernel_record import KernelRecord
 from dockerfw.state.last_seen import LastSeen
 from dockerfw.state.locks import try_lock, wait_a_while, wait_for_lock
@@ -34,6 +35,7 @@ class Store:
         kept = Folder(self.folder)
         self.policy = StoredPolicy(kept)
         self.confirm = Confirm(kept, self.policy)
+        self.history = History(Folder(kept.file("history")), kept.file("policy"))
         self.last_seen = LastSeen(kept)
         self.kernel = KernelRecord(kept)
         self.daemon = DaemonRecord(Folder(self.run))

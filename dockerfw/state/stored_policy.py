@@ -31,7 +31,8 @@ class Applied:
     """Of the last apply: which file it was, when (Unix time), under which iptables flavour.
 
     ``br_netfilter``: the policy does not hold without it, and it was on. ``given``: what else the
-    host gave, see ``report/lost.py``.
+    host gave, see ``report/lost.py``. ``number``: under which it is kept in `History`; 0: it is
+    not.
     """
 
     config: str
@@ -39,6 +40,7 @@ class Applied:
     flavour: Flavour
     br_netfilter: bool = False
     given: tuple[str, ...] = ()
+    number: int = 0
 
 
 class StoredPolicy:

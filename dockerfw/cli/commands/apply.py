@@ -77,7 +77,8 @@ def command(
     from dockerfw.cli import rollback
     from dockerfw.cli.plan_output import plan_document, print_plan
     from dockerfw.cli.session import open_session
-    from dockerfw.operations.apply import Terms, apply
+    from dockerfw.operations.apply import Act, Terms, apply
+    from dockerfw.policy.trust import user_name
 
     session = open_session(docker_host)
     asks = somebody_is_there() and not yes
@@ -92,8 +93,9 @@ def command(
     agreement = Agreement(quiet=quiet)
     start_rollback = partial(rollback.start, docker_host=docker_host)
     agreed_to = agreement.ask if asks and not as_json else None
+    act = Act(user_name())
     try:
-        done = apply(session, config, terms, start_rollback, agree=agreed_to)
+        done = apply(session, config, terms, start_rollback, agree=agreed_to, act=act)
     except KeyboardInterrupt:
         raise Stopped(STOPPED_ON_THE_WAY) from None
     silent = as_json or quiet
@@ -101,7 +103,7 @@ def command(
         if not agreement.shown:
             print_plan(done.planned, in_sync=not done.steps)
         print_lines(["Applied."] if done.steps else [])
-    kept = done.pending is None or _is_kept(session, done.pending, asks=asks)
+    kept = done.pending is None or is_kept(session, done.pending, asks=asks)
     if as_json:
         document = plan_document(done.planned)
         print_json({**document, "applied": kept, "wrote": done.steps > 0})
@@ -138,7 +140,7 @@ class Agreement:
             raise Failed("not agreed: nothing was changed")
 
 
-def _is_kept(session: Session, pending: Pending, *, asks: bool) -> bool:
+def is_kept(session: Session, pending: Pending, *, asks: bool) -> bool:
     """Wait for the confirmation. Raises `Stopped`, with what becomes of the rules then."""
     from dockerfw.operations.confirm import await_confirm
 

@@ -43,6 +43,7 @@ from tests.unit.cli.terminal import Terminal
         ("apply --confirm 0", "0 is not in the range 1<=x<=3600"),
         ("explain 203.0.113.7", "`dockerfw explain 203.0.113.7 web:80`, say"),
         ("explain db:5432", "`dockerfw explain 203.0.113.7 db:5432`, say"),
+        ("undo", "`dockerfw rollback`"),
         ("explain 203.0.113.7 web 80", "`dockerfw explain 203.0.113.7 web:80`"),
     ],
 )

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dockerfw.errors import Failed, PolicyError
-from dockerfw.operations.apply import Outcome, Terms, apply
+from dockerfw.model.history import Entry
+from dockerfw.operations.apply import APPLY, Act, Outcome, Terms, apply
 from dockerfw.operations.plan import PolicyPlan, plan_from_nothing
 from dockerfw.operations.session import Session
 from dockerfw.policy.files import PolicyText
@@ -59,8 +60,13 @@ class Bench:
         assert pending == self.session.store.confirm.pending()
         self.done.append("start rollback")
 
-    def apply(self, terms: Terms, agree: Callable[[PolicyPlan], None] | None = None) -> Outcome:
-        return apply(self.session, self.config, terms, self._start_rollback, self._ask, agree)
+    def apply(
+        self,
+        terms: Terms,
+        agree: Callable[[PolicyPlan], None] | None = None,
+        act: Act = APPLY,
+    ) -> Outcome:
+        return apply(self.session, self.config, terms, self._start_rollback, self._ask, agree, act)
 
 
 def lock_is_free(session: Session) -> bool:
@@ -82,7 +88,7 @@ def test_the_policy_in_force_is_the_one_that_was_applied(bench: Bench) -> None:
     store = bench.session.store
     assert store.policy.load() == outcome.planned.checked.text
     assert store.policy.applied() == Applied(
-        str(bench.config), NOW, "nft", given=("nf_tables", "frames", "labels")
+        str(bench.config), NOW, "nft", given=("nf_tables", "frames", "labels"), number=1
     )
     assert store.last_seen.inventory().containers == SHOP.containers
     assert (outcome.steps, outcome.pending, bench.done) == (3, None, ["commit"])
@@ -221,3 +227,36 @@ def test_from_afar_every_apply_by_which_something_changes_waits(bench: Bench) ->
     assert waiting.deadline == NOW + 60
     bench.config.write_text('[firewall]\nmode = "observe"\n' + POLICY)
     assert bench.apply(terms).pending is None
+
+
+# --- what is kept of it --------------------------------------------------------------------------
+
+
+def test_each_policy_is_kept_with_who_put_it_in_force_and_why(bench: Bench) -> None:
+    bench.apply(Terms(), act=Act("alice", "apply", "the first"))
+    bench.apply(Terms(), act=Act("bob", "apply", "once more"))
+    bench.config.write_text(POLICY + "# another\n")
+    bench.apply(Terms(), act=Act("carol", "allow"))
+    first, other = bench.session.store.history.entries()
+    at, config = NOW, str(bench.config)
+    assert first == Entry(1, at, "alice", "apply", "the first", first.opens, 2, config, before=0)
+    assert other == Entry(2, at, "carol", "allow", "", first.opens, 2, config, before=1)
+
+
+def test_what_begins_it_may_stop_it(bench: Bench) -> None:
+    def stop() -> None:
+        assert not lock_is_free(bench.session)
+        raise Failed("the files were changed")
+
+    with pytest.raises(Failed, match="the files were changed"):
+        bench.apply(Terms(confirm_seconds=10), act=Act(begin=stop))
+    assert (bench.done, bench.session.store.policy.applied()) == ([], None)
+
+
+def test_a_policy_that_cannot_be_kept_is_in_force_all_the_same(
+    bench: Bench, notices: list[str]
+) -> None:
+    bench.session.store.folder.mkdir()
+    (bench.session.store.folder / "history").write_text("in the way")
+    assert bench.apply(Terms()).steps == 3
+    assert notices[0].startswith("warning: dockerfw rollback will not find this policy: ")

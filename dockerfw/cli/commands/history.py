@@ -1,0 +1,26 @@
+"""``dockerfw history``: the last policies in force."""
+
+from __future__ import annotations
+
+import click
+
+from dockerfw.cli.options import json_option
+from dockerfw.cli.output import print_json, print_lines
+from dockerfw.cli.screen import width
+from dockerfw.exit_status import ExitStatus
+
+
+@click.command("history")
+@json_option
+def command(as_json: bool) -> int:
+    """The last policies in force: since when, by whom, and why."""
+    from dockerfw.cli.session import open_session
+    from dockerfw.operations.go_back import read_history
+    from dockerfw.report import history
+
+    kept = read_history(open_session())
+    if as_json:
+        print_json({"policies": history.to_json(kept.entries, kept.in_force)})
+    else:
+        print_lines(history.lines(kept.entries, kept.in_force, width()))
+    return ExitStatus.OK
