@@ -13,7 +13,10 @@ import click
 from dockerfw.text import listed, similar_words
 
 _DENY = "write a [[deny]] into the policy, then run `dockerfw apply`; all at once: lockdown"
-_ALLOW = "write an [[allow]] into the policy, then run `dockerfw apply`"
+_ALLOW = (
+    "write an [[allow]] into the policy, then run `dockerfw apply`; for a while: "
+    "`dockerfw allow 203.0.113.7 web:80 --for 2h`, say"
+)
 _UNITS = "the units of docs/operations.md do that, by systemctl"
 _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "run `dockerfw status`": (
@@ -31,7 +34,7 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "run `dockerfw --version`": ("version",),
     "run `dockerfw --help`": ("help", "commands", "usage", "man"),
     _DENY: ("ban", "block", "deny", "drop", "reject", "blacklist", "banip"),
-    _ALLOW: ("allow", "open", "accept", "permit", "unban", "add", "insert", "expose", "publish"),
+    _ALLOW: ("open", "accept", "permit", "unban", "add", "insert", "expose", "publish"),
     "take its lines out of the policy, then run `dockerfw apply`": ("delete", "del", "rm"),
     _UNITS: ("enable", "start", "install", "persist", "save", "run", "serve"),
     "the daemon ends by `systemctl stop dockerfw`, and its rules stay; all of it goes by "
@@ -192,6 +195,11 @@ def _explain_half(typed: Sequence[str]) -> str:
 def _too_many(command: click.Command, typed: Sequence[str]) -> str:
     name = command.name or ""
     words = [word for word in typed[typed.index(name) + 1 :] if not word.startswith("-")]
+    if name == "allow":
+        return (
+            "allow takes one source and one target, the port behind its container: `dockerfw "
+            "allow 203.0.113.7 web:80 --for 2h`, say"
+        )
     if name == "explain" and len(words) == 3:
         source, target, port = words
         return (

@@ -188,6 +188,18 @@ class _Collector:
         self._errors[finding] = finding
 
 
+def with_document(text: PolicyText, document: Document) -> PolicyText:
+    """Return the policy with this file of `DROP_INS` as it is given, where `collect` has it.
+
+    Raises `PolicyError` for a policy that is wrong then.
+    """
+    main, *others = text.documents
+    others = [other for other in others if other.name != document.name]
+    documents = (main, *sorted((*others, document), key=lambda one: one.name))
+    found = replace(text, documents=documents, _policy=None)
+    return replace(found, _policy=found.parse())
+
+
 def read_for_caller(path: Path) -> bytes:
     """Return one file that is no part of a policy, if the user who called sudo may read it.
 

@@ -231,6 +231,8 @@ def test_reload_is_done_when_it_returns(protected: Machine) -> None:
     assert not reaches(protected, OFFICE[0])
     assert_answered(protected, GUEST, WEB)
     assert main_pid(protected) == pid
+    newest = protected.run(["dockerfw", "history"]).stdout.splitlines()[0]
+    assert newest.startswith("* "), "in the unit's sandbox it is kept, too"
 
 
 def test_reload_of_a_bad_policy_fails_names_the_line_and_changes_nothing(

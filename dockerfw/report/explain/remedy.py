@@ -26,19 +26,23 @@ def remedy(
     """Return the lines of an ``[[allow]]``; ``word`` is the source as the user wrote it."""
     if not any(row.reason == NOTHING_ALLOWS for row in rows):
         return ()
-    who = _who(word, source, inventory)
-    if who is None:
+    who = word_for(word, source, inventory)
+    what = lines_for(target, inventory)
+    if who is None or not what:
         return ()
+    return ("[[allow]]", *what, f'from  = ["{who}"]')
+
+
+def lines_for(target: ParsedTarget, inventory: Inventory) -> tuple[str, ...]:
+    """Return what an ``[[allow]]`` for this target says of it; nothing where no container has that
+    address.
+    """
     port = "icmp" if target.protocol == "icmp" else short_port(target.port, target.protocol)
     if target.host_port:
         at = f"{bracketed(target.address)}:" if target.address is not None else ""
-        lines = [f"published = [{_word(at + port)}]"]
-    else:
-        name = _name(target, inventory)
-        if name is None:
-            return ()
-        lines = [f'to    = "{name}"', f"ports = [{_word(port)}]"]
-    return ("[[allow]]", *lines, f'from  = ["{who}"]')
+        return (f"published = [{_word(at + port)}]",)
+    name = _name(target, inventory)
+    return () if name is None else (f'to    = "{name}"', f"ports = [{_word(port)}]")
 
 
 def _word(port: str) -> str:
@@ -60,7 +64,7 @@ def _at(address: Address, inventory: Inventory) -> str | None:
     return None
 
 
-def _who(word: str, source: ParsedSource, inventory: Inventory) -> str | None:
+def word_for(word: str, source: ParsedSource, inventory: Inventory) -> str | None:
     """Return the word of ``from``; None where none is for these packets.
 
     Addresses never mean what comes in on a bridge of Docker's.

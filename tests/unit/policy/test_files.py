@@ -10,7 +10,7 @@ import pytest
 
 from dockerfw.errors import PolicyError, UsageError
 from dockerfw.policy.document import Document
-from dockerfw.policy.files import PolicyText, collect
+from dockerfw.policy.files import PolicyText, collect, with_document
 from tests.paths import EXAMPLE
 
 ALLOW = '[[allow]]\npublished = 80\nfrom = ["any"]\n'
@@ -53,6 +53,22 @@ def test_drop_ins_are_read_in_the_order_of_their_names(policy: Path) -> None:
     assert [allow.origin.file for allow in text.parse().allows] == [
         document.name for document in text.documents
     ]
+
+
+def test_a_policy_with_another_file_is_the_one_that_is_read_once_it_is_written(
+    policy: Path,
+) -> None:
+    drop_ins = policy.parent / "conf.d"
+    for name in ("a.toml", "z.toml"):
+        write(drop_ins / name, ALLOW)
+    for body in (ALLOW, f"# another\n{ALLOW}"):
+        new = Document(str(drop_ins / "m.toml"), body.encode())
+        found = with_document(collect(policy, for_kernel=True), new)
+        write(drop_ins / "m.toml", body)
+        read = collect(policy, for_kernel=True)
+        assert (found, found.parse()) == (read, read.parse())
+    with pytest.raises(PolicyError, match=r"m\.toml:1: "):
+        with_document(read, Document(str(drop_ins / "m.toml"), b"x"))
 
 
 def test_a_list_is_looked_for_beside_the_file_that_names_it(policy: Path) -> None:
