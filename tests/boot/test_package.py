@@ -59,11 +59,11 @@ def lower(package: Path) -> Path:
     return target
 
 
-def apt(machine: Machine, *arguments: str) -> str:
+def apt(machine: Machine, *arguments: str, check: bool = True) -> str:
     """What apt, dpkg and the package say."""
     argv = ["sh", "-c", 'exec apt-get --yes "$@" 2>&1', "sh", *arguments]
     env = {"DEBIAN_FRONTEND": "noninteractive"}
-    return machine.run(argv, timeout=180, env=env).stdout
+    return machine.run(argv, timeout=180, check=check, env=env).stdout
 
 
 def install(machine: Machine, package: Path) -> str:
@@ -138,6 +138,18 @@ def booted_it_never_is_open(machine: Machine) -> None:
     assert stranger.go_on(3000, seconds=60).accepted == {}
 
 
+def kept_from_taking_its_rules_out_it_stays(machine: Machine) -> None:
+    """By a daemon that is not systemd's to stop."""
+    machine.systemctl("stop", "dockerfw")
+    machine.run(["systemd-run", "--unit=by-hand", "--service-type=notify", "dockerfw", "daemon"])
+    stranger = machine.outside.hammer(*everywhere(STRANGER))
+    said = apt(machine, "remove", "dockerfw", check=False)
+    assert "its rules are still there, so the package stays too" in said
+    assert stranger.go_on(1000, seconds=60).accepted == {}
+    machine.systemctl("stop", "by-hand")
+    until(lambda: in_sync(machine), "its own daemon to be back", 30)
+
+
 def removed_it_opens_and_says_so(machine: Machine) -> None:
     """With the daemon at work, and Docker made to wait for the boot unit twice."""
     machine.write(f"{DROP_INS}/own.conf", "[Unit]\nAssertPathExists=/run/dockerfw/booted\n")
@@ -167,6 +179,7 @@ def test_the_package_keeps_closed_what_it_closed_until_it_goes_and_leaves_nothin
     upgraded_under_fire_the_rules_stand(machine, package)
     booted_it_never_is_open(machine)
 
+    kept_from_taking_its_rules_out_it_stays(machine)
     assert left(machine) != []
     removed_it_opens_and_says_so(machine)
     apt(machine, "purge", "dockerfw")
