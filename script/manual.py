@@ -17,6 +17,9 @@ _FILES = {
     "/etc/dockerfw/conf.d/*.toml": "More of it.",
     "/var/lib/dockerfw": "The policy in force, as the last apply left it.",
 }
+_PAGES = (
+    "/usr/share/doc/dockerfw/operations.md, /usr/share/doc/dockerfw/commands.md, docker(1), nft(8)"
+)
 
 
 def page() -> str:
@@ -37,7 +40,7 @@ def page() -> str:
         lines += _item(path, words)
     statuses = ", ".join(f"{status.value} {status.name.lower()}" for status in ExitStatus)
     lines += _section("EXIT STATUS", statuses.replace("_", " "))
-    lines += _section("SEE ALSO", "/usr/share/doc/dockerfw/operations.md, docker(1), nft(8)")
+    lines += _section("SEE ALSO", _PAGES)
     return "\n".join(lines)
 
 
