@@ -54,7 +54,7 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None and "--help" not in parameter.opts:
+        if record is not None and record[1] and "--help" not in parameter.opts:
             yield from _item(*record)
 
 
