@@ -145,10 +145,13 @@ def hammered(scene: Scene, daemon: Daemon, fault: Fault) -> Blows:
 )
 def test_a_known_port_is_closed_when_docker_proxy_listens_again(scene: Scene, fault: Fault) -> None:
     with HastyDaemon(scene.host) as daemon:
-        hasty = hammered(scene, daemon, fault)
         # A newer dockerd is gone before the guards of its containers are.
-        if scene.engine.version == "20.10":
-            assert (hasty.total > 0) == fault.leaks, f"guards do not stay: {hasty}\n{daemon.log()}"
+        old = scene.engine.version == "20.10"
+        # It is not always told of the end of a container before dockerd is gone.
+        rounds = 5 if fault.leaks and old else 1
+        leaks = any(hammered(scene, daemon, fault).total for _ in range(rounds))
+        if old:
+            assert leaks == fault.leaks, f"guards do not stay\n{daemon.log()}"
 
     with Daemon(scene.host) as daemon:
         blows = hammered(scene, daemon, fault)
