@@ -24,7 +24,7 @@ class Port:
     number: int
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 13)
 def network(address: bytes, length: int) -> IPNetwork:
     """Return a network of 4 or 16 bytes and a prefix length.
 
