@@ -15,7 +15,7 @@ from typing import Any
 from dockerfw.errors import Failed
 from dockerfw.kernel.nft.printed import chain_lines
 from dockerfw.kernel.runner import NotInstalled, Runner, require
-from dockerfw.model.net import Family, Port
+from dockerfw.model.net import Family, Port, family_of
 from dockerfw.model.surroundings import Early, Listener, Surroundings
 
 _FORWARDING: tuple[tuple[Family, str], ...] = (
@@ -126,7 +126,7 @@ def _listener(runner: Runner, words: list[str], containers: dict[str, str]) -> I
         return
     families: tuple[Family, ...] = (4, 6)
     if address is not None:
-        families = (4,) if address.version == 4 else (6,)
+        families = (family_of(address),)
         address = None if address.is_unspecified else address
     process = _PROCESS.search(words[6]) if len(words) > 6 else None
     if process is None:

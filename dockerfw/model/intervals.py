@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from itertools import islice
 from typing import TypeAlias
 
-from dockerfw.model.net import FAMILIES, Family, IPNetwork
+from dockerfw.model.net import FAMILIES, Family, IPNetwork, family_of
 
 Interval: TypeAlias = tuple[int, int]
 """First and last address, as numbers."""
@@ -88,7 +88,7 @@ def less(networks: Iterable[IPNetwork], taken_out: Collection[IPNetwork]) -> tup
     out = {family: _of_family(taken_out, family) for family in FAMILIES}
     left: list[IPNetwork] = []
     for network in networks:
-        family: Family = 4 if network.version == 4 else 6
+        family = family_of(network)
         interval = interval_of(network)
         if out[family].meets(interval):
             left += Intervals([interval]).without(out[family]).networks(family)

@@ -24,6 +24,11 @@ class Port:
     number: int
 
 
+def family_of(found: Address | IPNetwork) -> Family:
+    """Return the family of an address or a network."""
+    return 4 if found.version == 4 else 6
+
+
 @lru_cache(maxsize=1 << 13)
 def network(address: bytes, length: int) -> IPNetwork:
     """Return a network of 4 or 16 bytes and a prefix length.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from dockerfw.model.inventory import Container, Endpoint, Inventory
-from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork, Port
+from dockerfw.model.net import FAMILIES, Address, Family, IPNetwork, Port, family_of
 from dockerfw.model.policy import Policy
 from dockerfw.report.open_ports import EVERY_PORT, Ports, Range, joined, partition
 from dockerfw.report.sources_left import Left, SourcesLeft
@@ -350,4 +350,4 @@ def _in_span(span: Span, port: Port) -> bool:
 
 
 def _families(addresses: Iterable[Address]) -> frozenset[Family]:
-    return frozenset[Family](4 if address.version == 4 else 6 for address in addresses)
+    return frozenset(map(family_of, addresses))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
 
 from dockerfw.model.inventory import Inventory, PublishedPort
-from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.model.net import Address, Family, IPNetwork, Port, family_of
 from dockerfw.report.open_ports import EVERY_PORT, Range
 from dockerfw.text import bracketed, listed, printable
 
@@ -37,7 +37,7 @@ class Labels:
             self._members.setdefault(_network_label(network), set()).add(subnet)
 
     def _publish(self, name: str, binding: PublishedPort) -> None:
-        family: Family = 4 if binding.host_address.version == 4 else 6
+        family = family_of(binding.host_address)
         where = None if binding.wildcard else binding.host_address
         port = Port(binding.protocol, binding.host_port)
         # A rule for the port on whatever address covers a binding to one address as well.

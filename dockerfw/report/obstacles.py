@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from dockerfw.model.docker_names import NFTABLES_TABLE, is_docker_chain
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
-from dockerfw.model.net import Address, Family
+from dockerfw.model.net import Address, Family, family_of
 from dockerfw.report.foreign_walk import Traveller, ends
 from dockerfw.text import listed, short_port
 
@@ -62,7 +62,7 @@ def _to_binding(
     """Return a packet of a stranger to a published port: by DNAT where the container has an address
     of that family, else (``container`` None: in any case) to docker-proxy.
     """
-    stranger = STRANGERS[4 if binding.host_address.version == 4 else 6]
+    stranger = STRANGERS[family_of(binding.host_address)]
     sent_to = stranger if binding.wildcard else binding.host_address
     for endpoint in inventory.endpoints(container) if container else ():
         network = inventory.network(endpoint.network_id)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.model.net import Address, Family, IPNetwork, Port, family_of
 from dockerfw.rules.names import TOPIC_PHASES, Topic, bridge_set, bridge_sets, topology_set
 from dockerfw.rules.ruleset import Element, GuardedPort, IPSet, SetType
 from dockerfw.rules.sources import LINK_LOCAL, halves, host_net
@@ -80,7 +80,7 @@ def guarded_ports(inventory: Inventory, named: NamedHostPorts) -> set[GuardedPor
     for container in inventory.containers:
         for binding in container.ports:
             address = None if binding.wildcard else binding.host_address
-            family: Family = 4 if binding.host_address.version == 4 else 6
+            family = family_of(binding.host_address)
             guarded.add((address, family, Port(binding.protocol, binding.host_port)))
     for ports in named.values():
         for port in ports:

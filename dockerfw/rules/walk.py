@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from dockerfw.model.net import Address, Family, Port
+from dockerfw.model.net import Address, Port, family_of
 from dockerfw.rules.names import INPUT, MAIN, PRE
 from dockerfw.rules.rule import (
     FIRST_EPHEMERAL,
@@ -122,7 +122,7 @@ class _Walk:
 
     def run(self, name: str) -> bool:
         """Return True if the packet passes the chain, False if it is dropped in it."""
-        family: Family = 4 if self.packet.source.version == 4 else 6
+        family = family_of(self.packet.source)
         chain = self.ruleset.chain(family, name)
         for rule in chain.rules if chain else ():
             if not all(self._holds(match) for match in rule.matches):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from dockerfw.kernel.nft.half import Half, document_lines, frame_lines
 from dockerfw.kernel.words import address_text
-from dockerfw.model.net import Family
+from dockerfw.model.net import family_of
 from dockerfw.rules.bindings import Bindings
 from dockerfw.rules.names import BINDINGS_TABLE
 
@@ -71,6 +71,6 @@ def _elements(bindings: Bindings) -> Iterator[tuple[str, str]]:
     for address in bindings.gateways:
         yield f"addresses{address.version}", address_text(address)
     for port, mac, address in bindings.holders:
-        family: Family = 4 if address.version == 4 else 6
+        family = family_of(address)
         yield f"addresses{family}", address_text(address)
         yield f"holders{family}", f'"{port}" . {mac} . {address_text(address)}'

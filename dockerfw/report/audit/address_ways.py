@@ -11,10 +11,10 @@ from dataclasses import replace
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Network
-from dockerfw.model.net import Address, Port
+from dockerfw.model.net import Address, Port, family_of
 from dockerfw.model.surroundings import Surroundings
 from dockerfw.report.audit.row import Path
-from dockerfw.report.audit.way import ALL_PORTS, Way, family_of, hop, is_near
+from dockerfw.report.audit.way import ALL_PORTS, Way, hop, is_near
 from dockerfw.report.explain.routes import OUTSIDE, Route
 from dockerfw.report.obstacles import STRANGERS
 from dockerfw.report.open_ports import Ports, Range, partition

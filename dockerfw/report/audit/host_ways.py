@@ -12,9 +12,9 @@ from ipaddress import IPv4Address, IPv6Address
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
-from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.model.net import Address, Family, IPNetwork, Port, family_of
 from dockerfw.model.surroundings import Listener, Surroundings
-from dockerfw.report.audit.way import ALL_PORTS, Way, family_of, hop, is_near, only
+from dockerfw.report.audit.way import ALL_PORTS, Way, hop, is_near, only
 from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
 from dockerfw.report.obstacles import STRANGERS
 from dockerfw.report.open_ports import Ports, Range

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from dockerfw.model.foreign import Hook
 from dockerfw.model.inventory import Container
-from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.model.net import Address, Family, IPNetwork, Port, family_of
 from dockerfw.report.audit.row import Path
 from dockerfw.report.explain.routes import Route
 from dockerfw.report.foreign_walk import Traveller
@@ -56,10 +56,6 @@ class Way:
 def is_near(address: Address) -> bool:
     """Return True for addresses to which nobody sends packets from far away."""
     return any(address in network for network in _NEAR if network.version == address.version)
-
-
-def family_of(address: Address) -> Family:
-    return 4 if address.version == 4 else 6
 
 
 def hop(hook: Hook, to: Address, port: Port, *, local: bool = False) -> Traveller:

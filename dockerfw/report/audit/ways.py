@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Inventory
-from dockerfw.model.net import Address, Family
+from dockerfw.model.net import Address, Family, family_of
 from dockerfw.model.surroundings import Surroundings
 from dockerfw.report.audit.address_ways import AddressWays
 from dockerfw.report.audit.host_ways import HostWays
-from dockerfw.report.audit.way import Way, family_of
+from dockerfw.report.audit.way import Way
 from dockerfw.report.open_ports import Range
 
 

@@ -13,7 +13,7 @@ from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
-from dockerfw.model.net import Address, Family, Port
+from dockerfw.model.net import Address, Family, Port, family_of
 from dockerfw.model.policy import Policy
 from dockerfw.report.explain.explanation import Row
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_of
@@ -105,7 +105,7 @@ class Paths:
                 continue
             same = network.id in shared
             for address in endpoint.addresses:
-                family: Family = 4 if address.version == 4 else 6
+                family = family_of(address)
                 if same or (family in families and network.driver in _UNFILTERED):
                     yield Row(
                         f"P9 {network.driver} network {network.name}, to {address}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from dockerfw.model.inventory import Network
-from dockerfw.model.net import Address, Family, Port
+from dockerfw.model.net import Address, Family, Port, family_of
 from dockerfw.rules.walk import Hook, Packet
 
 OUTSIDE = "/"
@@ -28,7 +28,7 @@ class Sender:
 
     @property
     def family(self) -> Family:
-        return 4 if self.address.version == 4 else 6
+        return family_of(self.address)
 
 
 @dataclass(frozen=True, slots=True)

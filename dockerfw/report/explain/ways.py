@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.net import Address, IPNetwork
+from dockerfw.model.net import Address, IPNetwork, family_of
 from dockerfw.model.routes import Route, Routes
 from dockerfw.report.explain.routes import OUTSIDE
 from dockerfw.rules.sources import LINK_LOCAL, NOBODY
@@ -46,7 +46,7 @@ class Ways:
             return True
         out = self.leads_out(source)
         if interface in self._bridges:
-            return out == interface and source not in NOBODY[4 if source.version == 4 else 6]
+            return out == interface and source not in NOBODY[family_of(source)]
         if interface == OUTSIDE or not self._others_known:
             return out not in self._bridges
         return out == interface
