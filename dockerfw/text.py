@@ -22,9 +22,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
+def paragraph(text: str, *, width: int = 80, first: str = "", rest: str = "") -> list[str]:
     """Return text as lines, the first of which begins with ``first``, and all others with ``rest``.
-    Words are not broken.
+    Words, names and addresses are not broken.
     """
     lines = wrap(
         text,
@@ -35,11 +35,6 @@ def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
         break_on_hyphens=False,
     )
     return lines or [first.rstrip()]
-
-
-def paragraph(text: str, *, width: int = 80, first: str = "", rest: str = "") -> list[str]:
-    """Return one sentence or more, wrapped; names and addresses are not broken."""
-    return wrapped(text, first, rest, width)
 
 
 def listed(words: Sequence[str], limit: int = 4) -> str:
@@ -142,3 +137,13 @@ def short_port(port: int, protocol: str) -> str:
     ('80', '53/udp')
     """
     return str(port) if protocol == "tcp" else f"{port}/{protocol}"
+
+
+def port_list(words: Iterable[str]) -> str:
+    """Return ports, as `short_port` gives them, as the list of them in a policy.
+
+    >>> port_list(["80", "53/udp"])
+    '[80, "53/udp"]'
+    """
+    written = (word if word.isdigit() else f'"{word}"' for word in words)
+    return f"[{', '.join(written)}]"

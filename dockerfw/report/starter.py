@@ -16,7 +16,7 @@ from dockerfw.model.docker_names import COMPOSE_PROJECT_LABEL, COMPOSE_SERVICE_L
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import Port
 from dockerfw.model.policy import Mode
-from dockerfw.text import bracketed, listed, printable, short_port, wrapped
+from dockerfw.text import bracketed, listed, paragraph, port_list, printable, short_port
 
 _WIDTH = 80
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
@@ -102,8 +102,13 @@ def _section(group: _Group, inventory: Inventory, *, keep_open: bool) -> Iterato
         for rule in _kept(group.word, published, routed):
             yield from ("[[allow]]", *rule, 'from = ["any"]')
     elif published or routed:
-        own = _own_ports(published, routed)
-        rule = ("[[allow]]", f'to = "{group.word}"', f"ports = [{own}]", 'from = ["office"]')
+        own = port_list(_own_ports(published, routed))
+        rule = (
+            "[[allow]]",
+            f'to = "{group.word}"',
+            f"ports = {own}",
+            'from = ["office"]',
+        )
         yield from (f"# {line}" for line in rule)
         yield from _expectations(group, published, inventory)
 
@@ -116,20 +121,15 @@ def _kept(
     """
     wide = _own_ports((p for p in published if p.wildcard), routed)
     if wide:
-        yield f'to = "{word}"', f"ports = [{wide}]"
+        yield f'to = "{word}"', f"ports = {port_list(wide)}"
     narrow = dict.fromkeys(_host_port(port) for port in published if not port.wildcard)
     if narrow:
-        yield (f"published = [{_words(narrow)}]",)
+        yield (f"published = {port_list(narrow)}",)
 
 
-def _own_ports(published: Iterable[PublishedPort], routed: Iterable[Port]) -> str:
+def _own_ports(published: Iterable[PublishedPort], routed: Iterable[Port]) -> list[str]:
     own = {Port(port.protocol, port.container_port) for port in published} | set(routed)
-    return _words(short_port(port.number, port.protocol) for port in sorted(own))
-
-
-def _words(words: Iterable[str]) -> str:
-    """Return ports as they stand in a list of the policy."""
-    return ", ".join(word if word.isdigit() else f'"{word}"' for word in words)
+    return [short_port(port.number, port.protocol) for port in sorted(own)]
 
 
 def _expectations(
@@ -221,4 +221,4 @@ def _elsewhere(group: _Group, inventory: Inventory) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    return wrapped(text, "# ", "# ", _WIDTH)
+    return paragraph(text, width=_WIDTH, first="# ", rest="# ")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 from textwrap import wrap
 
-from dockerfw.text import wrapped
+from dockerfw.text import paragraph
 
 LEAST_LAST_COLUMN = 24
 """A last column narrower than this is no column: its text goes to lines of its own."""
@@ -78,8 +78,8 @@ def _row(
     start = len(indent) + sum(size + _gap(size) for size in widths)
     if len(head) > start:
         deeper = indent + " " * _DEEPER
-        return [head.rstrip(), *wrapped(row[-1], deeper, deeper, width)]
-    return wrapped(row[-1], head, " " * start, width)
+        return [head.rstrip(), *paragraph(row[-1], width=width, first=deeper, rest=deeper)]
+    return paragraph(row[-1], width=width, first=head, rest=" " * start)
 
 
 def grid(

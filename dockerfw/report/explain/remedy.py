@@ -13,7 +13,7 @@ from dockerfw.model.net import Address
 from dockerfw.report.explain.explanation import Row
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_of
 from dockerfw.report.explain.reasons import NOTHING_ALLOWS
-from dockerfw.text import bracketed, short_port
+from dockerfw.text import bracketed, port_list, short_port
 
 
 def remedy(
@@ -40,14 +40,9 @@ def lines_for(target: ParsedTarget, inventory: Inventory) -> tuple[str, ...]:
     port = "icmp" if target.protocol == "icmp" else short_port(target.port, target.protocol)
     if target.host_port:
         at = f"{bracketed(target.address)}:" if target.address is not None else ""
-        return (f"published = [{_word(at + port)}]",)
+        return (f"published = {port_list([at + port])}",)
     name = _name(target, inventory)
-    return () if name is None else (f'to    = "{name}"', f"ports = [{_word(port)}]")
-
-
-def _word(port: str) -> str:
-    """Return a port as it stands in a list of the policy."""
-    return port if port.isdigit() else f'"{port}"'
+    return () if name is None else (f'to    = "{name}"', f"ports = {port_list([port])}")
 
 
 def _name(target: ParsedTarget, inventory: Inventory) -> str | None:
