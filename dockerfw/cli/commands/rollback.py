@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dockerfw.cli.applying import Applying
+from dockerfw.cli.applying import CONFIRM_SECONDS, Applying
 from dockerfw.cli.options import docker_host_option, json_option, quiet_option
 from dockerfw.cli.output import print_remark
 from dockerfw.cli.terminal import comes_from_afar
@@ -29,7 +29,6 @@ Status: 0 done, 1 failed, gone back or nothing to go back to""",
 def command(docker_host: str | None, yes: bool, as_json: bool, quiet: bool) -> int:
     """Put the policy before in force again; the files stay as they are."""
     from dockerfw.cli import rollback
-    from dockerfw.cli.commands.apply import CONFIRM_SECONDS
     from dockerfw.cli.session import open_session
     from dockerfw.operations.apply import Terms
     from dockerfw.operations.go_back import go_back, the_one_before
@@ -42,7 +41,7 @@ def command(docker_host: str | None, yes: bool, as_json: bool, quiet: bool) -> i
     if not applying.silent:
         ends = ", and the lockdown ends" if session.store.policy.locked_down() else ""
         print_remark(f"Back to {what_it_was(to)}{ends}")
-    afar = applying.asks and comes_from_afar()
+    afar = applying.agree is not None and comes_from_afar()
     # It was in force once; the plan warns of what cannot be enforced now.
     terms = Terms(allow_unenforced=True, afar_confirm_seconds=CONFIRM_SECONDS if afar else None)
     start_rollback = partial(rollback.start, docker_host=docker_host)

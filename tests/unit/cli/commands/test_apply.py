@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-from dockerfw.cli.commands.apply import Question
+from dockerfw.cli.applying import Question
 from tests.clock import FakeClock
 from tests.unit.cli.terminal import Terminal
 
