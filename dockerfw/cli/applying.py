@@ -82,7 +82,7 @@ class _Agreement:
 
         question = "Apply this?"
         if self._quiet:
-            question = f"{planned.changes().summary()}. {question}"
+            question = f"{planned.changes.summary()}. {question}"
         else:
             print_plan(planned, in_sync=False)
         self.shown = True

@@ -20,7 +20,7 @@ def plan_document(planned: PolicyPlan) -> dict[str, Any]:
     return {
         "in_sync": plan.in_sync,
         "observing": planned.observing,
-        "changes": planned.changes().to_json(),
+        "changes": planned.changes.to_json(),
         "notes": [note.text for note in plan.notes],
         "warnings": list(planned.all_warnings),
         "hints": list(planned.hints),
@@ -40,7 +40,7 @@ def print_plan(planned: PolicyPlan, *, in_sync: bool) -> None:
     if in_sync:
         print_lines(["In sync: nothing to change."])
     else:
-        print_lines(planned.changes().lines(width(), plan=plan))
+        print_lines(planned.changes.lines(width(), plan=plan))
 
 
 def print_kernel_text(plan: Plan, kernel: Kernel) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from dockerfw.errors import Failed, UsageError
 from dockerfw.model.policy import Allow, Policy
 from dockerfw.operations.apply import Act, Outcome, Terms, put_in_force
-from dockerfw.operations.confirm import under_lock, waits_for_confirmation
+from dockerfw.operations.confirm import refuse_while_unconfirmed, under_lock
 from dockerfw.operations.plan import PolicyPlan, begin_plan
 from dockerfw.operations.policy_in_force import NOTHING_APPLIED, read_policy_in_force
 from dockerfw.operations.reconcile import fitted, with_foreign_ports
@@ -133,10 +133,8 @@ def _ground(session: Session, config: Path, hands: Hands) -> _Ground:
     """Return the policy as it is on the disk, if it may be put in force with one rule changed."""
     session.require_root()
     with under_lock(session):
-        pending = session.store.confirm.pending()
+        refuse_while_unconfirmed(session)
         stamp = session.store.policy.stamp()
-    if pending is not None:
-        raise Failed(waits_for_confirmation(pending))
     files = _read(config)
     _, in_force, problem = read_policy_in_force(session.store)
     if problem == NOTHING_APPLIED:

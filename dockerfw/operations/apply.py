@@ -99,9 +99,9 @@ def put_in_force(
     config: Path,
     terms: Terms,
     start_rollback: Callable[[Pending], None],
-    ask: Callable[[Session, PolicyText], Callable[[], PolicyPlan]] = begin_plan,
-    agree: Callable[[PolicyPlan], None] | None = None,
-    act: Act = APPLY,
+    ask: Callable[[Session, PolicyText], Callable[[], PolicyPlan]],
+    agree: Callable[[PolicyPlan], None] | None,
+    act: Act,
 ) -> Outcome:
     """Put a policy in force that ``config`` has or had, and make the kernel match it.
 
@@ -121,7 +121,7 @@ def put_in_force(
         with under_lock(session):
             planned = finish()
             _refuse(planned, terms)
-            changes = planned.changes()
+            changes = planned.changes
             if agree is None or not changes.matters or changes == agreed:
                 # A lockdown that came meanwhile is meant; it waits for nobody who is slow.
                 if session.store.policy.lockdown_stamp() != lockdown:
@@ -144,9 +144,10 @@ def _put_in_force(
     act: Act,
 ) -> Outcome:
     """Write the plan, with a way back where one is wanted. The caller holds the lock."""
-    first = session.store.policy.applied() is None
+    before = session.store.policy.applied()
+    first = before is None
     pending = _begin_confirm(session, planned, terms, start_rollback, first=first)
-    steps = _write(session, planned, config, act)
+    steps = _write(session, planned, config, act, before.number if before is not None else 0)
     if session.store.policy.locked_down():
         closed = locked_down(session.store)
         session.reconciler.commit(closed, planned.checked.inventory, planned.checked.facts)
@@ -176,7 +177,7 @@ def _begin_confirm(
 ) -> Pending | None:
     seconds = terms.confirm_seconds
     by_itself = terms.first_confirm_seconds if first else terms.afar_confirm_seconds
-    if seconds is None and by_itself is not None and planned.changes().matters:
+    if seconds is None and by_itself is not None and planned.changes.matters:
         seconds = by_itself
     if seconds is None:
         return None
@@ -185,12 +186,12 @@ def _begin_confirm(
     return pending
 
 
-def _write(session: Session, planned: PolicyPlan, config: Path, act: Act) -> int:
-    """The copy first, then the kernel: who is killed in between has the new policy in force."""
+def _write(session: Session, planned: PolicyPlan, config: Path, act: Act, current: int) -> int:
+    """The copy first, then the kernel: who is killed in between has the new policy in force.
+
+    ``current`` is the number of the policy that was in force; 0: none was.
+    """
     checked = planned.checked
-    changes = planned.changes()
-    before = session.store.policy.applied()
-    current = before.number if before is not None else 0
     number = session.store.history.number_for(checked.text, current)
     # Loaded at boot only where it was on: it changes what every bridge of the host does.
     needed = host_warnings.needs_br_netfilter(checked.policy, checked.inventory, checked.facts)
@@ -215,8 +216,8 @@ def _write(session: Session, planned: PolicyPlan, config: Path, act: Act) -> int
         act.user,
         act.what,
         act.reason,
-        changes.opens,
-        changes.closes,
+        planned.changes.opens,
+        planned.changes.closes,
         applied.config,
         before=current if act.before is None else act.before,
     )

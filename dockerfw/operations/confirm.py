@@ -53,12 +53,17 @@ def confirm(session: Session) -> None:
         session.store.confirm.keep()
 
 
-def waits_for_confirmation(pending: Pending) -> str:
-    """Return why nothing else is put in force meanwhile: that would confirm it."""
-    return (
-        "an apply waits for its confirmation: `dockerfw confirm` keeps it, and without that it "
-        f"goes back by itself at {moment(pending.deadline)}"
-    )
+def refuse_while_unconfirmed(session: Session) -> None:
+    """Raise `Failed` while an apply waits: to put something else in force would confirm it.
+
+    The caller holds the lock.
+    """
+    pending = session.store.confirm.pending()
+    if pending is not None:
+        raise Failed(
+            "an apply waits for its confirmation: `dockerfw confirm` keeps it, and without that "
+            f"it goes back by itself at {moment(pending.deadline)}"
+        )
 
 
 def await_confirm(session: Session, pending: Pending, ask: Callable[[float], bool | None]) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from dockerfw.errors import Failed
 from dockerfw.model.history import Entry
 from dockerfw.operations.apply import Act, Outcome, Terms, put_in_force
-from dockerfw.operations.confirm import under_lock, waits_for_confirmation
+from dockerfw.operations.confirm import refuse_while_unconfirmed, under_lock
 from dockerfw.operations.plan import PolicyPlan, begin_plan
 from dockerfw.operations.policy_in_force import NOTHING_APPLIED
 from dockerfw.operations.session import Session
@@ -42,9 +42,7 @@ def the_one_before(session: Session) -> Entry:
     """
     session.require_root()
     with under_lock(session):
-        pending = session.store.confirm.pending()
-    if pending is not None:
-        raise Failed(waits_for_confirmation(pending))
+        refuse_while_unconfirmed(session)
     if session.store.policy.applied() is None:
         raise Failed(f"{NOTHING_APPLIED}, so there is none to go back to")
     entries, in_force = read_history(session)

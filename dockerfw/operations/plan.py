@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
@@ -30,7 +31,7 @@ UNDER_LOCK_PATIENCE = 5.0
 """Seconds that a Docker which has just answered may take to answer once more, while others wait."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: it keeps its `changes`
 class PolicyPlan:
     """A checked policy, and the way from what stands in the kernel to what it wants there.
 
@@ -64,8 +65,9 @@ class PolicyPlan:
         """`warnings`, and what cannot be enforced on this host."""
         return (*self.warnings, *self.checked.unenforced)
 
+    @cached_property
     def changes(self) -> diff.Diff:
-        """Return which port opens or closes, to whom."""
+        """Which port opens or closes, to whom."""
         seen = self.observation
         return diff.diff(
             seen.live.sets,
