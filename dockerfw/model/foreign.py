@@ -6,7 +6,7 @@ them, ``report/bypasses.py`` asks which take it past the rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -78,3 +78,10 @@ class ForeignTable:
 
     family: Family | None
     chains: Mapping[str, ForeignChain] = field(default_factory=dict)
+
+
+def rules_of(tables: Iterable[ForeignTable]) -> Iterator[ForeignRule]:
+    """Yield the rules of all chains of these tables."""
+    for table in tables:
+        for chain in table.chains.values():
+            yield from chain.rules

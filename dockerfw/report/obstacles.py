@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from dockerfw.model.docker_names import NFTABLES_TABLE, is_docker_chain
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
-from dockerfw.model.net import Address, Family, family_of
+from dockerfw.model.net import FAMILIES, Address, Family, family_of
 from dockerfw.report.foreign_walk import Traveller, ends
 from dockerfw.text import listed, short_port
 
@@ -40,14 +40,14 @@ def docker_writes(tables: Iterable[ForeignTable], family: int) -> bool:
 def published_obstacles(tables: Iterable[ForeignTable], inventory: Inventory) -> tuple[str, ...]:
     """Return a sentence for each rule that may drop what comes from outside to published ports."""
     tables = tuple(tables)
+    by_nat = {family: docker_writes(tables, family) for family in FAMILIES}
     ports: dict[str, dict[str, None]] = {}
     for container in inventory.containers:
         for binding in container.ports:
             if binding.host_address.is_loopback:
                 continue
             name = f"{container.name}:{short_port(binding.container_port, binding.protocol)}"
-            by_nat = docker_writes(tables, binding.host_address.version)
-            home = container if by_nat else None
+            home = container if by_nat[family_of(binding.host_address)] else None
             for rule in obstacles(tables, _to_binding(inventory, home, binding)):
                 ports.setdefault(rule, {})[name] = None
     return tuple(

@@ -121,7 +121,6 @@ def elements(messages: Iterable[bytes], kind: str, before: Known | None = None) 
 def _digest(kind: str, groups: Iterable[_Columns]) -> bytes:
     found = blake2b(kind.encode())
     for columns in groups:
-        _check_ends(columns)
         for attribute, values in columns.items():
             if attribute not in _MOVING:
                 found.update(b"%d:%d:%d:" % (attribute, len(values[0]), len(values)))
@@ -155,7 +154,6 @@ def _plain() -> Iterator[None]:
 
 def _elements(columns: _Columns, kind: str) -> list[Element]:
     """Return the elements of a set of this type, one after the other."""
-    _check_ends(columns)
     places = iter(((_IP, _CIDR), (_IP2, _CIDR2)))
     parts: list[Iterable[Any]] = []
     for part in kind.removeprefix("hash:").removeprefix("list:").split(","):
@@ -182,11 +180,6 @@ def _port(protocol: bytes, number: bytes) -> Port:
 @lru_cache(maxsize=1 << 12)
 def _word(text: bytes) -> str:
     return word(_text(text))
-
-
-def _check_ends(columns: _Columns) -> None:
-    if not all(map(any, columns.get(_TIMEOUT, ()))):
-        raise UnusualError("an element that does not end in a set in which all do")
 
 
 def _lengths(addresses: Sequence[bytes], lengths: Sequence[bytes] | None) -> Iterable[int]:
@@ -235,7 +228,10 @@ def _by_attribute(layout: tuple[_Place, ...], rows: list[Any]) -> _Columns:
     if len(rows[0]) != len([place for place in layout if place.attribute is not None]):
         rows = [(row,) for row in rows]  # of a single group there are no tuples
     kinds = [place.attribute for place in layout if place.attribute is not None]
-    return dict(zip(kinds, zip(*rows, strict=True), strict=True))
+    found = dict(zip(kinds, zip(*rows, strict=True), strict=True))
+    if not all(map(any, found.get(_TIMEOUT, ()))):
+        raise UnusualError("an element that does not end in a set in which all do")
+    return found
 
 
 class _Place(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from dockerfw.model.foreign import ForeignTable
+from dockerfw.model.foreign import ForeignTable, rules_of
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Network
 from dockerfw.model.net import Address, Port, family_of
@@ -35,13 +35,7 @@ class AddressWays:
     ) -> None:
         self.facts = facts
         self.around = around
-        self._by_port = {
-            rule.asked
-            for table in tables
-            for chain in table.chains.values()
-            for rule in chain.rules
-            if rule.asked.ports
-        }
+        self._by_port = {rule.asked for rule in rules_of(tables) if rule.asked.ports}
 
     def of(
         self, container: Container, network: Network, address: Address, opened: Iterable[Range]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
-from dockerfw.model.foreign import ForeignTable
+from dockerfw.model.foreign import ForeignTable, rules_of
 from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
 from dockerfw.model.net import Address, Family, IPNetwork, Port, family_of
@@ -45,9 +45,7 @@ class HostWays:
         self._named = named
         self._destinations = {
             network
-            for table in tables
-            for chain in table.chains.values()
-            for rule in chain.rules
+            for rule in rules_of(tables)
             if rule.asked.destination is not None
             for network in rule.asked.destination.networks
         }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
-from dockerfw.model.foreign import ForeignTable, NameAsked
+from dockerfw.model.foreign import ForeignTable, NameAsked, rules_of
 from dockerfw.model.intervals import WHOLE, Intervals, interval_of
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family, IPNetwork
@@ -69,9 +69,7 @@ class Strangers:
         """Return the interfaces in groups that no rule tells apart."""
         asked = {
             rule.asked.in_interface
-            for table in self._tables
-            for chain in table.chains.values()
-            for rule in chain.rules
+            for rule in rules_of(self._tables)
             if rule.asked.in_interface is not None
         }
         groups: dict[frozenset[NameAsked], list[str]] = {}
@@ -95,9 +93,7 @@ class Strangers:
         named = sorted(
             {
                 network
-                for table in self._tables
-                for chain in table.chains.values()
-                for rule in chain.rules
+                for rule in rules_of(self._tables)
                 if rule.asked.source is not None
                 for network in rule.asked.source.networks
                 if network.version == family and network.prefixlen > 0
