@@ -53,3 +53,18 @@ def read_inventory(path: Path) -> Inventory:
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"the inventory {path} is not text: {error}") from error
+
+
+def record_inventory(docker_host: str | None, *, remote_ok: bool = False) -> Inventory:
+    """Return what runs, with all that a selector may ask for. Raises `Failed`."""
+    from dockerfw.cli.output import print_warnings
+    from dockerfw.docker.client import Docker
+    from dockerfw.model.policy import Needs
+
+    docker = Docker.connect(docker_host, remote_ok=remote_ok)
+    try:
+        found = docker.read_inventory({}, Needs(images=True, labels=True))
+        print_warnings(docker.warnings)
+    finally:
+        docker.close()
+    return found

@@ -5,7 +5,6 @@ Takes a `Runner`, gives `HostFacts`. Only reads; creates no table and no chain.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +17,9 @@ from dockerfw.errors import Failed
 from dockerfw.kernel import dockerd, port_forwards, routing
 from dockerfw.kernel.iptables import driver as iptables
 from dockerfw.kernel.iptables.parse import interfaces
+from dockerfw.kernel.links import read_links
 from dockerfw.kernel.nft import driver as seal
-from dockerfw.kernel.runner import NotInstalled, Runner, fail, require
+from dockerfw.kernel.runner import NotInstalled, Runner, fail
 from dockerfw.model.docker_names import (
     DOCKER_USER,
     NFTABLES_TABLE,
@@ -83,7 +83,7 @@ def read(
     """
     if user() != 0:
         raise Failed("dockerfw must be root to look at the firewall: run it with sudo")
-    links = _links(runner)
+    links = read_links(runner)
     bridges = _bridges(links)
     states = _states(runner, prefer)
     flavour = _live_flavour(runner, states, {bridge.name for bridge in bridges}, prefer)
@@ -130,7 +130,7 @@ def at_hand(
 
     They are for who closes everything: what is not known is left out, which opens nothing.
     """
-    links: list[dict[str, Any]] = _or([], lambda: _links(runner))
+    links: list[dict[str, Any]] = _or([], lambda: read_links(runner))
     found = {flavour: _state(runner, flavour) for flavour in _FLAVOURS}
     states = {f: state for f, state in found.items() if not isinstance(state, Failed)}
     flavour = prefer or "nft"
@@ -176,16 +176,6 @@ def _or(otherwise: _T, ask: Callable[[], _S]) -> _T | _S:
 
 def _knows_labels(runner: Runner, flavour: Flavour) -> bool:
     return seal.knows_labels(runner) and iptables.knows_labels(runner, flavour)
-
-
-def _links(runner: Runner) -> list[dict[str, Any]]:
-    text = require(runner, ["ip", "-json", "-details", "address", "show"])
-    try:
-        links: list[dict[str, Any]] = json.loads(text or "[]")
-    except ValueError:
-        raise Failed("ip -json printed no JSON: update iproute2") from None
-    # iproute2 leaves empty objects where a filter matched nothing.
-    return [link for link in links if "ifname" in link]
 
 
 def _bridges(links: list[dict[str, Any]]) -> tuple[Bridge, ...]:
@@ -404,9 +394,9 @@ def br_netfilter(runner: Runner) -> tuple[bool, bool]:
 
 def bridges(runner: Runner) -> tuple[Bridge, ...]:
     """Those of `read`, by one process."""
-    return _bridges(_links(runner))
+    return _bridges(read_links(runner))
 
 
 def container_interfaces(runner: Runner) -> frozenset[str]:
     """The host's halves of the interface pairs of containers that run now."""
-    return frozenset(link["ifname"] for link in _links(runner) if _is_dockers(link))
+    return frozenset(link["ifname"] for link in read_links(runner) if _is_dockers(link))

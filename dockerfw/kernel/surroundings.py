@@ -13,8 +13,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from dockerfw.errors import Failed
+from dockerfw.kernel.links import read_links
 from dockerfw.kernel.nft.printed import chain_lines
-from dockerfw.kernel.runner import NotInstalled, Runner, require
+from dockerfw.kernel.runner import NotInstalled, Runner
 from dockerfw.model.net import Family, Port, family_of
 from dockerfw.model.surroundings import Early, Listener, Surroundings
 
@@ -31,22 +32,13 @@ _CONTAINER = re.compile(r"[0-9a-f]{64}")
 
 def read(runner: Runner) -> Surroundings:
     """Return what is there now. Raises `Failed` where ``ip`` fails."""
-    links = _links(runner)
+    links = read_links(runner, "link")
     return Surroundings(
         tuple(link["ifname"] for link in links if _takes_packets(link)),
         tuple(f for f, path in _FORWARDING if (runner.read_file(path) or "0").strip() != "0"),
         (*_early(runner, links), *_nft_ingress(runner), *_ipvs(runner)),
         _listeners(runner),
     )
-
-
-def _links(runner: Runner) -> list[dict[str, Any]]:
-    text = require(runner, ["ip", "-json", "-details", "link", "show"])
-    try:
-        links: list[dict[str, Any]] = json.loads(text or "[]")
-    except ValueError:
-        raise Failed("ip -json printed no JSON: update iproute2") from None
-    return [link for link in links if "ifname" in link]
 
 
 def _takes_packets(link: dict[str, Any]) -> bool:

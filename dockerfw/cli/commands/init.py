@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from dockerfw.cli.options import docker_host_option, inventory_option, read_inventory
-from dockerfw.cli.output import print_remark, print_warnings
+from dockerfw.cli.options import (
+    docker_host_option,
+    inventory_option,
+    read_inventory,
+    record_inventory,
+)
+from dockerfw.cli.output import print_remark
 from dockerfw.errors import Failed, UsageError
 from dockerfw.exit_status import ExitStatus
-
-if TYPE_CHECKING:
-    from dockerfw.model.inventory import Inventory
 
 
 @click.command("init")
@@ -39,7 +40,10 @@ def command(
     """A first policy for what runs: all is closed in it, until you say who may come."""
     from dockerfw.report.starter import beginning, starter
 
-    inventory = _running(docker_host) if inventory_path is None else read_inventory(inventory_path)
+    if inventory_path is None:
+        inventory = record_inventory(docker_host)
+    else:
+        inventory = read_inventory(inventory_path)
     mode = "observe" if observe else beginning(inventory)
     text = starter(inventory, mode, keep_open=keep_open)
     if output is None:
@@ -48,19 +52,6 @@ def command(
     _write(output, text)
     print_remark(f"Wrote {output}. Next: read it, then `dockerfw plan -c {output}`")
     return ExitStatus.OK
-
-
-def _running(docker_host: str | None) -> Inventory:
-    from dockerfw.docker.client import Docker
-    from dockerfw.model.policy import Needs
-
-    docker = Docker.connect(docker_host)
-    try:
-        found = docker.read_inventory({}, Needs(images=True, labels=True))
-        print_warnings(docker.warnings)
-    finally:
-        docker.close()
-    return found
 
 
 def _write(path: Path, text: str) -> None:
