@@ -66,7 +66,7 @@ class _Auditor:
         )
         self._policy: PolicyJudge | None = None
         if host.policy is not None:
-            self._policy = PolicyJudge(host.policy, inventory, facts, facts.addresses)
+            self._policy = PolicyJudge(host.policy, inventory, facts)
         named = self._policy.addresses() if self._policy else frozenset[Address]()
         self._ways = Ways(inventory, facts, host.around, host.tables, by_nat, named)
 

@@ -43,6 +43,11 @@ class HostWays:
         self.around = around
         self.by_nat = by_nat
         self._named = named
+        self._proxies: dict[Port, list[Listener]] = {}
+        for listener in around.listeners or ():
+            if listener.program in (DOCKER_PROXY, ""):
+                self._proxies.setdefault(listener.port, []).append(listener)
+        self._everywhere: dict[Family, list[tuple[Address | None, Address]]] = {}
         self._destinations = {
             network
             for rule in rules_of(tables)
@@ -134,11 +139,8 @@ class HostWays:
         if self.around.listeners is None:
             return self.facts.proxy.first_packet != "no proxy"
         return any(
-            listener.port == port
-            and family in listener.families
-            and listener.program in (DOCKER_PROXY, "")
-            and listener.address in (None, at)
-            for listener in self.around.listeners
+            family in listener.families and listener.address in (None, at)
+            for listener in self._proxies.get(port, ())
         )
 
     @staticmethod
@@ -169,16 +171,22 @@ class HostWays:
         """
         if not bound.is_unspecified:
             return [(bound, bound)]
+        family = family_of(bound)
+        if family not in self._everywhere:
+            self._everywhere[family] = self._find_addresses(family)
+        return self._everywhere[family]
+
+    def _find_addresses(self, family: Family) -> list[tuple[Address | None, Address]]:
         subnets = [s for n in self.inventory.bridges() for s in n.subnets]
         own = [
             a
             for a in self.facts.addresses
-            if a.version == bound.version
+            if a.version == family
             and not (a.is_loopback or a.is_link_local)
             and not any(a in s for s in subnets if s.version == a.version)
         ]
         if not own:
-            return [(None, ANY_HOST[family_of(bound)])]
+            return [(None, ANY_HOST[family])]
         own.sort(key=lambda a: (a in self._named, is_near(a), int(a)))
         usual = self._spoken_of(own[0])
         apart = [a for a in own[1:] if self._spoken_of(a) != usual]

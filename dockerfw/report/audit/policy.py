@@ -16,7 +16,7 @@ from dockerfw.model.net import Address, Family, Port
 from dockerfw.model.policy import Policy
 from dockerfw.report.audit.way import Way
 from dockerfw.report.explain.reasons import Reasons
-from dockerfw.report.exposure import Exposures, HostOpening, Opening
+from dockerfw.report.exposure import Exposure, Exposures, HostOpening, Opening
 from dockerfw.report.open_ports import Range
 from dockerfw.text import listed, moment, printable
 
@@ -34,19 +34,14 @@ class Allowed:
 
 
 class PolicyJudge:
-    """``local`` are this host's own addresses."""
+    """Judges by the policy; what it opens of a container is worked out once, for all its ways."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        inventory: Inventory,
-        facts: HostFacts,
-        local: frozenset[Address],
-    ) -> None:
+    def __init__(self, policy: Policy, inventory: Inventory, facts: HostFacts) -> None:
         self._policy = policy
         self._inventory = inventory
-        self._reasons = Reasons(policy, inventory, facts, local)
+        self._reasons = Reasons(policy, inventory, facts, facts.addresses)
         self._exposures = Exposures(policy)
+        self._of: dict[str, Exposure] = {}
 
     def addresses(self) -> frozenset[Address]:
         """Return the addresses of this host of which a line of the policy speaks apart."""
@@ -59,7 +54,7 @@ class PolicyJudge:
 
     def opened(self, container: Container) -> tuple[Range, ...]:
         """Return the ports of its own addresses that a line of the policy is about."""
-        exposure = self._exposures.of(self._inventory, container)
+        exposure = self._exposure(container)
         return tuple(
             dict.fromkeys(one for opening in exposure.openings for one in opening.ports.ranges)
         )
@@ -82,7 +77,7 @@ class PolicyJudge:
         return Allowed(False, who, reason)
 
     def _openings(self, way: Way) -> Iterator[Opening | HostOpening]:
-        exposure = self._exposures.of(self._inventory, way.container)
+        exposure = self._exposure(way.container)
         route = way.route
         if route is None:
             return
@@ -98,6 +93,11 @@ class PolicyJudge:
         for host_port, openings in exposure.host_ports.items():
             if host_port.port == port and host_port.address in (None, address):
                 yield from openings
+
+    def _exposure(self, container: Container) -> Exposure:
+        if container.id not in self._of:
+            self._of[container.id] = self._exposures.of(self._inventory, container)
+        return self._of[container.id]
 
     def _origin(self, opening: Opening | HostOpening) -> str:
         if opening.rule is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dockerfw.model.foreign import ForeignTable
-from dockerfw.model.host import HostFacts
+from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Container, Inventory
 from dockerfw.model.net import Address, Family, family_of
 from dockerfw.model.surroundings import Surroundings
@@ -37,6 +37,10 @@ class Ways:
         self._facts = facts
         self._by_host = HostWays(inventory, facts, around, tables, by_nat, named)
         self._by_address = AddressWays(facts, around, tables)
+        self._forwards: dict[Address, list[PortForward]] = {}
+        for forward in facts.forwards:
+            if forward.to is not None:
+                self._forwards.setdefault(forward.to, []).append(forward)
 
     def of(self, container: Container, opened: Iterable[Range] = ()) -> Iterator[Way]:
         """Yield the ways in; ``opened`` are ports of its addresses that a policy is about."""
@@ -57,6 +61,5 @@ class Ways:
                     yield from self._forwarded(container, address, network.bridge)
 
     def _forwarded(self, container: Container, address: Address, bridge: str) -> Iterator[Way]:
-        for forward in self._facts.forwards:
-            if forward.to == address:
-                yield self._by_host.forwarded(container, forward, address, bridge)
+        for forward in self._forwards.get(address, ()):
+            yield self._by_host.forwarded(container, forward, address, bridge)
