@@ -18,6 +18,7 @@ from typing import TypeAlias
 from dockerfw.model.docker_names import (
     COMPOSE_PROJECT_LABEL,
     COMPOSE_SERVICE_LABEL,
+    GATEWAY_BRIDGE,
     SWARM_SERVICE_LABEL,
 )
 from dockerfw.model.host import Backend
@@ -191,6 +192,11 @@ class Inventory:
     def bridges(self) -> tuple[Network, ...]:
         """Return the networks whose packets this host's kernel filters."""
         return self._index.bridges
+
+    @property
+    def in_swarm(self) -> bool:
+        """Whether the engine is in a swarm, which publishes ports by a bridge of its own."""
+        return any(network.name == GATEWAY_BRIDGE for network in self.networks)
 
     def network_owner(self, container: Container) -> Container:
         """Return the container whose network namespace this one is in: itself, mostly.

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.host import PortForward
 from dockerfw.model.intervals import Interval
 from dockerfw.model.inventory import Inventory
@@ -187,7 +186,7 @@ def _leading(
     side: Side, inventory: Inventory, forwards: Iterable[PortForward]
 ) -> Callable[[Port], bool]:
     """Return what tells whether a port of this host leads to anybody now."""
-    swarm = any(network.name == GATEWAY_BRIDGE for network in inventory.networks)
+    swarm = inventory.in_swarm
     guarded = {
         found[1]
         for family in FAMILIES

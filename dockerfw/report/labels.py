@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from dockerfw.model.inventory import Inventory, PublishedPort
 from dockerfw.model.net import Address, Family, IPNetwork, Port, family_of
 from dockerfw.report.open_ports import EVERY_PORT, Range
-from dockerfw.text import bracketed, listed, printable
+from dockerfw.text import bracketed, listed, printable, similar_words
 
 
 class Labels:
@@ -115,3 +115,9 @@ def behind_text(pairs: Iterable[tuple[str, int]]) -> str:
     if len(together) <= 2:
         return f" ({', '.join(f'{name}:{port}' for name, port in together)})"
     return f" ({listed(sorted({name for name, _ in together}), limit=3)})"
+
+
+def meant_interface(name: str, interfaces: Iterable[str]) -> str:
+    """Return what may have been meant by an interface that this host does not have."""
+    near = similar_words(name, interfaces)
+    return f"did you mean {listed(near)}?" if near else "see `ip -br link`"

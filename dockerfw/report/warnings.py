@@ -15,7 +15,6 @@ from typing import TypeAlias
 from dockerfw.model.docker_names import (
     COMPOSE_PROJECT_LABEL,
     COMPOSE_SERVICE_LABEL,
-    GATEWAY_BRIDGE,
     SWARM_SERVICE_LABEL,
 )
 from dockerfw.model.host import HostFacts
@@ -38,6 +37,7 @@ from dockerfw.model.routes import Routes
 from dockerfw.model.supernets import Supernets
 from dockerfw.report import host_warnings, port_warnings
 from dockerfw.report.covered import Covering
+from dockerfw.report.labels import meant_interface
 from dockerfw.report.port_warnings import effect
 from dockerfw.report.published_ports import PublishedPorts
 from dockerfw.report.unfiltered import guarded_on_host_network
@@ -125,7 +125,7 @@ class _StatementChecks:
         self.published = PublishedPorts(inventory)
         self._suggestions = 0
         # A swarm's published ports are in no inventory.
-        self.in_swarm = any(n.name == GATEWAY_BRIDGE for n in inventory.networks)
+        self.in_swarm = inventory.in_swarm
         self.rules = port_warnings.RulesByContainer(policy.statements, inventory)
 
     def warnings(self, statement: Statement) -> Iterator[str]:
@@ -168,8 +168,7 @@ class _StatementChecks:
     def _no_interface(self, source: InterfaceSource, statement: Statement) -> Iterator[str]:
         if not self.interfaces or any(map(source.matches, self.interfaces)):
             return
-        near = similar_words(source.name.removesuffix("*"), self.interfaces)
-        meant = f"did you mean {listed(near)}?" if near else "see `ip -br link`"
+        meant = meant_interface(source.name.removesuffix("*"), self.interfaces)
         yield (
             f"from {source}: this host has no such interface now, so it {effect(statement)} "
             f"nothing until there is one; {meant}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
@@ -164,7 +163,7 @@ class _Auditor:
                     f"IPv{family}: rules name {count + MOST_NETWORKS} networks; the widest "
                     f"{MOST_NETWORKS} were looked at each by itself"
                 )
-        if any(network.name == GATEWAY_BRIDGE for network in host.inventory.networks):
+        if host.inventory.in_swarm:
             yield "unknown: ports that a swarm publishes are not listed; see docker service ls"
 
 

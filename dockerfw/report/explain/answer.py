@@ -25,7 +25,7 @@ from dockerfw.report.explain.explainer import Explainer
 from dockerfw.report.explain.explanation import Explanation, Row
 from dockerfw.report.explain.paths import ONLY_THIS_HOST
 from dockerfw.report.explain.remarks import NO_PATH
-from dockerfw.text import listed, similar_words
+from dockerfw.report.labels import meant_interface
 
 
 def answer(
@@ -92,6 +92,5 @@ def _refuse_unknown_interface(source: str, facts: HostFacts) -> None:
     interface = source.partition("@")[2]
     if not interface or not facts.interfaces or interface in facts.interfaces:
         return
-    near = similar_words(interface, facts.interfaces)
-    meant = f"did you mean {listed(near)}?" if near else "see `ip -br link`"
+    meant = meant_interface(interface, facts.interfaces)
     raise UsageError(f'source "{source}": this host has no interface {interface}; {meant}')
