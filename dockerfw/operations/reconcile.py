@@ -51,6 +51,10 @@ class Result:
     notes: tuple[str, ...]
 
 
+class Unrecorded(Failed):
+    """All was written, but who made what could not be kept."""
+
+
 class Reconciler:
     """Makes the kernel of one host match. ``now`` gives Unix time: a rule may have ended."""
 
@@ -108,16 +112,32 @@ class Reconciler:
                     f"the kernel does not stay as written ({what}): another tool seems to rewrite "
                     "the same tables; see dockerfw status"
                 )
-            self.execute(seen, policy.committer)
+            failed = self._try(seen, policy.committer)
             steps += len(seen.plan.steps)
             attempts += 1
-            seen = self.observe(policy, inventory, facts, seen)
+            tried, seen = seen.plan.steps, self.observe(policy, inventory, facts, seen)
+            if failed is not None and (attempts == ATTEMPTS or seen.plan.steps == tried):
+                raise failed
             if facts.proxy.homes and not seen.plan.in_sync:
                 # dockerd may have been started, or stopped, meanwhile.
                 facts = replace(facts, proxy=self.kernel.proxy(facts.proxy))
                 seen = self.observe(policy, inventory, facts, seen)
         self.keep_seal(seen.ruleset.seal, facts)
         return Result(first, seen, steps, tuple(note.text for note in first.plan.notes))
+
+    def _try(self, seen: Observation, committer: Committer) -> Failed | None:
+        """Write the steps of a plan; return why they could not be written.
+
+        Docker moves its jumps whenever it likes, and holds no lock of ours: a plan may be about one
+        that is not there just now. Raises `Unrecorded`.
+        """
+        try:
+            self.execute(seen, committer)
+        except Unrecorded:
+            raise
+        except Failed as error:
+            return error
+        return None
 
     def keep_seal(self, wanted: Seal, facts: HostFacts) -> None:
         """Keep the seal on disk, for nftables to include.
@@ -130,7 +150,9 @@ class Reconciler:
             self.store.kernel.keep_seal(document)
 
     def execute(self, seen: Observation, committer: Committer) -> None:
-        """Write the steps of a plan, once. Raises `Failed` at the first that cannot be written."""
+        """Write the steps of a plan, once. Raises `Failed` at the first that cannot be written, and
+        `Unrecorded`, which is one, where all are.
+        """
         unwritten = None
         try:
             # Before the kernel is written: a crash in between must not hide who made it.
@@ -140,7 +162,7 @@ class Reconciler:
             unwritten = error
         self.kernel.commit(seen.plan.steps, seen.facts, committer)
         if unwritten is not None:
-            raise unwritten
+            raise Unrecorded(str(unwritten)) from unwritten
 
     def remove(self, facts: HostFacts | None = None) -> None:
         """Take out every object of ours: the seal, jumps and chains, then sets.

@@ -18,7 +18,7 @@ from dockerfw.operations.check import RECORDED
 from dockerfw.operations.reconcile import ATTEMPTS, Observation, Reconciler, with_backend
 from dockerfw.operations.session import Session
 from dockerfw.plan.planner import plan
-from dockerfw.plan.state import KernelState, TablesState
+from dockerfw.plan.state import ChainState, KernelState, TablesState
 from dockerfw.plan.steps import Plan
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import IPSet
@@ -166,3 +166,39 @@ def test_for_another_host_all_is_compiled_anew(planned: Planned) -> None:
     proxy = Proxy(cgroup=Cgroup("dockerd.slice", level=1, inode=7))
     after = planned.reconciler.observe(planned.policy, SHOP, replace(FACTS, proxy=proxy), seen)
     assert after.ruleset.seal.proxies == proxy.cgroup
+
+
+class Docker(CountingKernel):
+    """Docker takes its jump out while somebody plans by it, and puts it back: it holds no lock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed = 0
+
+    def execute(self, seen: Observation) -> None:
+        jumps = seen.live.tables[4].chain("filter", "FORWARD")
+        assert jumps is not None
+        if jumps.rules and not self.failed:
+            self.failed += 1
+            filled = self.live.tables[4].tables
+            without = {**filled["filter"], "FORWARD": ChainState("ACCEPT", ())}
+            self.live = replace(
+                self.live, tables={4: TablesState(4, {**filled, "filter": without})}
+            )
+            raise Failed("Bad rule (does a matching rule exist in that chain?)")
+        super().execute(seen)
+
+
+def test_a_write_that_docker_came_before_is_planned_anew(tmp_path: Path) -> None:
+    kernel, clock = Docker(), HostClock()
+    reconciler = PlayedReconciler(kernel, PlayedStore(tmp_path), clock)
+    result = reconciler.commit(Policy(), SHOP, FACTS)
+    assert result.last.plan.in_sync
+    assert (kernel.failed, len(kernel.written)) == (1, 1)
+
+
+def test_a_write_that_fails_where_nothing_has_changed_is_told_at_once(planned: Planned) -> None:
+    planned.kernel.broken = "no such program"
+    with pytest.raises(Failed, match="no such program"):
+        planned.reconciler.commit(planned.policy, SHOP, FACTS)
+    assert planned.kernel.reads == 2, "before the write and after it"
