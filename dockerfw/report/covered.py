@@ -38,7 +38,7 @@ class Covering:
             closed = _Closed(deny, position, inventory)
             if closed.to is None:
                 self._for_all.append(closed)
-            for container in closed.to or ():
+            for container in {container for container, _ in closed.to or ()}:
                 self._for.setdefault(container, []).append(closed)
 
     def warnings(self, allow: Allow) -> Iterator[str]:
@@ -65,14 +65,14 @@ class _Closed:
         self.deny = deny
         self.position = position
         self._outside = {family: _intervals(deny.sources, family) for family in FAMILIES}
-        self.to = _ids(inventory, deny) if deny.to else None
+        self.to = _places(inventory, deny) if deny.to else None
 
     def covers(self, allow: Allow, inventory: Inventory) -> bool:
         """Return True if this deny closes all that the allow opens."""
         if not allow.sources or not self._covers_ports(allow):
             return False
         if self.to is not None:
-            named = _ids(inventory, allow) if allow.to else frozenset()
+            named = _places(inventory, allow) if allow.to else frozenset()
             if not named or not named <= self.to:
                 return False
         return all(self._covers_source(source) for source in allow.sources)
@@ -106,8 +106,15 @@ def _containers(inventory: Inventory, statement: Allow | Deny) -> list[Container
     return [container for container, _ in inventory.select(statement.to)]
 
 
-def _ids(inventory: Inventory, statement: Allow | Deny) -> frozenset[str]:
-    return frozenset(container.id for container in _containers(inventory, statement))
+def _places(inventory: Inventory, statement: Allow | Deny) -> frozenset[tuple[str, str]]:
+    """Return the containers by id, each with the networks at whose address it is named: a selector
+    of a network names no other.
+    """
+    return frozenset(
+        (container.id, network)
+        for container, endpoints in inventory.select(statement.to)
+        for network in ("", *(endpoint.network_id for endpoint in endpoints))
+    )
 
 
 def _intervals(sources: Iterable[Source], family: Family) -> Intervals:

@@ -6,7 +6,7 @@ import pytest
 
 from dockerfw.model.policy import Allow, Deny
 from dockerfw.report.warnings import advise
-from tests.build import address_list, allow, deny, policy
+from tests.build import address_list, allow, container, deny, inventory, network, policy
 from tests.unit.report.scene import FACTS, HERE
 
 
@@ -50,3 +50,22 @@ def test_all_of_it_is_taken_back(allowed: Allow, denied: Deny) -> None:
 )
 def test_some_of_it_is_left(allowed: Allow, denied: Deny) -> None:
     assert not said(allowed, denied)
+
+
+def test_a_deny_for_a_network_leaves_the_address_on_another_one() -> None:
+    here = inventory(
+        container("web", "front 172.18.0.2", "back 172.19.0.2"),
+        network("front", "172.18.0.0/24"),
+        network("back", "172.19.0.0/24"),
+    )
+
+    def warned(to: str) -> bool:
+        found = advise(
+            policy(allow("bridge", to=to, ports=80), deny("bridge", to="network:front")),
+            here,
+            FACTS,
+        )
+        return any("takes back all of this" in warning for warning in found)
+
+    assert warned("network:front")
+    assert not warned("web")
