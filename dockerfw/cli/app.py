@@ -17,8 +17,8 @@ import click
 
 from dockerfw import __version__
 from dockerfw.cli import commands, mistakes
-from dockerfw.cli.output import print_error, print_remark
-from dockerfw.errors import DockerfwError, PolicyError, UsageError
+from dockerfw.cli.failure import failure, print_failure
+from dockerfw.errors import DockerfwError, UsageError
 from dockerfw.exit_status import ExitStatus
 
 
@@ -68,32 +68,16 @@ def main() -> NoReturn:
 def _run() -> int:
     try:
         status = cli.main(prog_name="dockerfw", standalone_mode=False)
-    except PolicyError as error:
-        for finding in error.findings:  # FILE:LINE: at the start, as editors read it
-            print_remark(finding)
-        return error.exit_status
-    except DockerfwError as error:
-        print_error(str(error))
-        return error.exit_status
-    except click.exceptions.Abort:
-        print_error("stopped")
-        return ExitStatus.INTERRUPTED
     except click.UsageError as error:
         if len(sys.argv) > 1:
-            print_error(mistakes.sentence(error, sys.argv[1:]))
-        else:
-            error.show()  # the help
+            return print_failure(failure(error, sys.argv[1:]))
+        error.show()  # the help
         return ExitStatus.REFUSED
-    except click.ClickException as error:
-        print_error(error.format_message())
-        return error.exit_code
+    except (DockerfwError, click.exceptions.Abort, click.ClickException) as error:
+        return print_failure(failure(error, sys.argv[1:]))
     except Exception as error:
         if os.environ.get("DOCKERFW_DEBUG"):
             raise
-        print_error(
-            f"internal error: {type(error).__name__}: {error}; "
-            "please report it, with the output under DOCKERFW_DEBUG=1"
-        )
-        return ExitStatus.FAILED
+        return print_failure(failure(error, sys.argv[1:]))
     # click's own --help and --version give no status.
     return status if isinstance(status, int) else ExitStatus.OK

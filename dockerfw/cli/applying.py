@@ -62,11 +62,10 @@ class Applying:
                 print_plan(done.planned, in_sync=not done.steps)
             print_lines(["Applied."] if done.steps else [])
         kept = done.pending is None or _is_kept(self._session, done.pending, asks=self.asks)
-        if self._as_json:
-            document = plan_document(done.planned)
-            print_json({**document, "applied": kept, "wrote": done.steps > 0})
         if not kept:
             raise Failed("not confirmed: rolled back to what stood before")
+        if self._as_json:
+            print_json({**plan_document(done.planned), "changed": done.steps > 0})
 
 
 class _Agreement:

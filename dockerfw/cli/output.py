@@ -36,12 +36,6 @@ def print_remark(sentence: str) -> None:
         click.echo(painted(line) if in_colour else line, err=True)
 
 
-def print_error(text: str) -> None:
-    """A remark for each line of an error, with the program's name before it."""
-    for sentence in text.splitlines() or [""]:
-        print_remark(f"dockerfw: {sentence}")
-
-
 def print_warnings(warnings: Iterable[str]) -> None:
     for warning in warnings:
         print_remark(f"warning: {warning}")

@@ -11,18 +11,20 @@ from dockerfw.cli.screen import width
 from dockerfw.kernel.interface import Kernel
 from dockerfw.operations.plan import PolicyPlan
 from dockerfw.plan.steps import Plan
+from dockerfw.report.remarks import remarks
 from dockerfw.text import paragraph
 
 
 def plan_document(planned: PolicyPlan) -> dict[str, Any]:
-    """Return the document of ``plan --json``, which is also a part of ``apply --json``."""
+    """Return the document of ``plan --json``, where ``changed`` is what an apply would say."""
     plan = planned.plan
     return {
+        "changed": not plan.in_sync,
         "in_sync": plan.in_sync,
         "observing": planned.observing,
         "changes": planned.changes.to_json(),
         "notes": [note.text for note in plan.notes],
-        "warnings": list(planned.all_warnings),
+        "warnings": remarks(planned.all_warnings),
         "hints": list(planned.hints),
         "steps": [{"tool": s.tool, "family": s.family, "why": s.why} for s in plan.steps],
     }

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from dockerfw.text import listed, moment
+from dockerfw.model.net import Address
+from dockerfw.rules.names import Place
+from dockerfw.text import iso_moment, listed, moment
 
 ChangeKind: TypeAlias = Literal[
     "open", "close", "deny", "lift", "end", "guard", "release", "unguard"
@@ -50,6 +52,8 @@ class Change:
     ``target`` is what it is called, with its ports; ``ports`` are these alone. ``sources`` are all
     to whom it opens or closes, ``excepting`` those within them for whom nothing changes. ``until``
     is when what opens ends by itself (Unix time). ``idle``: nobody is behind that port now.
+    ``place``: are they ports of containers, or of this host, at ``address`` (none: at every one);
+    ``containers`` are the names of those that are behind them, where they can be told.
     """
 
     kind: ChangeKind
@@ -59,6 +63,9 @@ class Change:
     excepting: tuple[str, ...] = ()
     until: int | None = None
     idle: bool = False
+    place: Place = "container"
+    address: Address | None = None
+    containers: tuple[str, ...] = ()
 
     @property
     def sign(self) -> str:
@@ -90,11 +97,14 @@ class Change:
         return {
             "change": self.kind,
             "target": self.target,
+            "place": self.place,
+            "address": None if self.address is None else str(self.address),
+            "containers": list(self.containers),
             "ports": self.ports,
             "sources": list(self.sources[:LISTED_IN_JSON]),
             "sources_in_all": len(self.sources),
             "excepting": list(self.excepting[:LISTED_IN_JSON]),
             "excepting_in_all": len(self.excepting),
-            **({} if self.until is None else {"until": moment(self.until)}),
-            **({"idle": True} if self.idle else {}),
+            "until": None if self.until is None else iso_moment(self.until),
+            "idle": self.idle,
         }

@@ -52,8 +52,15 @@ def _changes(kind: Literal["guard", "release"], found: Iterable[GuardedPort]) ->
         for ports in together:
             ranges = [_range(row) for row in _rows(ports)]
             behind = behind_text(pair for one in ports for pair in one.behind)
-            target = host_port_text(ports[0].where, ranges) + behind
-            yield Change(kind, target, ", ".join(map(str, ranges)))
+            where = ports[0].where
+            yield Change(
+                kind,
+                host_port_text(where, ranges) + behind,
+                ", ".join(map(str, ranges)),
+                place="host",
+                address=where,
+                containers=tuple(sorted({name for name, _ in ports[0].behind})),
+            )
 
 
 def _rows(group: Iterable[GuardedPort]) -> Iterator[list[GuardedPort]]:

@@ -22,6 +22,7 @@ from dockerfw.report.access import (
     access_lines,
     access_without_policy,
 )
+from dockerfw.report.remarks import remarks
 from dockerfw.report.tables import table
 from dockerfw.report.traffic import Counters, Traffic, count_traffic
 from dockerfw.rules.ruleset import Ruleset
@@ -215,7 +216,6 @@ class Status:
     def to_json(self) -> dict[str, object]:
         health = self.health
         return {
-            "schema": 1,
             "enforcing": health.enforcing,
             "observing": health.observing,
             "in_sync": health.in_sync,
@@ -234,7 +234,7 @@ class Status:
             "flavour": health.flavour,
             "engine": health.engine,
             "firewall_backend": health.backend,
-            "warnings": list(health.warnings),
+            "warnings": remarks(health.warnings),
             "allowed": [row.to_json() for row in self.allowed],
             "denied": [row.to_json() for row in self.denied],
             "ports": [row.to_json() for row in self.ports],

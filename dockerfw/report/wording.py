@@ -38,7 +38,8 @@ _EVERY_CONTAINER = "every container"
 class _Item:
     """A difference at all the addresses that ``label`` stands for.
 
-    ``behind`` are the containers that a host port leads to, each with its port.
+    ``behind`` are the containers that a host port leads to, each with its port; ``names`` are those
+    whose own port it is.
     """
 
     kind: DifferenceKind
@@ -53,6 +54,7 @@ class _Item:
     until: int | None
     behind: tuple[tuple[str, int], ...] = ()
     idle: bool = False
+    names: frozenset[str] = frozenset()
 
     @property
     def alike(self) -> tuple[object, ...]:
@@ -130,6 +132,16 @@ class Wording:
             until=group[0].until,
             behind=behind,
             idle=group[0].kind == "open" and self._idle(first),
+            names=self._names(group),
+        )
+
+    def _names(self, group: list[Difference]) -> frozenset[str]:
+        networks = {one.destination.where for one in group if one.destination.place != "host"}
+        return frozenset(
+            name
+            for one in networks
+            if one is not None
+            for name in self.labels.at(one.network_address)
         )
 
     def _idle(self, to: Destination) -> bool:
@@ -153,8 +165,8 @@ class Wording:
 
     def _change(self, item: _Item) -> Change:
         ports = port_text(item.protocol, item.first, item.last)
+        address = ip_address(item.label) if item.place == "host" and item.label else None
         if item.place == "host":
-            address = ip_address(item.label) if item.label else None
             found = Range(item.protocol, item.first, item.last) if item.protocol else EVERY_PORT
             target = host_port_text(address, [found]) + behind_text(item.behind)
         elif item.protocol is None:
@@ -169,6 +181,9 @@ class Wording:
             self._sources(item.excepting, item.families),
             item.until,
             item.idle,
+            item.place,
+            address,
+            tuple(sorted(item.names | {name for name, _ in item.behind})),
         )
 
     def _sources(self, sources: Sources, families: frozenset[int]) -> tuple[str, ...]:
@@ -236,7 +251,10 @@ class Wording:
         for label in sorted(self.labels.container_labels):
             addresses = sorted(self.labels.members(label), key=_network_order)
             texts = listed([network_text(a) for a in addresses])
-            yield Change("guard", f"{label} ({texts})", "all ports")
+            names = {name for a in addresses for name in self.labels.at(a.network_address)}
+            yield Change(
+                "guard", f"{label} ({texts})", "all ports", containers=tuple(sorted(names))
+            )
 
     def _guarded_networks(self, side: Side) -> set[str]:
         """Return the Docker networks that are guarded, as they are called."""
@@ -315,7 +333,8 @@ def _all_alike(items: Iterable[_Item], labels: Labels) -> Iterator[_Item]:
         alike = {item.label for item in group}
         if len(alike) > 1 and alike in complete:
             families = frozenset(f for item in group for f in item.families)
-            yield replace(group[0], label=_EVERY_CONTAINER, families=families)
+            names = frozenset(name for item in group for name in item.names)
+            yield replace(group[0], label=_EVERY_CONTAINER, families=families, names=names)
         else:
             yield from group
 

@@ -112,7 +112,7 @@ def test_with_iptables_legacy_the_paths_are_closed_and_open_as_with_nft(legacy: 
     assert "DOCKERFW" in saved(host, "legacy")
     assert "DOCKERFW" not in saved(host, "nft")
     assert host.dockerfw("status", check=False).returncode == 0
-    assert json.loads(host.dockerfw("apply", "--json").stdout)["wrote"] is False
+    assert json.loads(host.dockerfw("apply", "--json").stdout)["changed"] is False
 
     host.dockerfw("remove", "--yes")
 
@@ -134,7 +134,7 @@ def test_python_iptables_writes_the_same_rules_as_iptables_restore(legacy: Legac
 
     assert saved(host, "legacy") == by_restore
     assert disagreements(table(host, legacy.rows, guarded=True)) == []
-    assert json.loads(host.dockerfw("apply", "--json").stdout)["wrote"] is False
+    assert json.loads(host.dockerfw("apply", "--json").stdout)["changed"] is False
     apply(host, '[firewall]\ncommitter = "python-iptables"\n', POLICY)
     by_python = saved(host, "legacy")
     apply(host, POLICY)

@@ -86,7 +86,7 @@ def test_a_second_apply_writes_nothing_and_counters_survive(scene: Scene) -> Non
 
     again = json.loads(scene.host.dockerfw("apply", "--json").stdout)
 
-    assert again["wrote"] is False
+    assert again["changed"] is False
     assert scene.host.run(["ipset", "save"]).stdout == before
     told = json.loads(scene.host.dockerfw("status", "--json").stdout)
     assert told["allowed"], "the packets of the office are counted"

@@ -324,7 +324,7 @@ def named_writers(log: str) -> set[str]:
 
 
 def told_of_docker(scene: Scene, daemon: Daemon, said: int) -> bool:
-    in_status = any(DOCKER_GONE in warning for warning in scene.status()["warnings"])
+    in_status = any(DOCKER_GONE in warning["text"] for warning in scene.status()["warnings"])
     return in_status and DOCKER_GONE in daemon.log()[said:]
 
 

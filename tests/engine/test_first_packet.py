@@ -237,7 +237,7 @@ def test_a_packet_forged_in_this_hosts_name_makes_nobody_an_answerer(scene: Scen
 @pytest.mark.slow  # tests/engine/test_daemon_drift.py has this with the daemon
 def test_dockers_own_rules_that_are_gone_are_told_with_what_brings_them_back(scene: Scene) -> None:
     def told() -> bool:
-        return any("restart Docker" in warning for warning in scene.status()["warnings"])
+        return any("restart Docker" in warning["text"] for warning in scene.status()["warnings"])
 
     assert not told()
     for program in ("iptables", "ip6tables"):

@@ -42,8 +42,8 @@ def seal_rules(host: Host) -> int:
 def wrote(host: Host) -> bool:
     """Whether an apply had anything to write."""
     told = json.loads(host.dockerfw("apply", "--json").stdout)
-    assert isinstance(told["wrote"], bool)
-    return told["wrote"]
+    assert isinstance(told["changed"], bool)
+    return told["changed"]
 
 
 def test_seventy_networks_need_no_more_rules_than_one(engine: Engine) -> None:

@@ -7,6 +7,7 @@ the namespaces, mounts and processes with it: nothing has to be cleaned up by na
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
+from tests.json_documents import holds, kind_of
 from tests.lab import process
 from tests.lab.files import Files
 from tests.lab.guard import LabError
@@ -315,9 +317,16 @@ class Host(Place, Files, Closable):
         check: bool = True,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run dockerfw in this host, with the python of the test run and the host's paths."""
+        """Run dockerfw in this host, with the python of the test run and the host's paths.
+
+        What it prints for programs has to be as ``docs/json.schema.json`` has it.
+        """
         argv = [sys.executable, "-m", "dockerfw", *arguments]
-        return self.run(argv, stdin=stdin, timeout=timeout, check=check, env=env)
+        done = self.run(argv, stdin=stdin, timeout=timeout, check=check, env=env)
+        if "--json" in arguments and done.stdout:
+            document = json.loads(done.stdout)
+            holds(kind_of(arguments, document), document)
+        return done
 
     def use_legacy(self) -> None:
         """From now on ``iptables`` is iptables-legacy, as update-alternatives would have it."""

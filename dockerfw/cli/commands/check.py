@@ -29,6 +29,7 @@ def command(config: Path, inventory_path: Path | None, as_json: bool, quiet: boo
     from dockerfw.policy.files import collect
     from dockerfw.policy.trust import shown_path
     from dockerfw.report.endings import ended
+    from dockerfw.report.remarks import remarks
 
     now = SystemClock().time()
     text = collect(config, for_kernel=False)
@@ -40,7 +41,7 @@ def command(config: Path, inventory_path: Path | None, as_json: bool, quiet: boo
 
         warnings = check(text, read_inventory(inventory_path), RECORDED, now).warnings
     if as_json:
-        print_json({"valid": True, "warnings": list(warnings)})
+        print_json({"valid": True, "warnings": remarks(warnings)})
     elif not quiet:
         print_warnings(warnings)
         allows, denies = len(policy.allows), len(policy.denies)

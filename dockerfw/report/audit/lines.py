@@ -143,7 +143,6 @@ def remarks(audit: Audit) -> Iterator[str]:
 def document(audit: Audit) -> dict[str, object]:
     """Return all of it as JSON; its shape is in ``docs/commands.md``."""
     return {
-        "schema": 1,
         "in_force": audit.in_force,
         "open_to_anyone": audit.count("anyone"),
         "unknown": audit.count("unknown"),

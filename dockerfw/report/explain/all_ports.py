@@ -42,7 +42,6 @@ class PortList:
         """``ports`` has the document of each port."""
         first = self.answers[0]
         return {
-            "schema": 1,
             "source": self.source,
             "target": self.target,
             "observing": first.observing,

@@ -7,6 +7,8 @@ from typing import Literal
 
 from dockerfw.exit_status import ExitStatus
 from dockerfw.model.net import Family
+from dockerfw.model.policy import Origin
+from dockerfw.report.remarks import remarks
 from dockerfw.text import paragraph, printable
 
 OBSERVING = "OBSERVING: nothing is dropped now; this is what enforce would do"
@@ -19,6 +21,7 @@ class Row:
 
     ``others`` are rules of others that may drop what dockerfw lets pass there. ``conditional``:
     whether the packet takes this path depends on NAT of others in a way that is not known here.
+    ``rule``: where the rule of the policy stands that decides it, if one does.
     """
 
     path: str
@@ -27,6 +30,7 @@ class Row:
     reason: str
     others: tuple[str, ...] = ()
     conditional: bool = False
+    rule: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,8 @@ class Explanation:
         return by_verdict[self.verdict]
 
     def to_json(self) -> dict[str, object]:
-        """``paths`` has ``path``, ``family`` (4 or 6), ``allowed``, ``reason`` and ``others`` for
-        each row.
-        """
+        """Return the document of one target; ``docs/json.md`` has its shape."""
         return {
-            "schema": 1,
             "source": self.source,
             "target": self.target,
             "observing": self.observing,
@@ -79,11 +80,12 @@ class Explanation:
                     "family": r.family,
                     "allowed": r.allowed,
                     "reason": r.reason,
+                    "rule": None if r.rule is None else {"file": r.rule.file, "line": r.rule.line},
                     "others": list(r.others),
                 }
                 for r in self.rows
             ],
-            "warnings": list(self.warnings),
+            "warnings": remarks(self.warnings),
             "remedy": "\n".join(self.remedy),
             "in_force": self.in_force,
         }

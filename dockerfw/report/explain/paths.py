@@ -399,7 +399,8 @@ def _listens_at(binding: PublishedPort, address: Address) -> bool:
 
 
 def _row(path: str, family: Family, decision: Decision) -> Row:
-    return Row(path, family, decision.allowed, decision.reason, decision.others)
+    allowed, reason = decision.allowed, decision.reason
+    return Row(path, family, allowed, reason, decision.others, rule=decision.rule)
 
 
 def _host_network_label(target: ParsedTarget) -> str:

@@ -15,7 +15,7 @@ from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Address, Family
-from dockerfw.model.policy import Allow, Deny, Policy, Source
+from dockerfw.model.policy import Allow, Deny, Origin, Policy, Source
 from dockerfw.report.explain.reader import network_of
 from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
 from dockerfw.report.explain.ways import Ways
@@ -29,6 +29,7 @@ from dockerfw.text import moment
 
 NOTHING_ALLOWS = "denied: nothing allows it"
 _Section: TypeAlias = Literal["allows", "denies", "baseline"]
+_Why: TypeAlias = tuple[str, Origin | None]
 _Part: TypeAlias = tuple[_Section, int, int | None]
 """The first so many statements of a section; or, with a third number, the source of that index of
 the one statement of that index."""
@@ -41,6 +42,8 @@ class Decision:
     allowed: bool
     reason: str
     others: tuple[str, ...] = ()
+    rule: Origin | None = None
+    """The rule of the policy that decides it, where one does."""
 
 
 class Reasons:
@@ -86,10 +89,12 @@ class Reasons:
         if result.passed and result.has_bit and from_docker and not comes_back:
             return Decision(False, SPOOFED_ELSE)  # by the seal
         if result.passed:
-            return Decision(True, self._why_allowed(route, result), self._others(route))
+            reason, rule = self._why_allowed(route, result)
+            return Decision(True, reason, self._others(route), rule)
         if from_docker and not comes_back:
             return Decision(False, SPOOFED_ELSE)
-        return Decision(False, self._why_denied(route, result))
+        reason, rule = self._why_denied(route, result)
+        return Decision(False, reason, rule=rule)
 
     def _others(self, route: Route) -> tuple[str, ...]:
         """Return the rules of others that may drop it, at both hooks that it meets."""
@@ -129,26 +134,28 @@ class Reasons:
         packet = Packet(OUTSIDE, stranger, host, protocol, port, host_port=(host, port))
         return not self._walk(self.closed, Route("", "input", packet)).passed
 
-    def _why_denied(self, route: Route, result: WalkResult) -> str:
+    def _why_denied(self, route: Route, result: WalkResult) -> _Why:
         for rule in result.path:
             if rule.role == "spoofed":
-                return rule.comment
+                return rule.comment, None
         index = self._first("denies", len(self.policy.denies), route)
         if index is None:
-            return NOTHING_ALLOWS
+            return NOTHING_ALLOWS, None
         deny = self.policy.denies[index]
-        return f"denied by {deny.origin}{self._from('denies', index, route)}"
+        return f"denied by {deny.origin}{self._from('denies', index, route)}", deny.origin
 
-    def _why_allowed(self, route: Route, result: WalkResult) -> str:
+    def _why_allowed(self, route: Route, result: WalkResult) -> _Why:
         if not result.has_bit:
-            return "allowed: no rule guards this port of the host, dockerfw leaves it alone"
+            return "allowed: no rule guards this port of the host, dockerfw leaves it alone", None
         index = self._first("allows", len(self.policy.allows), route)
         if index is not None:
             allow = self.policy.allows[index]
             until = f" until {moment(allow.end)}" if allow.end is not None else ""
-            return f"allowed by {allow.origin}{self._from('allows', index, route)}{until}"
+            by = f"allowed by {allow.origin}{self._from('allows', index, route)}{until}"
+            return by, allow.origin
         index = self._first("baseline", len(self.policy.baseline), route)
-        return "allowed" if index is None else f"allowed by baseline {self.policy.baseline[index]}"
+        by = "" if index is None else f" by baseline {self.policy.baseline[index]}"
+        return f"allowed{by}", None
 
     def _first(self, section: _Section, count: int, route: Route) -> int | None:
         """Return the index of the first statement of the section that decides this packet.

@@ -58,7 +58,8 @@ from tests.unit.cli.terminal import Terminal
 )
 def test_the_one_right_command_is_named(terminal: Terminal, typed: str, meant: str) -> None:
     done = terminal.run(*typed.split())
-    assert (done.status, done.out) == (2, "")
+    assert done.status == 2
+    assert not done.out or "--json" in typed
     assert meant in done.err
     assert re.fullmatch(r"dockerfw: .*\n", done.err), "one sentence"
 

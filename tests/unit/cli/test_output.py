@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from dockerfw.cli.output import print_error, print_hints, print_json, print_warnings
+from dockerfw.cli.output import print_hints, print_json, print_warnings
 
 LONG = "a rule that is explained at some length, " * 4 + "and ends here"
 
@@ -36,14 +36,6 @@ def test_people_get_lines_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rest
     assert all(line.startswith("  ") and len(line) <= 80 for line in rest)
     assert " ".join(screen.getvalue().split()) == f"warning: {LONG}"
-
-
-def test_an_error_of_several_lines_has_the_program_before_each(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    print_error("one\ntwo")
-    print_error("")
-    assert capsys.readouterr().err == "dockerfw: one\ndockerfw: two\ndockerfw: \n"
 
 
 def test_a_document_begins_with_its_schema(capsys: pytest.CaptureFixture[str]) -> None:

@@ -306,7 +306,7 @@ def test_a_port_that_nobody_publishes_does_not_open() -> None:
         "198.51.100.0/24, 2001:db8:10::/48"
     )
     assert found.opens == 1
-    assert [change.get("idle") for change in found.to_json()] == [None, True]
+    assert [change["idle"] for change in found.to_json()] == [False, True]
 
 
 def test_a_port_that_nat_of_others_or_a_swarm_leads_on_is_no_empty_promise() -> None:
@@ -368,10 +368,15 @@ def test_json_lists_the_sources_up_to_a_limit_and_counts_all() -> None:
     assert change == {
         "change": "open",
         "target": "db 5432/tcp",
+        "place": "container",
+        "address": None,
+        "containers": ["db"],
         "ports": "5432/tcp",
         "sources_in_all": 250,
         "excepting": [],
         "excepting_in_all": 0,
+        "until": None,
+        "idle": False,
     }
 
 

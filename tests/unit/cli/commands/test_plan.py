@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from dockerfw.state import inventory_file
-from tests import build
 from tests.unit.cli.terminal import Terminal
 
 
@@ -24,18 +22,6 @@ def test_a_plan_for_a_recorded_inventory_needs_neither_docker_nor_root(
     assert "matches no container" in done.err or "web" in done.err
     recorded.write_text("{")
     assert terminal.run("plan", "-c", str(policy), "--inventory", str(recorded)).status == 2
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> str:
-    """A recorded inventory with a container that the policy opens."""
-    running = build.inventory(
-        build.network("front", "172.18.0.0/16"),
-        build.container("web", "front 172.18.0.2", published="8080:80"),
-    )
-    recorded = tmp_path / "shop.json"
-    recorded.write_text(inventory_file.dump(running))
-    return str(recorded)
 
 
 def test_a_plan_shows_what_opens_and_verbose_the_kernel_text_too(
@@ -55,6 +41,7 @@ def test_a_plan_for_programs_is_one_document(terminal: Terminal, policy: Path, s
     assert done.status == 3
     assert list(document) == [
         "schema",
+        "changed",
         "in_sync",
         "observing",
         "changes",
@@ -63,7 +50,7 @@ def test_a_plan_for_programs_is_one_document(terminal: Terminal, policy: Path, s
         "hints",
         "steps",
     ]
-    assert (document["schema"], document["in_sync"], document["observing"]) == (1, False, False)
+    assert (document["changed"], document["in_sync"], document["observing"]) == (True, False, False)
     assert [change["target"] for change in document["changes"]]
     assert {step["tool"] for step in document["steps"]} == {"ipset", "iptables", "nft"}
 

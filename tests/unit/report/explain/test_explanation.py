@@ -29,7 +29,6 @@ def test_lines_fit_the_terminal(width: int) -> None:
 def test_the_document_has_every_row() -> None:
     found = explain(policy(OPEN_WEB), SHOP, BRIDGED, "198.51.100.7", "web:80")
     document = json.loads(json.dumps(found.to_json()))
-    assert document["schema"] == 1
     assert document["verdict"] == "allowed"
     assert document["paths"][0] == {
         "path": "P1 published 8080 → 80 (DNAT)",
@@ -37,4 +36,5 @@ def test_the_document_has_every_row() -> None:
         "allowed": True,
         "reason": "allowed by config.toml:3 (from office)",
         "others": [],
+        "rule": {"file": "config.toml", "line": 3},
     }
