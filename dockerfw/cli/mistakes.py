@@ -62,13 +62,12 @@ _SAME: Mapping[str, tuple[str, ...]] = {
     "--quiet": ("--silent", "-s"),
 }  # fmt: skip
 _DRY = ("--dry-run", "-n", "--check", "--diff", "--noop", "--simulate", "--dryrun")
-_WATCH = "run `watch dockerfw status`"
+_WATCH = "run `dockerfw status --watch`"
 _FOLLOW = "run `journalctl -fu dockerfw`"
 _PLAIN = "colours are left out by `NO_COLOR=1` in the environment"
 _KERNEL_TEXT = "the kernel text is shown by `dockerfw plan -v`"
 _WITHOUT_OPTION: Mapping[tuple[str, str], str] = {
     ("status", "-w"): _WATCH,
-    ("status", "--watch"): _WATCH,
     ("status", "--follow"): _WATCH,
     ("apply", "-v"): _KERNEL_TEXT,
     ("apply", "--verbose"): _KERNEL_TEXT,

@@ -31,6 +31,24 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but
 verbose_option = click.option(
     "-v", "--verbose", is_flag=True, help="Show all that is known: of a plan, the kernel text."
 )
+_LONGEST_REASON = 200
+
+
+def _one_line(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    if not text.isprintable() or len(text) > _LONGEST_REASON:
+        raise UsageError(
+            f"--reason: write one line of plain text, {_LONGEST_REASON} letters at most"
+        )
+    return text.strip()
+
+
+reason_option = click.option(
+    "--reason",
+    metavar="TEXT",
+    default="",
+    callback=_one_line,
+    help="Why; `dockerfw history` shows it.",
+)
 inventory_option = click.option(
     "--inventory",
     "inventory_path",

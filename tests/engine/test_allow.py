@@ -29,8 +29,9 @@ def test_a_guest_comes_in_for_a_while_and_a_policy_goes_back() -> None:
 
         host.run(["mkdir", "-p", "/etc/dockerfw"])
         host.write(CONFIG, "# nobody\n", 0o600)
-        host.dockerfw("apply", "--yes")
+        host.dockerfw("apply", "--yes", "--reason", "nobody at first")
         assert who() == []
+        assert [one["reason"] for one in told("history")] == ["nobody at first"]
 
         host.dockerfw(
             "allow", f"{GUEST}/32", "db:5432", "--for", "2h", "--reason", "a test", "--yes"

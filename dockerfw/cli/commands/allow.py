@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from dockerfw.cli.applying import Applying
-from dockerfw.cli.options import config_option, docker_host_option, json_option, quiet_option
+from dockerfw.cli.options import (
+    config_option,
+    docker_host_option,
+    json_option,
+    quiet_option,
+    reason_option,
+)
 from dockerfw.cli.output import print_json, print_lines
 from dockerfw.cli.screen import width
 from dockerfw.errors import UsageError
@@ -21,7 +27,6 @@ if TYPE_CHECKING:
 
 _DURATION = re.compile(r"([1-9][0-9]{0,3})([mhd])", re.ASCII)
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
-_LONGEST_REASON = 200
 
 
 @click.command(
@@ -37,7 +42,7 @@ Status: 0 done, 1 failed, 2 policy refused or nothing of that name""",
 @click.argument("source", required=False)
 @click.argument("target", required=False)
 @click.option("--for", "duration", metavar="TIME", help="How long: 30m, 2h or 7d.")
-@click.option("--reason", metavar="TEXT", help="Why; it is kept with the rule.")
+@reason_option
 @click.option("--end", "number", type=int, metavar="N", help="End the rule with this number.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @config_option
@@ -48,7 +53,7 @@ def command(
     source: str | None,
     target: str | None,
     duration: str | None,
-    reason: str | None,
+    reason: str,
     number: int | None,
     yes: bool,
     config: Path,
@@ -94,7 +99,7 @@ def _wish(
     source: str | None,
     target: str | None,
     duration: str | None,
-    reason: str | None,
+    reason: str,
     number: int | None,
 ) -> Wish | None:
     """Return what is to be opened; None where nothing is. Raises `UsageError`."""
@@ -110,7 +115,7 @@ def _wish(
         return None
     if target is None or duration is None:
         raise UsageError(_how(source, target or "TARGET"))
-    return Wish(source, target, _seconds(duration), _reason(reason or ""))
+    return Wish(source, target, _seconds(duration), reason)
 
 
 def _how(source: str, target: str) -> str:
@@ -122,11 +127,3 @@ def _seconds(duration: str) -> int:
     if match is None:
         raise UsageError(f'--for "{duration}": write a number with m, h or d: 30m, 2h or 7d')
     return int(match[1]) * _SECONDS[match[2]]
-
-
-def _reason(text: str) -> str:
-    if not text.isprintable() or len(text) > _LONGEST_REASON:
-        raise UsageError(
-            f"--reason: write one line of plain text, {_LONGEST_REASON} letters at most"
-        )
-    return text.strip()

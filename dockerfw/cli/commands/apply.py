@@ -16,6 +16,7 @@ from dockerfw.cli.options import (
     docker_host_option,
     json_option,
     quiet_option,
+    reason_option,
 )
 from dockerfw.cli.output import print_lines, print_remark
 from dockerfw.cli.screen import width
@@ -45,6 +46,7 @@ Status: 0 done, 1 failed or gone back, 2 policy refused or expectation broken"""
     help="Roll back unless confirmed within so many seconds.",
 )
 @click.option("--yes", is_flag=True, help="Ask nothing.")
+@reason_option
 @click.option("--strict", is_flag=True, help="Take warnings as errors.")
 @click.option("--allow-unenforced", is_flag=True, help="Apply what cannot hold on every path.")
 @json_option
@@ -54,6 +56,7 @@ def command(
     docker_host: str | None,
     confirm_seconds: int | None,
     yes: bool,
+    reason: str,
     strict: bool,
     allow_unenforced: bool,
     as_json: bool,
@@ -76,7 +79,7 @@ def command(
         afar_confirm_seconds=CONFIRM_SECONDS if afar else None,
     )
     start_rollback = partial(rollback.start, docker_host=docker_host)
-    act = Act(user_name())
+    act = Act(user_name(), reason=reason)
     with applying.stoppable():
         done = apply(session, config, terms, start_rollback, agree=applying.agree, act=act)
     applying.end(done)
