@@ -123,7 +123,7 @@ class FullCheck:
             self._reporter.unenforced(())
         else:
             inventory = with_foreign_ports(self._enforcer.inventory, facts)
-            reasons = host_warnings.unenforced(policy, inventory, facts)
+            reasons: tuple[str, ...] = host_warnings.unenforced(policy, inventory, facts)
             applied = self._store.policy.applied()
             reasons += lost(applied.given, facts) if applied else ()
             self._reporter.unenforced(reasons)

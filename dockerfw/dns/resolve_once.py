@@ -16,6 +16,7 @@ from dockerfw.dns.answer import Answer
 from dockerfw.dns.lookup import System
 from dockerfw.model.net import Address
 from dockerfw.model.policy import HostAddresses, Origin
+from dockerfw.model.remark import coded
 
 TIMEOUT = 5.0
 """Seconds for all names together."""
@@ -29,6 +30,7 @@ class Resolved:
     names: HostAddresses = field(default_factory=dict)
     remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @coded("host-name")
     def warnings(self, origins: Mapping[str, Origin | None]) -> tuple[str, ...]:
         """Return the remarks, with the line of the rule that has the name."""
         return tuple(

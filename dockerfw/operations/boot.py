@@ -54,8 +54,8 @@ def install_before_docker(session: Session) -> str:
     # By what was last seen: Docker's networks outlive a reboot.
     unenforced = host_warnings.unenforced(policy, store.last_seen.inventory(), facts)
     applied = store.policy.applied()
-    unenforced += lost(applied.given, facts) if applied else ()
-    return "; but NOT ON EVERY PATH: ".join([done, *unenforced])
+    gone = lost(applied.given, facts) if applied else ()
+    return "; but NOT ON EVERY PATH: ".join([done, *unenforced, *gone])
 
 
 def install_closed(session: Session, policy: Policy, facts: HostFacts) -> Result:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from dockerfw.kernel.interface import Kernel
 from dockerfw.model.host import HostFacts
+from dockerfw.model.remark import coded
 from dockerfw.operations.reconcile import Observation
 from dockerfw.plan import jumps
 from dockerfw.rules.names import MAIN
@@ -22,6 +23,7 @@ def foreign_rule_warnings(kernel: Kernel, seen: Observation) -> tuple[str, ...]:
     return (*warnings, *_stale_chains(seen.facts))
 
 
+@coded("foreign-accept")
 def _accepting_rules(kernel: Kernel, seen: Observation) -> Iterator[str]:
     """Rules above our jumps that accept, and how many packets they have let through."""
     for family, tables in seen.live.tables.items():
@@ -45,6 +47,7 @@ def _accepting_rules(kernel: Kernel, seen: Observation) -> Iterator[str]:
                 )
 
 
+@coded("foreign-mark")
 def _mark_writers(seen: Observation) -> Iterator[str]:
     """Other users of our bits of the packet mark, behind the place where we set them."""
     mask = seen.ruleset.mark_host | seen.ruleset.mark_ok
@@ -58,6 +61,7 @@ def _mark_writers(seen: Observation) -> Iterator[str]:
                 )
 
 
+@coded("stale-chains")
 def _stale_chains(facts: HostFacts) -> Iterator[str]:
     """Docker's chains in the flavour of iptables that it used before."""
     if facts.stale_flavour:

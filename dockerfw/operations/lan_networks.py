@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dockerfw.kernel.interface import Kernel
 from dockerfw.model.policy import LanNetworks
+from dockerfw.model.remark import coded
 from dockerfw.policy.files import PolicyText
 
 
@@ -24,6 +25,7 @@ def without_networks(text: PolicyText) -> PolicyText:
     return replace(text, warnings=(*text.warnings, *_without(text, {})))
 
 
+@coded("no-lan-network")
 def _without(text: PolicyText, known: LanNetworks) -> Iterator[str]:
     for interface, origin in text.parse().interfaces().items():
         if not known.get(interface):

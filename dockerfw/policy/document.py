@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from dockerfw.model.policy import Origin
+from dockerfw.model.remark import Remark
 from dockerfw.policy.syntax import syntax_error
 from dockerfw.policy.toml_lines import Position, scan
 from dockerfw.policy.utf8 import decode
@@ -72,7 +73,7 @@ class Findings:
         known = {name: number for number, name in enumerate(self.files)}
         ordered = sorted(findings, key=lambda f: (known.get(f[0], len(known)), f[0], f[1]))
         return without_contents(
-            tuple(f"{file}:{line}: {text}" for file, line, text in ordered),
+            tuple(Remark(f"{file}:{line}: {text}", "policy") for file, line, text in ordered),
             self.hidden,
             [findings[finding] for finding in ordered],
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dockerfw.errors import PolicyError, UsageError
 from dockerfw.model.policy import HostAddresses, LanNetworks, Policy
+from dockerfw.model.remark import Remark
 from dockerfw.policy import trust
 from dockerfw.policy.document import Document, list_name, without_contents
 from dockerfw.policy.parser import parse
@@ -182,7 +183,7 @@ class _Collector:
             return
         refused = problem.by_everyone or self._for_kernel
         found = self._errors if refused else self._warnings
-        found.setdefault(problem.text, f"{name}:1: {problem.text}")
+        found.setdefault(problem.text, Remark(f"{name}:1: {problem.text}", "file-mode"))
 
     def _error(self, finding: str) -> None:
         self._errors[finding] = finding

@@ -24,6 +24,7 @@ from dockerfw.model.policy import (
     Source,
     outside_networks,
 )
+from dockerfw.model.remark import coded
 
 
 class Covering:
@@ -41,6 +42,7 @@ class Covering:
             for container in {container for container, _ in closed.to or ()}:
                 self._for.setdefault(container, []).append(closed)
 
+    @coded("taken-back")
     def warnings(self, allow: Allow) -> Iterator[str]:
         """Yield what takes back all of this allow.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dockerfw.model.policy import Policy
+from dockerfw.model.remark import coded
 from dockerfw.text import moment
 
 
+@coded("ended")
 def ended(policy: Policy, now: float) -> tuple[str, ...]:
     """Return a warning for each allow whose time is over at that Unix time."""
     return tuple(

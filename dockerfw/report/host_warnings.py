@@ -15,12 +15,14 @@ from dockerfw.model.host import FirstPacket, HostFacts
 from dockerfw.model.inventory import Inventory, Network, is_interface_name
 from dockerfw.model.net import Family, IPNetwork
 from dockerfw.model.policy import BridgeSource, InterfaceSource, Policy, Source, may_be_inside
+from dockerfw.model.remark import coded
 from dockerfw.model.routes import Route
 from dockerfw.model.supernets import Supernets
 from dockerfw.plan.state import SealState
 from dockerfw.text import listed, printable
 
 
+@coded("unenforced")
 def unenforced(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     """Return why the policy does not hold on some path here; ``apply`` refuses then by default.
 
@@ -54,6 +56,7 @@ def needs_br_netfilter(policy: Policy, inventory: Inventory, facts: HostFacts) -
     return bool(unenforced(policy, inventory, off))
 
 
+@coded("odd-bridge")
 def odd_bridges(facts: HostFacts) -> tuple[str, ...]:
     """Return a warning for each bridge whose name nft cannot be given: what is lost to it."""
     return tuple(
@@ -71,6 +74,7 @@ def _odd(bridge: str) -> str:
     )
 
 
+@coded("no-seal")
 def lost_without_seal(facts: HostFacts) -> tuple[str, ...]:
     """Return what a kernel without nf_tables cannot give."""
     if facts.nf_tables:
@@ -84,6 +88,7 @@ def lost_without_seal(facts: HostFacts) -> tuple[str, ...]:
     return (loss,)
 
 
+@coded("no-labels")
 def lost_without_labels(facts: HostFacts) -> tuple[str, ...]:
     """Return what a host whose connections have no labels cannot give."""
     if facts.labels or not facts.nf_tables:
@@ -97,6 +102,7 @@ def lost_without_labels(facts: HostFacts) -> tuple[str, ...]:
     return (loss,)
 
 
+@coded("no-frames")
 def lost_without_frames(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     """Return what a kernel without nft's bridge family cannot give to this policy."""
     why = _restricts_same_bridge(policy, inventory)
@@ -110,6 +116,7 @@ def lost_without_frames(policy: Policy, inventory: Inventory, facts: HostFacts) 
     return (printable(loss),)
 
 
+@coded("no-daemon")
 def lost_without_daemon(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     """Return what is not kept true of containers of one bridge while no daemon runs."""
     why = _restricts_same_bridge(policy, inventory)
@@ -169,6 +176,7 @@ def hints(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     return ("docker-proxy is not closed from its first packet: see dockerfw status -v",)
 
 
+@coded("docker-rules-gone")
 def docker_rules_gone(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     """Return a warning if another tool has flushed what Docker alone can write again."""
     if facts.docker_rules or not any(inventory.endpoints(c) for c in inventory.containers):
@@ -180,6 +188,7 @@ def docker_rules_gone(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]
     return (gone,)
 
 
+@coded("overlapping-subnet")
 def overlaps(inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     """Return a warning for each Docker network that shares addresses with a network which this
     host reaches another way: nobody can tell whose those addresses are.
@@ -215,6 +224,7 @@ _ANOTHER_SUBNET = (
 )
 
 
+@coded("spoofing-guessed")
 def spoofing_guessed(facts: HostFacts) -> tuple[str, ...]:
     """Return a warning where the kernel cannot look for the way back of a packet."""
     if facts.way_back:
@@ -251,11 +261,12 @@ def cut_off_text(bridge: str) -> str:
     )
 
 
+@coded("mixed-bridge")
 def foreign_ports(inventory: Inventory, facts: HostFacts) -> Iterator[str]:
     """Yield the Docker bridges with a NIC or a VM's tap in them, and who is cut off by that."""
     for network, foreign in _mixed(inventory, facts):
         subnets = listed([str(subnet) for subnet in network.subnets])
-        yield (
+        yield printable(
             f"{_not_dockers(network, foreign)}: VMs and machines behind {_them(foreign)} at "
             f"{subnets} are CUT OFF from other networks (they can begin connections elsewhere, but "
             "only each other, this host and its containers can begin one to them), and reach "

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.policy import Allow, Deny, PortKeyword, PortRange, PublishedSpec
+from dockerfw.model.remark import coded
 from dockerfw.report.published_ports import PublishedPorts
 from dockerfw.text import bracketed, short_port
 
@@ -21,6 +22,7 @@ def effect(statement: Allow | Deny) -> str:
     return "opens" if isinstance(statement, Allow) else "closes"
 
 
+@coded("container-port")
 def container_ports(
     allow: Allow, named: Collection[Container], exact: Collection[str], inventory: Inventory
 ) -> Iterator[str]:
@@ -47,6 +49,7 @@ def container_ports(
             yield from _mistaken(container, ranges, bindings)
 
 
+@coded("other-protocol")
 def other_protocol(
     allow: Allow,
     named: Collection[Container],
@@ -106,6 +109,7 @@ def _names(rule: Allow | Deny, binding: PublishedPort) -> bool:
     return _covers(ranges, binding.protocol, binding.container_port)
 
 
+@coded("host-port")
 def host_ports(
     statement: Allow | Deny,
     named: Collection[Container],

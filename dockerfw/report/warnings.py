@@ -33,6 +33,7 @@ from dockerfw.model.policy import (
     outside_networks,
     parts,
 )
+from dockerfw.model.remark import Remark, coded
 from dockerfw.model.routes import Routes
 from dockerfw.model.supernets import Supernets
 from dockerfw.report import host_warnings, port_warnings
@@ -52,7 +53,7 @@ _UNFILTERED = ("macvlan", "ipvlan", "overlay")
 def advise(policy: Policy, inventory: Inventory, facts: HostFacts) -> tuple[str, ...]:
     """Return warnings in the order of the policy, then those on the host; none twice."""
     found = [*advise_on_rules(policy, inventory, facts)]
-    found += [printable(sentence) for sentence in host_warnings.foreign_ports(inventory, facts)]
+    found += host_warnings.foreign_ports(inventory, facts)
     found += host_warnings.odd_bridges(facts)
     found += host_warnings.overlaps(inventory, facts)
     found += host_warnings.spoofing_guessed(facts)
@@ -66,13 +67,14 @@ def advise_on_rules(policy: Policy, inventory: Inventory, facts: HostFacts) -> t
     """Return the warnings on the rules alone, in the order of the policy; none twice."""
     checks = _StatementChecks(policy, inventory, facts)
     found = (
-        f"{statement.origin}: {printable(sentence)}"
+        Remark(f"{statement.origin}: {printable(sentence)}", sentence.code)
         for statement in sorted(policy.statements, key=lambda s: (s.origin.file, s.origin.line))
         for sentence in checks.warnings(statement)
     )
     return tuple(dict.fromkeys(found))
 
 
+@coded("until-cut-short")
 def ended_early(policy: Policy, now: float) -> tuple[str, ...]:
     """Return a warning for each allow that lasts longer than the kernel counts.
 
@@ -87,6 +89,7 @@ def ended_early(policy: Policy, now: float) -> tuple[str, ...]:
     )
 
 
+@coded("nobody-by-name")
 def nameless(policy: Policy) -> tuple[str, ...]:
     """Return a warning for each ``host:`` or ``lan:`` source without an address."""
     sources = [source for rule in policy.statements for source in rule.sources]
@@ -128,7 +131,7 @@ class _StatementChecks:
         self.in_swarm = inventory.in_swarm
         self.rules = port_warnings.RulesByContainer(policy.statements, inventory)
 
-    def warnings(self, statement: Statement) -> Iterator[str]:
+    def warnings(self, statement: Statement) -> Iterator[Remark]:
         yield from self._sources(statement)
         exact = _exact_names(statement.to)
         named = [container for container, _ in self.inventory.select(statement.to)]
@@ -149,6 +152,7 @@ class _StatementChecks:
 
     # rules that match nobody
 
+    @coded("source-without-effect")
     def _sources(self, statement: Statement) -> Iterator[str]:
         for source in statement.sources:
             if (network := self._docker_network(source)) is not None:
@@ -165,6 +169,7 @@ class _StatementChecks:
                     f"{effect(statement)} nothing; {self._meant(source.selector)}"
                 )
 
+    @coded("no-interface")
     def _no_interface(self, source: InterfaceSource, statement: Statement) -> Iterator[str]:
         if not self.interfaces or any(map(source.matches, self.interfaces)):
             return
@@ -190,6 +195,7 @@ class _StatementChecks:
         bridges = self.inventory.bridges()
         return next((bridges[p] for p in places if out <= {None, bridges[p].bridge}), None)
 
+    @coded("matches-nothing")
     def _selectors(self, statement: Statement, named: Collection[Container]) -> Iterator[str]:
         missing = False
         for selector in statement.to:
@@ -258,6 +264,7 @@ class _StatementChecks:
 
     # containers that are somewhere else
 
+    @coded("shared-network")
     def _sidecar(self, statement: Statement, container: Container) -> Iterator[str]:
         owner = self.inventory.network_owner(container)
         if owner.id == container.id:
@@ -269,6 +276,7 @@ class _StatementChecks:
             f"both; name {owner.name} in to as well"
         )
 
+    @coded("host-network")
     def _host_network(self, statement: Statement, container: Container) -> Iterator[str]:
         """P8: only exact names with port numbers count there."""
         if not self.inventory.on_host_network(container) or statement.published:
@@ -291,6 +299,7 @@ class _StatementChecks:
             f'to = "{name}" with ports, such as ports = [9100]'
         )
 
+    @coded("not-filtered-here")
     def _elsewhere(self, statement: Statement, container: Container) -> Iterator[str]:
         """P9: on no network that this host's kernel filters."""
         owner = self.inventory.network_owner(container)

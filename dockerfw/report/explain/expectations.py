@@ -17,6 +17,7 @@ from dockerfw.model.policy import (
     Source,
     excepting,
 )
+from dockerfw.model.remark import Remark
 from dockerfw.report.explain.explainer import Explainer
 from dockerfw.report.explain.explanation import Explanation, Row
 from dockerfw.report.explain.paths import HOST_ELSEWHERE, HOST_ITSELF
@@ -75,7 +76,8 @@ def broken_expectations(policy: Policy, inventory: Inventory, facts: HostFacts) 
             )
         elif wrong:
             errors.append(f"{expect.origin}: {_broken(found, expect.allowed, wrong)}")
-    return Expectations(tuple(errors), tuple(warnings))
+    unchecked = tuple(Remark(warning, "not-checked") for warning in warnings)
+    return Expectations(tuple(errors), unchecked)
 
 
 def _with_every_name(policy: Policy) -> Policy | None:

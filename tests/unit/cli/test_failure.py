@@ -34,7 +34,9 @@ def test_a_program_gets_its_errors_in_a_document(
     document = json.loads(capsys.readouterr().out)
     assert document == {
         "schema": 1,
-        "errors": [{"text": text, "file": file, "line": line} for text, file, line in errors],
+        "errors": [
+            {"code": None, "text": text, "file": file, "line": line} for text, file, line in errors
+        ],
         "exit_status": status,
     }
     holds("errors", document)

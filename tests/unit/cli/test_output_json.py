@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from dockerfw.cli.app import cli
 from tests.json_documents import SCHEMA, holds, kinds
-from tests.paths import EXAMPLE, REPOSITORY
+from tests.paths import EXAMPLE, PACKAGE, REPOSITORY
 from tests.unit.cli.terminal import Terminal
 
 
@@ -27,6 +28,15 @@ def test_each_command_with_json_has_a_shape_and_is_told_of() -> None:
     assert set(kinds()) == known | {"errors", "temporary"}
     told = (REPOSITORY / "docs/json.md").read_text(encoding="utf-8")
     assert [name for name in known if f"`{name}" not in told] == []
+
+
+def test_every_code_of_a_warning_is_told_of() -> None:
+    given = re.compile(r'(?:coded\(|Remark\(.*, )"([a-z-]+)"\)')
+    sources = (path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    codes = {code for source in sources for code in given.findall(source)}
+    table = (REPOSITORY / "docs/json.md").read_text(encoding="utf-8").partition("code of a warning")
+    rows = [line.split("|")[1] for line in table[2].splitlines() if line.startswith("| `")]
+    assert {code for row in rows for code in re.findall("`([a-z-]+)`", row)} == codes
 
 
 def test_another_shape_is_seen() -> None:
