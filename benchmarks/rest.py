@@ -2,10 +2,11 @@
 
 Prints figures and asserts nothing. Run as root from the root of the repository::
 
-    python -m benchmarks.rest [--containers N] [--rules N] [--checks N]
+    python -m benchmarks.rest [--sizes 50 1000] [--checks N]
 
-The host, the played engine and the policy are those of `benchmarks.apply`. The daemon is the real
-one; once it has compared everything, so many checks of everything are waited for (one every 30 s).
+So many containers and as many rules each. The host, the played engine and the policy are those of
+`benchmarks.apply`. The daemon is the real one; once it has compared everything, so many checks of
+everything are waited for, one every 30 s: by default ten, since one of ten reads all that stands.
 Processor time is that of the daemon and of the programs that it starts.
 """
 
@@ -46,30 +47,44 @@ def used(host: Host, pid: int) -> Used:
     return Used(own / tick, theirs / tick, resident, most)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--containers", type=int, default=1000)
-    parser.add_argument("--rules", type=int, default=1000)
-    parser.add_argument("--checks", type=int, default=4)
-    asked = parser.parse_args()
+def measure(size: int, checks: int) -> tuple[float, Used, Used]:
+    """Return the seconds until the daemon was ready, and what it had used before and after."""
     with (
         tempfile.TemporaryDirectory() as folder,
         FakeEngine(Path(folder) / "s") as engine,
         Host() as host,
     ):
-        furnish(engine, host, asked.containers)
-        host.write(_CONFIG, policy(asked.rules, asked.containers), 0o600)
-        host.run([sys.executable, "-m", "dockerfw", "apply", "--yes", "-H", engine.url])
-        with Daemon(host, "-H", engine.url) as daemon:
+        furnish(engine, host, size)
+        host.write(_CONFIG, policy(size, size), 0o600)
+        host.run(
+            [sys.executable, "-m", "dockerfw", "apply", "--yes", "-H", engine.url], timeout=900
+        )
+        begun = time.monotonic()
+        with Daemon(host, "-H", engine.url, wait=False) as daemon:
+            daemon.until_said("ready, ", patience=300)
+            ready = time.monotonic() - begun
             time.sleep(RESYNC)
             before = used(host, daemon.pid)
-            time.sleep(RESYNC * asked.checks)
-            after = used(host, daemon.pid)
+            time.sleep(RESYNC * checks)
+            return ready, before, used(host, daemon.pid)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 1000])
+    parser.add_argument("--checks", type=int, default=10)
+    asked = parser.parse_args()
     seconds = RESYNC * asked.checks
-    own, theirs = after.seconds - before.seconds, after.children - before.children
-    print(f"{asked.containers} containers, {asked.rules} rules, {seconds} s at rest:")
-    print(f"  {after.resident:.0f} MiB ({after.most:.0f} at the most)")
-    print(f"  {100 * (own + theirs) / seconds:.2f} % of a core, {100 * theirs / seconds:.2f} tools")
+    print(f"{'containers, rules':>18} {'ready':>8} {'memory':>8} {'most':>8}", end="  ")
+    print(f"{'of a core':>9} {'of that tools':>14}   ({seconds} s at rest)")
+    for size in asked.sizes:
+        ready, before, after = measure(size, asked.checks)
+        theirs = 100 * (after.children - before.children) / seconds
+        own = 100 * (after.seconds - before.seconds) / seconds
+        print(
+            f"{size:18,} {ready:6.1f} s {after.resident:4.0f} MiB {after.most:4.0f} MiB", end="  "
+        )
+        print(f"{own + theirs:7.2f} % {theirs:12.2f} %", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ host. When which of it is done is for the loop and `transitions.py` to say.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from dataclasses import replace
 
 from dockerfw.clock import Clock
 from dockerfw.daemon.bindings import PortBindings
 from dockerfw.daemon.drift import describe_plan
+from dockerfw.daemon.memory import settle_down
 from dockerfw.daemon.repairs import Repairs
 from dockerfw.daemon.reporter import Reporter
 from dockerfw.daemon.schedule import Schedule
@@ -79,6 +79,8 @@ class Enforcer:
         self._known = Needs()
         self._unsettled = True
         """What should stand is another than what did, and was not compared since."""
+        self._seen: Observation | None = None
+        """The last one of everything that was no repair's."""
         self._ledger: Ledger | None = None
         self._frame: Ruleset | None = None
         """The ruleset without its sets: what a check of rules is compared with."""
@@ -120,9 +122,9 @@ class Enforcer:
             return None
         return self._expected(self.sealed)
 
-    def lists(self) -> tuple[IPSet, ...]:
-        """Return the sets that need not be read entry by entry, see `Kernel.read`."""
-        return self._ledger.lists() if self._ledger else ()
+    def wanted_sets(self) -> tuple[IPSet, ...]:
+        """Return the sets that should stand."""
+        return self._ledger.ruleset().sets if self._ledger else ()
 
     def _rebuild_ledger(self) -> None:
         """Compile everything anew: for another policy, or another host."""
@@ -130,10 +132,12 @@ class Enforcer:
         if self.policy is None:
             self._ledger = self._frame = None
             return
-        before, self._ledger = self._ledger, Ledger(self.policy, self.inventory, self.facts)
-        if before is not None:
+        rest = self._ledger.rest() if self._ledger else None
+        self._ledger = self._seen = None  # gone before there is another one
+        self._ledger = Ledger(self.policy, self.inventory, self.facts)
+        if rest is not None:
             # Ports of containers that went just now stay guarded, whatever the policy.
-            self._ledger.inherit(before)
+            self._ledger.inherit(rest)
         ruleset = self._ledger.ruleset()
         self._frame = replace(ruleset, sets=())
         # Later on it changes with each write, and only then.
@@ -302,7 +306,7 @@ class Enforcer:
             # Before anything else: sizes of sets that others have made anew.
             self._ledger.set_room(_sizes(snapshot.live.sets))
             sealed = replace(ruleset, seal=self.sealed or ruleset.seal)
-            self._repair(self._reconciler.compare(sealed, self.facts, snapshot.live))
+            self._repair(self._compared(sealed, snapshot.live))
             if sealed.seal != ruleset.seal:
                 self._schedule.happened(Event.GUARDED_PORTS_CHANGED)
         # Only here: where a write fails, everything has to be compared once more.
@@ -310,6 +314,15 @@ class Enforcer:
         self._schedule_expiry()
         if not self._repairs.half_way:
             self._reporter.agreed(self.policy, ruleset, self.inventory)
+
+    def _compared(self, ruleset: Ruleset, live: KernelState) -> Observation:
+        """Return the way from what stands to what should: the one of the last time, where both are
+        as they were. At rest their elements are the same objects, so that is found at once.
+        """
+        seen, asked = self._seen, (ruleset, self.facts, live)
+        if seen is None or (seen.ruleset, seen.facts, seen.live) != asked:
+            seen = self._seen = self._reconciler.compare(*asked)
+        return seen
 
     def _settle_first(self, seen: Observation) -> None:
         """Write, and read once more: at such times Docker often starts as well, and moves its jumps
@@ -325,10 +338,7 @@ class Enforcer:
         self._reporter.counted_entries(_entries(live))
         self.followed = True
         self.renew()
-        # What exists by now lasts: looking through it for garbage takes 15 to 40 ms with 1,000
-        # containers, again and again, while events wait.
-        gc.collect()
-        gc.freeze()
+        settle_down()
 
     def settle_without_docker(self, snapshot: Snapshot) -> None:
         """Keep chains, jumps and seal while Docker is away; sets stay as they are.

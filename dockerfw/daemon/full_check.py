@@ -91,7 +91,7 @@ class FullCheck:
         if snapshot.epoch != self._enforcer.epoch:
             # Read here, in the main loop, where nothing is written meanwhile. Events wait for it;
             # but on a host that is never quiet drift would never be found.
-            live = self._kernel.read(snapshot.facts, self._enforcer.lists())
+            live = self._kernel.read(snapshot.facts, self._enforcer.wanted_sets())
             snapshot = replace(snapshot, live=live, epoch=self._enforcer.epoch)
         self._overtaken = 0
         facts = snapshot.facts

@@ -56,10 +56,17 @@ from dockerfw.daemon.transitions import (
 from dockerfw.daemon.unconfirmed import UnconfirmedApply
 from dockerfw.docker.reports import Report
 from dockerfw.errors import DockerfwError, Failed
+from dockerfw.model.host import HostFacts
+from dockerfw.model.inventory import Inventory
+from dockerfw.rules.ruleset import Seal
 
 LOCK_PATIENCE = 5.0
 """Seconds that another process may have the lock before people are told: a roll-back that asks
 Docker whose a new bridge is takes 3."""
+
+RECORD_ANEW = 300.0
+"""Seconds after which what is on the disk is compared though nothing new is known: to put a
+thousand containers down as text takes as long as all the rest of a check."""
 
 
 class Daemon:
@@ -116,6 +123,10 @@ class Daemon:
         self._reports: deque[Report] = deque()
         self._held_up_since: float | None = None
         """Since when another process has the lock (monotonic); None: it was ours the last time."""
+        self._recorded: tuple[Inventory, Seal, HostFacts] | None = None
+        """What the record for the next boot has."""
+        self._record_again_at = 0.0
+        """When it is compared with the files, whatever was written (monotonic)."""
         self._stopping = False
         self._tasks: Mapping[Task, Callable[[], None]] = {
             # First what can only close, then what the policy means, then what follows from both.
@@ -289,6 +300,7 @@ class Daemon:
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stopping = True
         else:
+            self.snapshots.read_anew()
             self.schedule.happened(Event.SIGHUP)
 
     def docker_reported(self) -> None:
@@ -324,11 +336,13 @@ class Daemon:
         if noticed.links or noticed.carriers:
             self.bindings.ports_changed()
         if noticed.links:
+            self.snapshots.record_host()
             self.links.changed()
 
     def addresses_noticed(self) -> None:
         """Take notices about addresses."""
         if self._edges.addresses.read():
+            self.snapshots.record_host()
             self.lans.changed()
 
     # --- checks ----------------------------------------------------------------------------------
@@ -361,7 +375,7 @@ class Daemon:
         self.bindings.check()
         if self.policy.unwatched:
             self.schedule.happened(Event.LISTS_UNWATCHED)
-        self.snapshots.take_all(self.enforcer.epoch, self.enforcer.lists())
+        self.snapshots.take_all(self.enforcer.epoch, self.enforcer.wanted_sets())
 
     def _begin_check_of_rules(self, *, held_back: bool) -> None:
         if self.snapshots.busy:
@@ -394,14 +408,19 @@ class Daemon:
         if not self.enforcer.followed or seal is None:  # nothing is known that was not before
             return
         store, reconciler = self._edges.store, self._edges.reconciler
+        now, record = self._edges.clock.monotonic(), (inventory, seal, facts)
+        if record == self._recorded and now < self._record_again_at:
+            return
+        self._record_again_at = now + RECORD_ANEW
 
         def write() -> None:
             store.last_seen.remember(inventory)
             store.last_seen.remember_host(facts)
             reconciler.keep_seal(seal, facts)
 
-        # Beside the loop: a slow disk must not hold up events.
-        self._edges.worker.submit(write, self._remembered)
+        def written(error: Exception | None) -> None:
+            self._recorded = record if error is None else None
+            self.reporter.note("disk", None if error is None else str(error))
 
-    def _remembered(self, error: Exception | None) -> None:
-        self.reporter.note("disk", None if error is None else str(error))
+        # Beside the loop: a slow disk must not hold up events.
+        self._edges.worker.submit(write, written)

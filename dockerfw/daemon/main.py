@@ -15,6 +15,7 @@ from dockerfw.clock import SystemClock
 from dockerfw.daemon.edges import Edges
 from dockerfw.daemon.log import Form, open_log
 from dockerfw.daemon.loop import Daemon
+from dockerfw.daemon.memory import be_thrifty
 from dockerfw.daemon.systemd import Systemd
 from dockerfw.daemon.worker import Worker
 from dockerfw.dns.resolver import Resolver
@@ -40,6 +41,7 @@ def run(docker_host: str | None, form: Form) -> int:
     Raises `Failed` when it cannot begin or go on.
     """
     gc.enable()  # commands go without, since they end soon
+    be_thrifty()
     clock = SystemClock()
     log = open_log(sys.stderr, clock, form)
     listeners = partial(listener_pids, docker_host)

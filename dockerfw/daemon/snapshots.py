@@ -1,8 +1,9 @@
 """Snapshots of the kernel: read in a thread beside the main loop, one at a time.
 
-Takes a `Kernel` and what is to be read; gives `Snapshot`s in the main loop, in order. A snapshot
-takes 10 to 200 ms, while events go on being written; so each has the `Epoch` in which it began,
-and whoever compares it with what should stand compares the epochs first.
+Takes a `Kernel`, what is to be read, and that the kernel has announced changes; gives `Snapshot`s
+in the main loop, in order. A snapshot takes 3 to 200 ms, while events go on being written; so each
+has the `Epoch` in which it began, and whoever compares it with what should stand compares the
+epochs first.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from dockerfw.kernel.interface import Kernel
 from dockerfw.model.host import HostFacts
 from dockerfw.plan.state import KernelState, SealState
 from dockerfw.rules.ruleset import IPSet
+
+READ_ANEW = 300.0
+"""Seconds after which everything is read, elements of sets and what tools can do, though the kernel
+has announced no change and the headers of sets are the same: what that overlooks is rare."""
 
 _IPTABLES = re.compile(r"(ip6?tables|xtables)[a-z-]*\Z")
 _SOMEBODY = frozenset({"somebody"})
@@ -69,6 +74,9 @@ class Snapshots:
         self._writers: frozenset[str] = frozenset()
         self.busy = False
         self.finished_at = 0.0
+        self._anew_at = 0.0
+        """When everything is read again, whatever was announced (monotonic)."""
+        self._noticed = 0
 
     def record_writers(self, writers: Collection[str]) -> None:
         """Record who has changed rules since the last snapshot of rules began."""
@@ -87,15 +95,30 @@ class Snapshots:
 
         self._begin(read)
 
-    def take_all(self, epoch: Epoch, lists: Collection[IPSet]) -> None:
-        """Begin one of everything, the host's facts included."""
+    def record_host(self) -> None:
+        """Record that an interface or an address has changed."""
+        self._noticed += 1
+
+    def read_anew(self) -> None:
+        """Have the next one of everything read all, whatever the kernel has announced."""
+        self._anew_at = self._clock.monotonic()
+
+    def take_all(self, epoch: Epoch, wanted: Collection[IPSet]) -> None:
+        """Begin one of everything, the host's facts included; ``wanted`` as in `Kernel.read`."""
+        now = self._clock.monotonic()
+        anew = now >= self._anew_at
+        if anew:
+            self._anew_at = now + READ_ANEW
+            self.record_host()
+        noticed = self._noticed
 
         def read() -> Snapshot:
             # The host first, and Docker only after the snapshot: a bridge that is in the facts and
             # not in that younger answer is somebody else's. The other way round every new network
             # would be.
-            facts = self._kernel.facts()
-            return Snapshot(epoch, facts, self._kernel.read(facts, lists), whole=True)
+            facts = self._kernel.facts(noticed=noticed)
+            live = self._kernel.read(facts, wanted, headers_suffice=not anew)
+            return Snapshot(epoch, facts, live, whole=True)
 
         self._begin(read)
 

@@ -9,7 +9,7 @@ what an event touched, and no more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from dockerfw.docker.connection import TIMEOUT, Connection, plain_errors
 from dockerfw.docker.containers import network_ids
@@ -19,12 +19,21 @@ from dockerfw.docker.event_stream import EventStream
 from dockerfw.docker.json_values import as_list, as_object, entry_id
 from dockerfw.docker.known_inventory import KnownInventory
 from dockerfw.docker.reading import Departed, Parts, Reading
+from dockerfw.docker.sameness import digest
 from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.inventory import Container, Inventory
 from dockerfw.model.policy import Needs
 
 _MOST_IDS = 200
 """Above this many ids one list of all is less trouble than a list of these."""
+
+
+class _Read(NamedTuple):
+    """A whole reading: what Docker answered, and what was asked."""
+
+    lists: bytes
+    foreign_ports: Mapping[str, tuple[str, ...]]
+    needs: Needs
 
 
 class Docker:
@@ -41,6 +50,8 @@ class Docker:
         self._details = Details(connection.api)
         self._foreign_ports: Mapping[str, tuple[str, ...]] = {}
         self._needs = Needs()
+        self._read: _Read | None = None
+        """What is known is what was read so."""
         self.engine = EngineInfo("", "")
         self.warnings: tuple[str, ...] = ()
         """What the last reading could not make sense of, one sentence each."""
@@ -102,12 +113,18 @@ class Docker:
             self._check_engine(this_host=False)
             # Containers before networks: the network of a container that is listed exists then.
             listed = as_list(self._api.containers())
-            reading.add_networks(as_list(self._api.networks()))
+            networks = as_list(self._api.networks())
+            read = _Read(digest(listed, networks), foreign_ports, needs)
+            if read == self._read and not departed and self.engine.swarm is None:
+                return self._known.inventory(self.engine)
+            reading.add_networks(networks)
             reading.add_containers(listed)
             self._details.complete(reading, needs, self.engine)
         self._details.forget_all_but(reading)
         self._known.replace_all(reading)
         self.left_out = frozenset()
+        # Only what the lists decide by themselves is the same as long as they are.
+        self._read = read if reading.plain and self.engine.swarm is None else None
         return self._finish(reading)
 
     def read_parts(self, parts: Parts) -> Inventory:
@@ -117,6 +134,7 @@ class Docker:
         run leave the inventory. In a swarm the addresses and ports that no event reports are as
         the last `read_inventory` found them. Raises `Failed`.
         """
+        self._read = None
         reading = self._known.begin(self._foreign_ports, parts)
         asked, networks = parts.containers, set(parts.networks)
         with plain_errors(self._connection.where):

@@ -72,6 +72,13 @@ class Reading:
         self.endpoint_ids: dict[str, str] = {}
         self.warnings: list[str] = []
 
+    @property
+    def plain(self) -> bool:
+        """Return True if nothing was left out or put aside, and nothing has to be asked again as
+        long as the lists are the same.
+        """
+        return not (self.warnings or self.departed or self.left_out or self.waiting)
+
     # broken parts
 
     def warn(self, sentence: str) -> None:

@@ -166,7 +166,7 @@ class Tracker:
         self.needs = needs
         self._inventory = self._read_all()
         self._settle(in_doubt)
-        if compare:
+        if compare and self._inventory is not before:
             self._missing.compare(
                 before,
                 self._inventory,

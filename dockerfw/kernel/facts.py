@@ -29,7 +29,7 @@ from dockerfw.model.docker_names import (
     may_be_docker_bridge,
 )
 from dockerfw.model.host import Backend, Bridge, FirstPacket, Flavour, HostFacts, Proxy
-from dockerfw.model.net import Address, IPNetwork
+from dockerfw.model.net import FAMILIES, Address, IPNetwork
 from dockerfw.plan.state import ChainState, TablesState
 from dockerfw.rules.names import is_our_chain
 
@@ -118,6 +118,23 @@ def read(
         unread_nat=nat.unread,
         interfaces=frozenset(link["ifname"] for link in links),
     )
+
+
+def unannounced(
+    runner: Runner,
+    inode: Callable[[str], int | None] = _inode,
+    listeners: Callable[[], Iterable[int]] = tuple,
+) -> tuple[object, ...] | None:
+    """Return what `read` goes by and the kernel announces no change of, by small files alone.
+
+    That is all but nf_tables, interfaces, addresses and routes of IPv6, and what kernel and tools
+    can do. None: there are tables of iptables-legacy, which have to be read.
+    """
+    if any(iptables.legacy_tables(runner, family) for family in FAMILIES):
+        return None
+    routes = runner.read_file("/proc/thread-self/net/route")
+    docker = dockerd.read(runner, inode, listeners())
+    return routes, docker, _has_ipv6(runner), br_netfilter(runner)
 
 
 def at_hand(

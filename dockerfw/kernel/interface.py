@@ -41,8 +41,13 @@ class Kernel(Protocol):
 
     # the host
 
-    def facts(self, prefer: Flavour | None = None) -> HostFacts:
-        """Return what must be known of the host; ``prefer`` is taken where no rule tells."""
+    def facts(self, prefer: Flavour | None = None, noticed: int | None = None) -> HostFacts:
+        """Return what must be known of the host; ``prefer`` is taken where no rule tells.
+
+        ``noticed`` is what the caller counts notices of interfaces and addresses by: as long as it
+        is the same, and nothing else has changed that is quick to ask for, the answer is that of
+        the last time. What kernel and tools can do is not found out again then.
+        """
         ...
 
     def facts_at_hand(self, prefer: Flavour | None = None) -> HostFacts:
@@ -82,9 +87,16 @@ class Kernel(Protocol):
 
     # what stands
 
-    def read(self, facts: HostFacts, lists: Iterable[IPSet] = ()) -> KernelState:
-        """Return all that stands. Of ``lists`` that are as long as they should be the elements
-        are not read.
+    def read(
+        self, facts: HostFacts, wanted: Iterable[IPSet] = (), *, headers_suffice: bool = False
+    ) -> KernelState:
+        """Return all that stands.
+
+        Elements that are those of ``wanted`` are the same object; of lists there (sets that never
+        change under their names) that are as long as they should be they are not read. Nor are
+        they, with ``headers_suffice``, where the kernel has nothing else to say of a set than when
+        its elements were read last, and nothing was written since: who takes one out and puts
+        another one in may be overlooked so.
         """
         ...
 

@@ -6,6 +6,7 @@ Decides nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
@@ -49,7 +50,7 @@ class Netfilter:
     ``listeners`` gives the processes at Docker's socket, as far as they are known. ``ask`` asks the
     kernel of this process for ipsets; None: tools alone are asked, wherever they run.
     ``generation`` gives what is another value after every change in nf_tables: as long as it is the
-    same, rules are not read again. None: not known.
+    same, rules are not read again. None: not known. ``user`` gives who runs this, by number.
     """
 
     def __init__(
@@ -59,20 +60,40 @@ class Netfilter:
         listeners: Callable[[], Iterable[int]] = tuple,
         ask: ipset.Ask | None = None,
         generation: Callable[[], bytes | None] = lambda: None,
+        user: Callable[[], int] = os.geteuid,
     ) -> None:
         self._runner = runner
         self._now = now
         self._listeners = listeners
         self._ask = ask
         self._generation = generation
+        self._user = user
         self._known_sets: dict[str, Known] = {}
+        self._set_writes = 0
         self._known_rules: tuple[object, KernelState] | None = None
+        self._known_facts: tuple[object, HostFacts] | None = None
         self.identity: Identity = Digests()
 
     # the host
 
-    def facts(self, prefer: Flavour | None = None) -> HostFacts:
-        return host_facts.read(self._runner, prefer, listeners=self._listeners)
+    def facts(self, prefer: Flavour | None = None, noticed: int | None = None) -> HostFacts:
+        about = None if noticed is None else self._facts_go_by(prefer, noticed)
+        if about is not None and self._known_facts is not None and self._known_facts[0] == about:
+            return self._known_facts[1]
+        found = host_facts.read(self._runner, prefer, self._user, listeners=self._listeners)
+        # A change meanwhile may be in what was read, or not.
+        if about is not None and noticed is not None:
+            same = self._facts_go_by(prefer, noticed) == about
+            self._known_facts = (about, found) if same else None
+        return found
+
+    def _facts_go_by(self, prefer: Flavour | None, noticed: int) -> tuple[object, ...] | None:
+        """Return what is another value when the facts may be; None: that cannot be told."""
+        generation = self._generation()
+        unannounced = host_facts.unannounced(self._runner, listeners=self._listeners)
+        if generation is None or unannounced is None:
+            return None
+        return generation, unannounced, prefer, noticed
 
     def facts_at_hand(self, prefer: Flavour | None = None) -> HostFacts:
         return host_facts.at_hand(self._runner, prefer, listeners=self._listeners)
@@ -100,15 +121,30 @@ class Netfilter:
 
     # what stands
 
-    def read(self, facts: HostFacts, lists: Iterable[IPSet] = ()) -> KernelState:
-        frozen = {s.name: len(s.elements) for s in lists if s.phase == "frozen"}
+    def read(
+        self, facts: HostFacts, wanted: Iterable[IPSet] = (), *, headers_suffice: bool = False
+    ) -> KernelState:
+        sets = {s.name: s for s in wanted}
+        frozen = {name: len(s.elements) for name, s in sets.items() if s.phase == "frozen"}
+        writes = self._set_writes
         found = ipset.read(
             self._runner,
             lambda name, count: frozen.get(name) == count,
             self._ask,
             self._known_sets,
+            {name: s.elements for name, s in sets.items()},
+            headers_suffice=headers_suffice,
         )
+        if self._set_writes != writes:  # by the main loop of a daemon, while this thread read
+            self._forget_headers()
         return replace(self.read_rules(facts), sets=found)
+
+    def _forget_headers(self) -> None:
+        """Have elements read again, whatever the headers: another one may be in the place of one
+        that was there.
+        """
+        for name, held in list(self._known_sets.items()):
+            self._known_sets[name] = held._replace(header=b"")
 
     def read_rules(self, facts: HostFacts, known_seal: SealState | None = None) -> KernelState:
         before = self._generation() if facts.flavour == "nft" else None
@@ -149,13 +185,22 @@ class Netfilter:
         for step in steps:
             match step:
                 case WriteSets():
-                    ipset.commit(self._runner, step, self._now())
+                    self._write_sets(step)
                 case WriteRules():
                     # python-iptables knows the legacy flavour alone.
                     which = committer if facts.flavour == "legacy" else "iptables-restore"
                     _COMMIT_RULES[which](self._runner, facts.flavour, step)
                 case WriteSeal():
                     nft.commit(self._runner, step)
+
+    def _write_sets(self, step: WriteSets) -> None:
+        # Counted on both sides: a reading may begin, or end, in between.
+        self._set_writes += 1
+        try:
+            ipset.commit(self._runner, step, self._now())
+        finally:
+            self._set_writes += 1
+            self._forget_headers()
 
     def missing_base_chains(self, facts: HostFacts, live: KernelState) -> tuple[Created, ...]:
         return tuple(base_chains.missing(self._runner, facts.flavour, live))

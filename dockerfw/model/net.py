@@ -24,6 +24,14 @@ class Port:
     number: int
 
 
+@lru_cache(maxsize=1 << 14)
+def port(protocol: str, number: int) -> Port:
+    """Return a port. Equal ones are the same object as long as there are not too many: each stands
+    in a dozen places.
+    """
+    return Port(protocol, number)
+
+
 def family_of(found: Address | IPNetwork) -> Family:
     """Return the family of an address or a network."""
     return 4 if found.version == 4 else 6

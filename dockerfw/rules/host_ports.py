@@ -32,16 +32,18 @@ class HostPorts:
         self.taken: Tally[tuple[IPNetwork, Port]] = Tally()
         self.named: Tally[Port] = Tally()
         self._families = tuple(families)
-        self._taken_at: dict[Port, set[IPNetwork]] = {}
+        self._taken_at: dict[Port, tuple[IPNetwork, ...]] = {}
         self._items: dict[Port, frozenset[Item]] = {}
 
     def follow(self, items: Tally[Item]) -> None:
         """Bring ``items`` in line with what is taken and named now."""
         gained, lost = self.taken.turned()
         for network, port in gained:
-            self._taken_at.setdefault(port, set()).add(network)
+            self._taken_at[port] = (*self._taken_at.get(port, ()), network)
         for network, port in lost:
-            discard(self._taken_at, port, network)
+            left = tuple(n for n in self._taken_at.pop(port) if n != network)
+            if left:
+                self._taken_at[port] = left
         named, unnamed = self.named.turned()
         for port in {port for _, port in gained | lost} | named | unnamed:
             items.take(self._items.pop(port, frozenset()))

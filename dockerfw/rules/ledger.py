@@ -17,17 +17,17 @@ Pure: reads neither the clock nor the kernel.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from dockerfw.model.host import HostFacts, Proxy
 from dockerfw.model.inventory import Container, Inventory, Network
-from dockerfw.model.net import Address, IPNetwork, Port
+from dockerfw.model.net import Address
 from dockerfw.model.policy import Allow, Origin, Policy, Selector, SelectorSource
 from dockerfw.rules.compiler import Compiler, Part, addresses_named, statements
 from dockerfw.rules.host_ports import HostPorts, Item, discard
-from dockerfw.rules.names import is_topic, topology_set
+from dockerfw.rules.names import is_topic
 from dockerfw.rules.rule import Chain
 from dockerfw.rules.ruleset import (
     DEFAULT_MAXELEM,
@@ -38,6 +38,7 @@ from dockerfw.rules.ruleset import (
     Seal,
     ServedPorts,
 )
+from dockerfw.rules.scope import Scope
 from dockerfw.rules.sources import SourceTerms
 from dockerfw.rules.statement_index import StatementIndex
 from dockerfw.rules.tally import Linger, Tally
@@ -80,28 +81,6 @@ class Update:
         return bool(self.added or self.removed)
 
 
-@dataclass(slots=True)
-class _Scope:
-    """A part of the inventory that is compiled by itself, and what it adds.
-
-    ``own`` is the statements that only this scope's change can touch, ``following`` those whose
-    sources are containers. ``parts`` has an entry for each of the latter; None stands for the
-    rest. The other fields are about this scope's containers: where each selector finds sources
-    among them, where they publish ports, which host-network ports rules name of them, which ports
-    they serve.
-    """
-
-    compiler: Compiler
-    own: tuple[int, ...]
-    following: tuple[int, ...]
-    parts: dict[int | None, frozenset[Item]] = field(default_factory=dict)
-    guarded: frozenset[GuardedPort] = frozenset()
-    sources: frozenset[tuple[Selector, Address]] = frozenset()
-    taken: frozenset[tuple[IPNetwork, Port]] = frozenset()
-    named: frozenset[Port] = frozenset()
-    served: frozenset[ServedPorts] = frozenset()
-
-
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """What policy and host alone decide: chains, and all sets, those that never change filled."""
@@ -110,6 +89,18 @@ class _Frame:
     sets: Mapping[str, IPSet]
     mark_host: int
     mark_ok: int
+
+
+class Rest(NamedTuple):
+    """What a ledger leaves: the sizes of sets, and what lingers until when.
+
+    Apart from it, so that it can go before the next one is made: both together take the memory
+    twice.
+    """
+
+    room: Mapping[str, int]
+    items: Mapping[Item, float]
+    guarded: Mapping[GuardedPort, float]
 
 
 class Ledger:
@@ -139,7 +130,7 @@ class Ledger:
         self._on_network: dict[str, set[str]] = {}
         self._sharers: dict[str, set[str]] = {}
         self._unit_of: dict[str, _Key] = {}
-        self._scopes: dict[_Key, _Scope] = {}
+        self._scopes: dict[_Key, Scope] = {}
         self._followers: dict[int, set[_Key]] = {}
         self._fresh: list[_Key] = []
         self._items: Tally[Item] = Tally()
@@ -153,8 +144,9 @@ class Ledger:
         self._room: dict[str, int] = {}
         self._bucket_names: dict[int, frozenset[str]] = {}
         self._sets: tuple[IPSet, ...] | None = None
-        """Those of `ruleset`, until something changes: most checks of everything find that nothing
-        did."""
+        self._whole_seal: Seal | None = None
+        """Both as they were asked for last, until something changes: most checks of everything find
+        that nothing did."""
         self._begin(inventory)
 
     def _begin(self, inventory: Inventory) -> None:
@@ -189,31 +181,33 @@ class Ledger:
         ]
         return tuple(sorted(sets, key=lambda s: s.name))
 
-    def lists(self) -> tuple[IPSet, ...]:
-        """Return the sets of `ruleset` that never change: they depend on the policy alone."""
-        return tuple(s for s in self._frame.sets.values() if s.phase == "frozen")
-
     def seal(self) -> Seal:
         """Return the seal of `ruleset`."""
-        guarded = self._guarded.counts.keys() | self._lingering_guarded.until.keys()
-        served = frozenset(self._served.counts)
-        return replace(self._seal, guarded=frozenset(guarded), served=served)
+        if self._whole_seal is None:
+            guarded = frozenset((*self._guarded.counts, *self._lingering_guarded.until))
+            served = frozenset(self._served.counts)
+            self._whole_seal = replace(self._seal, guarded=guarded, served=served)
+        return self._whole_seal
 
     def set_proxy(self, proxy: Proxy) -> None:
         """Go by another cgroup of dockerd, or by other ports of its own."""
         self.facts = replace(self.facts, proxy=proxy)
-        self._seal = self._seal.with_proxy(proxy)
+        self._seal, self._whole_seal = self._seal.with_proxy(proxy), None
 
     def set_room(self, maxelem: Mapping[str, int]) -> None:
         """Record how many elements each live set was made for; the default for one not named."""
         self._room = dict(maxelem)
 
-    def inherit(self, other: Ledger) -> None:
-        """Take over from another ledger of this host what lingers, and the sizes of sets."""
-        self._sets = None
-        self._room = dict(other._room)
+    def rest(self) -> Rest:
+        """Return what the next ledger of this host has to know of this one."""
+        return Rest(self._room, self._lingering_items.until, self._lingering_guarded.until)
+
+    def inherit(self, rest: Rest) -> None:
+        """Take over what another ledger of this host has left."""
+        self._sets = self._whole_seal = None
+        self._room = dict(rest.room)
         mine, sealed = self._items.counts, self._guarded.counts
-        items, guarded = other._lingering_items.until, other._lingering_guarded.until
+        items, guarded = rest.items, rest.guarded
         self._lingering_items.until = {k: end for k, end in items.items() if k not in mine}
         self._lingering_guarded.until = {k: end for k, end in guarded.items() if k not in sealed}
         self._sizes.update(name for name, _ in self._lingering_items.until)
@@ -225,22 +219,29 @@ class Ledger:
 
         ``now`` is any time in seconds that never goes back.
         """
-        self._sets = None
         whole = self._follow(inventory)
         gained, lost = self._items.turned()
+        if gained or lost or whole:
+            self._sets = None
         staying = {item for item in lost if is_topic(item[0], "pub")}
         self._lingering_items.begin(staying, now + LINGER)
         more = gained - self._lingering_items.back(gained)
         guarded, unguarded = self._guarded.turned()
+        served = any(self._served.turned())
+        if guarded or unguarded or served:
+            self._whole_seal = None
         self._lingering_guarded.begin(unguarded, now + LINGER)
         guarded -= self._lingering_guarded.back(guarded)
         change = self._change(more, lost - staying, frozenset(guarded), frozenset(), whole)
-        return replace(change, served=any(self._served.turned()))
+        return replace(change, served=served)
 
     def expire(self, now: float) -> Update:
         """Drop what has lingered long enough, and return what that changes."""
-        self._sets = None
         items, guarded = self._lingering_items.end(now), self._lingering_guarded.end(now)
+        if items:
+            self._sets = None
+        if guarded:
+            self._whole_seal = None
         return self._change(set(), items, frozenset(), frozenset(guarded), whole=False)
 
     def next_expiry(self) -> float | None:
@@ -286,7 +287,7 @@ class Ledger:
         if other_networks:
             seal = self._find_seal(inventory)
             whole |= seal.rules_alone() != self._seal.rules_alone()
-            self._seal = seal
+            self._seal, self._whole_seal = seal, None
         return whole
 
     def _follow_networks(self, network_ids: Iterable[str]) -> None:
@@ -367,23 +368,19 @@ class Ledger:
         units = inventory.containers
         networks = {e.network for container in units for e in container.endpoints}
         about = self._index.about(units, networks, ()) if indexes is None else indexes
-        part = Part(self._statements, about)
-        compiler = Compiler(self.policy, inventory, self.facts, self._sources, part)
+        compiler = self._compiler(inventory, about)
         if indexes is None:
             indexes = tuple(i for i in about if compiler.concerns(self._statements[i]))
         named = self._source_index.about(units, networks, ())
-        scope = self._scopes[key] = _Scope(
+        scope = self._scopes[key] = Scope(
             compiler,
-            own=tuple(i for i in indexes if not self._selectors[i]),
-            following=tuple(i for i in indexes if self._selectors[i]),
-            sources=frozenset(
+            statements=tuple(i for i in indexes if not self._selectors[i]),
+            following=dict.fromkeys((i for i in indexes if self._selectors[i]), ()),
+            sources=tuple(
                 (selector, address)
                 for selector in (self._source_selectors[index] for index in named)
                 for address in addresses_named(inventory, selector)
             ),
-            taken=frozenset(compiler.taken_ports()),
-            named=compiler.named_host_ports(),
-            served=compiler.served_ports(indexes),
         )
         self._served.add(scope.served)
         self._source_addresses.add(scope.sources)
@@ -393,10 +390,14 @@ class Ledger:
             self._followers.setdefault(index, set()).add(key)
         self._fresh.append(key)
 
+    def _compiler(self, inventory: Inventory, about: Sequence[int]) -> Compiler:
+        """Return one for a part of the inventory, and the statements that may be about it."""
+        part = Part(self._statements, about)
+        return Compiler(self.policy, inventory, self.facts, self._sources, part)
+
     def _close(self, key: _Key) -> None:
         scope = self._scopes.pop(key)
-        for part in scope.parts.values():
-            self._items.take(part)
+        self._items.take(scope.items())
         self._guarded.take(scope.guarded)
         self._source_addresses.take(scope.sources)
         self._host_ports.taken.take(scope.taken)
@@ -408,27 +409,9 @@ class Ledger:
     def _fill(self, key: _Key) -> None:
         """Compile a new scope, now that all sources are known."""
         scope = self._scopes[key]
-        families = self.facts.families
-        scope.guarded = scope.compiler.guarded_ports()
+        scope.fill(self.facts.families)
         self._guarded.add(scope.guarded)
-        topology = {
-            (ipset.name, element)
-            for family in families
-            for ipset in scope.compiler.topology(family)
-            if ipset.phase != "frozen" and ipset.name != topology_set("hostnet", family)
-            for element in ipset.elements
-        }
-        scope.parts[None] = frozenset((*topology, *self._added(scope, scope.own)))
-        for index in scope.following:
-            scope.parts[index] = frozenset(self._added(scope, (index,)))
-        for part in scope.parts.values():
-            self._items.add(part)
-
-    def _added(self, scope: _Scope, indexes: tuple[int, ...]) -> Iterator[Item]:
-        for family in self.facts.families:
-            for name, elements in scope.compiler.added(family, indexes).items():
-                for element in elements:
-                    yield name, element
+        self._items.add(scope.items())
 
     # what is no sum over scopes
 
@@ -460,15 +443,15 @@ class Ledger:
         self._frame = self._find_frame()
         return True
 
-    def _fill_again(self, scope: _Scope, index: int) -> None:
-        part = frozenset(self._added(scope, (index,)))
-        self._items.add(part - scope.parts[index])
-        self._items.take(scope.parts[index] - part)
-        scope.parts[index] = part
+    def _fill_again(self, scope: Scope, index: int) -> None:
+        before = scope.following[index]
+        scope.follow(self.facts.families, index)
+        self._items.add(scope.following[index])
+        self._items.take(before)
 
     def _names_of(self, index: int) -> frozenset[str]:
         """Return the sets of a statement's buckets, whatever it concerns."""
-        compiler = self._scopes[_POLICY].compiler
+        compiler = self._compiler(Inventory(), (index,))
         families = self.facts.families
         return frozenset(name for family in families for name in compiler.added(family, (index,)))
 
@@ -478,9 +461,7 @@ class Ledger:
         return _Frame(empty.chains, sets, empty.mark_host, empty.mark_ok)
 
     def _find_seal(self, inventory: Inventory) -> Seal:
-        networks = Inventory(networks=inventory.networks)
-        part = Part(self._statements, ())
-        return Compiler(self.policy, networks, self.facts, self._sources, part).seal()
+        return self._compiler(Inventory(networks=inventory.networks), ()).seal()
 
 
 # --- pieces --------------------------------------------------------------------------------------

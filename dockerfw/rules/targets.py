@@ -11,7 +11,7 @@ from typing import TypeGuard
 
 from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
-from dockerfw.model.net import Address, Family, IPNetwork, Port
+from dockerfw.model.net import Address, Family, IPNetwork, Port, port as port_of
 from dockerfw.model.policy import Allow, Deny, PortKeyword, PortRange, PublishedSpec
 from dockerfw.rules.names import Place
 from dockerfw.rules.rule import FIRST_EPHEMERAL
@@ -270,7 +270,7 @@ def _wide(ports: PortRange) -> bool:
 
 
 def _expanded(ports: PortRange) -> Iterator[Port]:
-    return (Port(ports.protocol, number) for number in range(ports.first, ports.last + 1))
+    return (port_of(ports.protocol, number) for number in range(ports.first, ports.last + 1))
 
 
 def _named_ports(statement: Allow | Deny) -> frozenset[Port]:
@@ -304,7 +304,7 @@ def _ports(
         if spec is PortKeyword.ICMP:
             yield Port("icmp", 0)
         elif spec is PortKeyword.PUBLISHED:
-            yield from (Port(b.protocol, b.container_port) for b in published)
+            yield from (port_of(b.protocol, b.container_port) for b in published)
         elif isinstance(spec, PortRange) and not _wide(spec):
             yield from _expanded(spec)
 
@@ -319,7 +319,7 @@ def _bindings(
     everything = any(s in (PortKeyword.ALL, PortKeyword.PUBLISHED) for s in specs)
     ranges = [s for s in specs if isinstance(s, PortRange)]
     return {
-        (None if b.wildcard else b.host_address, Port(b.protocol, b.host_port))
+        (None if b.wildcard else b.host_address, port_of(b.protocol, b.host_port))
         for b in published
         if is_reachable(b, family)
         and (everything or any(r.protocol == b.protocol and b.container_port in r for r in ranges))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from dockerfw.model.host import PortForward
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.net import Address, Family, IPNetwork, Port, family_of
+from dockerfw.model.net import Address, Family, IPNetwork, Port, family_of, port as port_of
 from dockerfw.rules.names import TOPIC_PHASES, Topic, bridge_set, bridge_sets, topology_set
 from dockerfw.rules.ruleset import Element, GuardedPort, IPSet, SetType
 from dockerfw.rules.sources import LINK_LOCAL, halves, host_net
@@ -81,7 +81,7 @@ def guarded_ports(inventory: Inventory, named: NamedHostPorts) -> set[GuardedPor
         for binding in container.ports:
             address = None if binding.wildcard else binding.host_address
             family = family_of(binding.host_address)
-            guarded.add((address, family, Port(binding.protocol, binding.host_port)))
+            guarded.add((address, family, port_of(binding.protocol, binding.host_port)))
     for ports in named.values():
         for port in ports:
             guarded |= {(None, 4, port), (None, 6, port)}
@@ -97,7 +97,7 @@ def taken_ports(inventory: Inventory, family: Family) -> Iterator[tuple[IPNetwor
             if is_reachable(binding, family):
                 address = None if binding.wildcard else binding.host_address
                 for network in everywhere(address, family):
-                    yield network, Port(binding.protocol, binding.host_port)
+                    yield network, port_of(binding.protocol, binding.host_port)
 
 
 def host_network_port(

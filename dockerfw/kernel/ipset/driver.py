@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeAlias
 
@@ -23,6 +23,7 @@ from dockerfw.kernel.ipset.render import render
 from dockerfw.kernel.runner import Runner, require
 from dockerfw.plan.state import LiveElement, SetState
 from dockerfw.plan.steps import WriteSets
+from dockerfw.rules.ruleset import Element
 
 SetCounters: TypeAlias = Mapping[str, Mapping[LiveElement, tuple[int, int]]]
 """Set name -> element -> (packets, bytes)."""
@@ -38,11 +39,16 @@ def read(
     headers_only: Callable[[str, int], bool] | None = None,
     ask: Ask | None = None,
     known: dict[str, Known] | None = None,
+    wanted: Mapping[str, frozenset[Element]] | None = None,
+    *,
+    headers_suffice: bool = False,
 ) -> dict[str, SetState]:
     """Return our sets as they stand, by name.
 
     ``known`` is what was read before, and has what is read now: of a set for which the kernel
-    answers the same again nothing is taken apart.
+    answers the same again nothing is taken apart, and with ``headers_suffice`` not even asked where
+    its header is the same. Elements that are those of ``wanted`` come back as the same object, so
+    that they are kept, and compared, once.
 
     ``headers_only(name, count)`` names the sets whose elements need not be read (those named
     after their content); they come back with ``elements`` None. Raises `Failed`, also when the
@@ -51,37 +57,51 @@ def read(
     skip = headers_only or (lambda _name, _count: False)
     if ask is not None:
         with suppress(OSError, UnusualError):
-            return _read_by_asking(runner, skip, ask, {} if known is None else known)
+            reader = _Reader(
+                runner, ask, {} if known is None else known, wanted or {}, headers_suffice
+            )
+            return reader.read(skip)
     states, foreign_entries = parse_headers(require(runner, ["ipset", "list", "-t"]))
-    wanted = {s.name for s in states.values() if not skip(s.name, s.count)}
-    for name, lines in _dump(runner, states, wanted, foreign_entries).items():
+    to_read = {s.name for s in states.values() if not skip(s.name, s.count)}
+    for name, lines in _dump(runner, states, to_read, foreign_entries).items():
         states[name] = _with_elements(states[name], _elements(lines, states[name].type))
     return states
 
 
-def _read_by_asking(
-    runner: Runner, skip: Callable[[str, int], bool], ask: Ask, known: dict[str, Known]
-) -> dict[str, SetState]:
-    states = messages.headers(ask(None))
-    for name in set(known) - states.keys():  # another thread may read at the same time
-        known.pop(name, None)
-    for name, state in states.items():
-        if not skip(name, state.count):
-            states[name] = _with_elements(state, _asked(runner, ask, state, known))
-    return states
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads by asking the kernel; the fields are arguments of `read`."""
 
+    runner: Runner
+    ask: Ask
+    known: dict[str, Known]
+    wanted: Mapping[str, frozenset[Element]]
+    headers_suffice: bool
 
-def _asked(
-    runner: Runner, ask: Ask, state: SetState, known: dict[str, Known]
-) -> frozenset[LiveElement]:
-    if not state.count:
-        return frozenset()
-    try:
-        found = messages.elements(ask(state.name), state.type, known.get(state.name))
-    except UnusualError:
-        return _elements(_saved(runner, state.name), state.type)
-    known[state.name] = found
-    return found.elements
+    def read(self, skip: Callable[[str, int], bool]) -> dict[str, SetState]:
+        states: dict[str, SetState] = {}
+        for header in self.ask(None):
+            for name, state in messages.headers([header]).items():
+                skipped = skip(name, state.count)
+                states[name] = state if skipped else self._whole(state, header)
+        for name in set(self.known) - states.keys():  # another thread may read at the same time
+            self.known.pop(name, None)
+        return states
+
+    def _whole(self, state: SetState, header: bytes) -> SetState:
+        before = self.known.get(state.name)
+        if self.headers_suffice and before is not None and before.header == header:
+            return _with_elements(state, before.elements)
+        if not state.count:
+            return _with_elements(state, frozenset())
+        try:
+            found = messages.elements(self.ask(state.name), state.type, before)
+        except UnusualError:
+            return _with_elements(state, _elements(_saved(self.runner, state.name), state.type))
+        same = self.wanted.get(state.name)
+        elements = same if same is not None and same == found.elements else found.elements
+        self.known[state.name] = Known(found.digest, elements, header)
+        return _with_elements(state, elements)
 
 
 def _elements(lines: Iterable[str], kind: str) -> frozenset[LiveElement]:

@@ -21,7 +21,7 @@ from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 from dockerfw.kernel.words import word
-from dockerfw.model.net import Family, Port, network
+from dockerfw.model.net import Family, Port, network, port as port_of
 from dockerfw.plan.state import SetState
 from dockerfw.rules.names import TopologyName, is_our_set, read_name
 from dockerfw.rules.ruleset import Element
@@ -96,10 +96,15 @@ def _family(name: str, written: bytes) -> Family:
 
 
 class Known(NamedTuple):
-    """Elements of a set, and a digest of what the kernel answered, but for counters and times."""
+    """Elements of a set, and a digest of what the kernel answered, but for counters and times.
+
+    ``header`` is the kernel's message about the set without its elements, right before these were
+    read; empty: something may have been written since.
+    """
 
     digest: bytes
     elements: frozenset[Element]
+    header: bytes = b""
 
 
 def elements(messages: Iterable[bytes], kind: str, before: Known | None = None) -> Known:
@@ -166,15 +171,13 @@ def _elements(columns: _Columns, kind: str) -> list[Element]:
     return list(zip(*parts, strict=False))
 
 
-# Most ports stand in many elements; equal ones are the same object then.
-@lru_cache(maxsize=1 << 14)
 def _port(protocol: bytes, number: bytes) -> Port:
     found, port = protocol[0], _number(number)
     if found in _PINGS:
         if port != _PINGS[found]:
             raise UnusualError(f"type and code {port} of protocol {found}")
         return Port("icmp", 0)
-    return Port(_PROTOCOLS.get(found, str(found)), port)
+    return port_of(_PROTOCOLS.get(found, str(found)), port)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -15,7 +15,7 @@ from typing import get_args
 
 from dockerfw.kernel.nft.frames import SET_TYPES as FRAMES_SET_TYPES
 from dockerfw.kernel.nft.render import SAFE_INTERFACE, SET_TYPES
-from dockerfw.model.net import Address, Port
+from dockerfw.model.net import Address, Port, port as port_of
 from dockerfw.model.policy import PortRange, Protocol
 from dockerfw.plan.state import OddElement, SealElement, SealState
 from dockerfw.rules.names import SealFamily, SealSet
@@ -126,7 +126,7 @@ def _value(
             first, _, last = number.partition("-")
             ports = PortRange(_PROTOCOL_NAMES[protocol], int(first), int(last or first))
             return ip_address(*address), ports
-        port = Port(_PROTOCOL_NAMES[protocol], int(number))
+        port = port_of(_PROTOCOL_NAMES[protocol], int(number))
         if name in ("addr4", "addr6"):
             return ip_address(*address), port
     except (ValueError, KeyError, TypeError):

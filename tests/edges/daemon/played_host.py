@@ -73,6 +73,8 @@ class PlayedKernel:
         self.lines: list[str] = []
         self.documents: list[str] = []
         self.tools: list[str] = []
+        self.read_by_headers: list[bool] = []
+        self.noticed: list[int | None] = []
         self.written: list[Observation] = []
 
     def stand(self, ruleset: Ruleset) -> None:
@@ -109,8 +111,9 @@ class PlayedKernel:
         self.bindings_written.append(wanted)
         self.tools.append("bindings")
 
-    def facts(self, prefer: Flavour | None = None) -> HostFacts:
+    def facts(self, prefer: Flavour | None = None, noticed: int | None = None) -> HostFacts:
         _ = prefer
+        self.noticed.append(noticed)
         return self.host
 
     def facts_at_hand(self, prefer: Flavour | None = None) -> HostFacts:
@@ -138,7 +141,14 @@ class PlayedKernel:
     def networks(self, interfaces: Iterable[str]) -> LanNetworks:
         return {name: self.lans.get(name, ()) for name in interfaces}
 
-    def read(self, _facts: HostFacts, _lists: Iterable[IPSet] = ()) -> KernelState:
+    def read(
+        self,
+        _facts: HostFacts,
+        _wanted: Iterable[IPSet] = (),
+        *,
+        headers_suffice: bool = False,
+    ) -> KernelState:
+        self.read_by_headers.append(headers_suffice)
         return self.live
 
     def read_rules(self, _facts: HostFacts, known_seal: SealState | None = None) -> KernelState:

@@ -113,9 +113,11 @@ class CountingKernel(PlayedKernel):
 
     reads = 0
 
-    def read(self, facts: HostFacts, lists: Iterable[IPSet] = ()) -> KernelState:
+    def read(
+        self, facts: HostFacts, wanted: Iterable[IPSet] = (), *, headers_suffice: bool = False
+    ) -> KernelState:
         self.reads += 1
-        return super().read(facts, lists)
+        return super().read(facts, wanted, headers_suffice=headers_suffice)
 
 
 class Planned(NamedTuple):

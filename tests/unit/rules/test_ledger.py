@@ -167,7 +167,7 @@ def test_a_new_ledger_takes_over_what_lingers_unless_it_is_wanted_there() -> Non
     old.update(_here(), 10.0)
 
     new = _ledger(db)
-    new.inherit(old)
+    new.inherit(old.rest())
     assert new.next_expiry() == 10.0 + LINGER
     assert {g[2].number for g in new.seal().guarded} == {8080, 9090}
     assert new.expire(10.0 + LINGER).lost == {(None, 4, Port("tcp", 8080))}

@@ -76,6 +76,56 @@ def test_an_answer_as_before_is_not_taken_apart_again() -> None:
     assert again.elements is first.elements
 
 
+def test_elements_that_are_wanted_are_the_same_object() -> None:
+    name = "dockerfw-addr4"
+    elements = ipset.read(tool(), headers_of(name), ask)[name].elements
+    assert elements is not None
+    wanted = {name: frozenset(e for e in elements if not isinstance(e, OddElement))}
+    known: dict[str, messages.Known] = {}
+    for _ in range(2):
+        found = ipset.read(tool(), headers_of(name), ask, known, wanted)[name]
+        assert found.elements is wanted[name]
+    other = ipset.read(tool(), headers_of(name), ask, {}, {name: frozenset()})[name]
+    assert other.elements == elements
+
+
+class Kernel:
+    """Answers, and keeps what it was ``asked``; ``headers`` may be other ones."""
+
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+        self.headers = ask(None)
+
+    def ask(self, name: str | None) -> list[bytes]:
+        self.asked.append(name)
+        return self.headers if name is None else ask(name)
+
+
+def test_at_rest_headers_suffice() -> None:
+    names = ("dockerfw-port4", "dockerfw-addr4")  # in the order of the kernel's answer
+    kernel = Kernel()
+    known: dict[str, messages.Known] = {}
+
+    def look(*, headers_suffice: bool = True) -> Any:
+        kernel.asked.clear()
+        wanted = headers_of(*names)
+        return ipset.read(tool(), wanted, kernel.ask, known, headers_suffice=headers_suffice)
+
+    first = look()
+    assert kernel.asked == [None, *names], "nothing was known yet"
+    assert look() == first
+    assert kernel.asked == [None]
+    assert look(headers_suffice=False) == first
+    assert kernel.asked == [None, *names]
+    # The last byte of a header is of the count, of the memory, of the references ...
+    kernel.headers = [
+        one[:-1] + bytes([one[-1] ^ 1]) if names[1].encode() in one else one
+        for one in kernel.headers
+    ]
+    look()
+    assert kernel.asked == [None, names[1]]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "same"),
     [
