@@ -6,7 +6,8 @@ Prints figures and asserts nothing. Run as root from the root of the repository:
 
 So many containers and as many rules each. The host, the played engine and the policy are those of
 `benchmarks.apply`. The daemon is the real one; once it has compared everything, so many checks of
-everything are waited for, one every 30 s: by default ten, since one of ten reads all that stands.
+everything are waited for, one every 30 s: twenty, by default, since one in twenty reads all that
+stands.
 Processor time is that of the daemon and of the programs that it starts.
 """
 
@@ -72,7 +73,7 @@ def measure(size: int, checks: int) -> tuple[float, Used, Used]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 1000])
-    parser.add_argument("--checks", type=int, default=10)
+    parser.add_argument("--checks", type=int, default=20)
     asked = parser.parse_args()
     seconds = RESYNC * asked.checks
     print(f"{'containers, rules':>18} {'ready':>8} {'memory':>8} {'most':>8}", end="  ")

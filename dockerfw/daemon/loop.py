@@ -64,7 +64,7 @@ LOCK_PATIENCE = 5.0
 """Seconds that another process may have the lock before people are told: a roll-back that asks
 Docker whose a new bridge is takes 3."""
 
-RECORD_ANEW = 300.0
+RECORD_ANEW = 600.0
 """Seconds after which what is on the disk is compared though nothing new is known: to put a
 thousand containers down as text takes as long as all the rest of a check."""
 

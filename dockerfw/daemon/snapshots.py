@@ -22,7 +22,7 @@ from dockerfw.model.host import HostFacts
 from dockerfw.plan.state import KernelState, SealState
 from dockerfw.rules.ruleset import IPSet
 
-READ_ANEW = 300.0
+READ_ANEW = 600.0
 """Seconds after which everything is read, elements of sets and what tools can do, though the kernel
 has announced no change and the headers of sets are the same: what that overlooks is rare."""
 

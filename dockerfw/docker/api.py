@@ -58,6 +58,10 @@ class Api:
         """Return the running ones; of ``ids``, unless there are none."""
         return self._ask("/containers/json", _filters(ids))
 
+    def containers_text(self) -> bytes:
+        """Return all running ones as JSON text."""
+        return self._body(self.path("/containers/json", {}))
+
     def networks(self, ids: Iterable[str] = ()) -> Any:
         """Return all, or those of ``ids``, unless there are none."""
         return self._ask("/networks", _filters(ids))
@@ -78,9 +82,12 @@ class Api:
         return self._json(self.path(path, query or {}))
 
     def _json(self, path: str) -> Any:
+        return json.loads(self._body(path))
+
+    def _body(self, path: str) -> bytes:
         answer = self._get(path)
         if answer.status == _OK:
-            return json.loads(answer.body)
+            return answer.body
         kind = GoneError if answer.status == _NOT_FOUND else EngineError
         raise kind(f"{answer.status} {answer.reason}: {_message(answer.body)}")
 

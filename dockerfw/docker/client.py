@@ -8,6 +8,7 @@ what an event touched, and no more.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from dockerfw.docker.event_stream import EventStream
 from dockerfw.docker.json_values import as_list, as_object, entry_id
 from dockerfw.docker.known_inventory import KnownInventory
 from dockerfw.docker.reading import Departed, Parts, Reading
-from dockerfw.docker.sameness import digest
+from dockerfw.docker.sameness import of_containers, of_networks, of_text
 from dockerfw.model.docker_names import GATEWAY_BRIDGE
 from dockerfw.model.inventory import Container, Inventory
 from dockerfw.model.policy import Needs
@@ -29,11 +30,13 @@ _MOST_IDS = 200
 
 
 class _Read(NamedTuple):
-    """A whole reading: what Docker answered, and what was asked."""
+    """A whole reading: what was asked, and what Docker answered, see `sameness`."""
 
-    lists: bytes
     foreign_ports: Mapping[str, tuple[str, ...]]
     needs: Needs
+    networks: bytes
+    containers: bytes
+    text: bytes
 
 
 class Docker:
@@ -112,10 +115,17 @@ class Docker:
         with plain_errors(self._connection.where):
             self._check_engine(this_host=False)
             # Containers before networks: the network of a container that is listed exists then.
-            listed = as_list(self._api.containers())
+            text = self._api.containers_text()
             networks = as_list(self._api.networks())
-            read = _Read(digest(listed, networks), foreign_ports, needs)
-            if read == self._read and not departed and self.engine.swarm is None:
+            lasts = not departed and self.engine.swarm is None
+            now = _Read(foreign_ports, needs, of_networks(networks), b"", of_text(text))
+            before = self._read if lasts else None
+            if before is not None and now._replace(containers=before.containers) == before:
+                return self._known.inventory(self.engine)
+            listed = as_list(json.loads(text))
+            now = now._replace(containers=of_containers(listed))
+            if before is not None and now._replace(text=before.text) == before:
+                self._read = now
                 return self._known.inventory(self.engine)
             reading.add_networks(networks)
             reading.add_containers(listed)
@@ -124,7 +134,7 @@ class Docker:
         self._known.replace_all(reading)
         self.left_out = frozenset()
         # Only what the lists decide by themselves is the same as long as they are.
-        self._read = read if reading.plain and self.engine.swarm is None else None
+        self._read = now if reading.plain and lasts else None
         return self._finish(reading)
 
     def read_parts(self, parts: Parts) -> Inventory:

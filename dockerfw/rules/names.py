@@ -7,6 +7,7 @@ Pure. A name encodes what its set is for: `phase_of` returns when the planner ma
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from re import compile as compile_regex
 from typing import Literal, TypeAlias, get_args
@@ -235,10 +236,13 @@ def is_topic(name: str, *topics: Topic) -> bool:
     return isinstance(found, TopologyName) and found.topic in topics
 
 
+# Each stands in thousands of items: made once it is kept once.
+@lru_cache(maxsize=64)
 def topology_set(topic: Topic, family: Family) -> str:
     return f"{_PREFIX}{topic}{family}"
 
 
+@lru_cache(maxsize=2)
 def bridge_sets(family: Family) -> tuple[str, ...]:
     """Return the sets that all bridges are shared out to; `topology_set` ``bridges`` holds them.
 
@@ -257,6 +261,7 @@ def list_set(content: bytes, family: Family) -> str:
     return f"{_PREFIX}list-{sha256(content).hexdigest()[:12]}-{family}"
 
 
+@lru_cache(maxsize=1024)
 def keyed_set(
     family: Family, place: Place, cls: Class, verdict: Verdict, until: int | None, *, wildcard: bool
 ) -> str:
@@ -271,6 +276,7 @@ def keyed_set(
     return ending(f"{_PREFIX}{inside}{what}{family}", until)
 
 
+@lru_cache(maxsize=1024)
 def term_set(
     family: Family, place: Place, cls: Class, verdict: Verdict, until: int | None, meaning: str
 ) -> str:

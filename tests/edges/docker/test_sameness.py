@@ -26,6 +26,12 @@ def test_an_answer_as_before_gives_the_same_inventory(engine: FakeEngine) -> Non
         before = docker.read_inventory({}, Needs())
         play(engine, container(Status="Up 3 minutes"))
         assert docker.read_inventory({}, Needs()) is before
+        ports = [{"PrivatePort": n, "PublicPort": n, "Type": "tcp"} for n in (80, 81)]
+        play(engine, container(Ports=ports))
+        published = docker.read_inventory({}, Needs())
+        assert len(published.containers[0].ports) == 4
+        play(engine, container(Ports=ports[::-1]))
+        assert docker.read_inventory({}, Needs()) is published
         play(engine, container(Names=["/other"]))
         assert [c.name for c in docker.read_inventory({}, Needs()).containers] == ["other"]
         play(engine)
