@@ -123,8 +123,8 @@ class Enforcer:
         return self._expected(self.sealed)
 
     def wanted_sets(self) -> tuple[IPSet, ...]:
-        """Return the sets that should stand."""
-        return self._ledger.ruleset().sets if self._ledger else ()
+        """Return the sets that should stand, as far as they are at hand: events wait meanwhile."""
+        return self._ledger.sets_at_hand() if self._ledger else ()
 
     def _rebuild_ledger(self) -> None:
         """Compile everything anew: for another policy, or another host."""

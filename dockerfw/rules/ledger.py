@@ -169,6 +169,14 @@ class Ledger:
         frame = self._frame
         return Ruleset(frame.chains, self._sets, self.seal(), frame.mark_host, frame.mark_ok)
 
+    def sets_at_hand(self) -> tuple[IPSet, ...]:
+        """Return the sets of `ruleset`; where something has changed since it was asked for, those
+        alone that never change, which costs nothing.
+        """
+        if self._sets is not None:
+            return self._sets
+        return tuple(s for s in self._frame.sets.values() if s.phase == "frozen")
+
     def _find_sets(self) -> tuple[IPSet, ...]:
         elements: dict[str, set[Element]] = {}
         for name, element in (*self._items.counts, *self._lingering_items.until):

@@ -120,6 +120,20 @@ def test_the_same_again_changes_nothing() -> None:
     assert ledger.update(_here(_container("web", 2, _published(8080))), 1.0) == Update()
 
 
+def test_while_nothing_changes_sets_and_seal_are_the_same_objects() -> None:
+    web, other = _container("web", 2, _published(8080)), _container("other", 9, _published(9000))
+    ledger = _ledger(web)
+    before = ledger.ruleset()
+    ledger.update(_here(web), 10.0)
+    again = ledger.ruleset()
+    assert (again.sets is before.sets, again.seal is before.seal) == (True, True)
+    assert ledger.sets_at_hand() is before.sets
+    ledger.update(_here(web, other), 20.0)
+    assert all(s.phase == "frozen" for s in ledger.sets_at_hand()), "others are to be made anew"
+    inventory = _here(web, other)
+    assert ledger.ruleset() == compile_ruleset(_POLICY, inventory, _IPV4)
+
+
 def test_a_container_that_comes_back_in_time_was_guarded_all_along() -> None:
     web = _container("web", 2, _published(8080))
     ledger = _ledger(web)
