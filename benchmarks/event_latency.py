@@ -42,6 +42,7 @@ from tests.lab.daemon import Daemon
 from tests.lab.engine import Engine
 from tests.lab.guard import LabError
 from tests.lab.host import Host
+from tests.lab.wait import until
 
 POLICY = '[[allow]]\nto = "web*"\nports = [80]\nfrom = ["198.51.100.0/24", "2001:db8:10::/48"]\n'
 _ONE_OF_MANY = """
@@ -193,6 +194,11 @@ def policy(rules: int) -> str:
     return POLICY + "".join(others)
 
 
+def checked(host: Host, url: str) -> bool:
+    told = host.dockerfw("status", "--json", "-H", url, check=False).stdout
+    return json.loads(told)["daemon_reconciled_at"] is not None
+
+
 # --- the cases -----------------------------------------------------------------------------------
 
 
@@ -201,6 +207,8 @@ def measured(host: Host, url: str, rules: int = 1) -> Iterator[Measured]:
     host.write("/etc/dockerfw/config.toml", policy(rules), 0o600)
     host.dockerfw("apply", "--yes", "-H", url)
     with Measured(host, url) as daemon:
+        # The first check of everything is a part of the start, and no event's.
+        until(lambda: checked(host, url), "the first check of everything", PATIENCE)
         yield daemon
         daemon.stop()
 
