@@ -79,6 +79,7 @@ class Bench:
     """The two ends of the loads of one host."""
 
     def __init__(self, scene: Scene, *servers: Place) -> None:
+        self.scene = scene
         self._client = Process(scene.outside, "load()")
         self._servers = [Process(place, f"serve({SERVER_PORT})") for place in servers]
         for load in LOADS:

@@ -51,6 +51,7 @@ class Bucket:
     place: Place
     cls: Class
     rule: BucketRule
+    wildcard: bool = False
 
     @property
     def phase(self) -> Phase:
@@ -79,14 +80,15 @@ class BucketSets:
         self._lists: dict[str, Listed] = {}
 
     def rules(self) -> BucketRules:
-        """Return the rules of all buckets, by where they stand, in the order of their names."""
+        """Return the rules of all buckets, by where they stand, in the order of their names; where
+        one match is enough, most packets find it in the ports of every address: those first.
+        """
         places: dict[tuple[Place, Class], tuple[BucketRule, ...]] = {}
+        ordered = sorted(self._buckets.values(), key=lambda b: (not b.wildcard, b.name))
         for place in get_args(Place):
             for cls in get_args(Class):
                 places[place, cls] = tuple(
-                    bucket.rule
-                    for _, bucket in sorted(self._buckets.items())
-                    if (bucket.place, bucket.cls) == (place, cls)
+                    bucket.rule for bucket in ordered if (bucket.place, bucket.cls) == (place, cls)
                 )
         return places
 
@@ -161,7 +163,8 @@ class BucketSets:
         else:
             set_type = "hash:ip,port,net"
             match = InSet(name, ("dst", "dst", "src"))
-        return Bucket(name, set_type, place, cls, BucketRule(verdict, (match,), verdict))
+        rule = BucketRule(verdict, (match,), verdict)
+        return Bucket(name, set_type, place, cls, rule, wildcard)
 
     def _term_bucket(
         self, spot: Spot, term: Listed | FromInterface | Everyone | Keyed, span: Span | None

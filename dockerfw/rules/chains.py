@@ -95,8 +95,10 @@ class Skeleton:
     def chains(self, family: Family, buckets: BucketRules) -> list[Chain]:
         """Return all our chains of one family, the buckets in their places."""
         mark_host = self._may_use_host_port()
-        hosts = _rules(buckets["host", "outside"], Return(), mark_host)
-        hosts_in = _rules(buckets["host", "inside"], Return(), mark_host)
+        # Once allowed is enough: most packets look into one set of these, and not into the rest.
+        undecided = Marked(0, self.host_bit)
+        hosts = _rules(buckets["host", "outside"], Return(), mark_host, undecided)
+        hosts_in = _rules(buckets["host", "inside"], Return(), mark_host, undecided)
         direct = _rules(buckets["container", "outside"], Goto(DENY), Goto(OK))
         direct_in = _rules(buckets["container", "inside"], Goto(DENY), Goto(OK))
         by_host_port = self._begun_by_host_port()
@@ -143,7 +145,7 @@ class Skeleton:
             ),
             Chain(family, "filter", VERDICT, self._verdict(family)),
             Chain(family, "filter", INPUT, self._input(family)),
-            Chain(family, "filter", OK, (self._set_ok(), Rule((), Return(), "passed"))),
+            Chain(family, "filter", OK, (self._set_ok(),)),
             Chain(family, "filter", DENY, self._deny(family)),
         ]
 
@@ -172,7 +174,7 @@ class Skeleton:
             not_ours = [Rule(elsewhere, Goto(PRE_FORWARD), "not for this host")]
         nobody = (SourceNetwork(NOBODY[family]), on_bridge(family))
         return (
-            Rule((), SetMark(0, self._both), "no bit but ours counts"),
+            Rule((self._some_bit(),), SetMark(0, self._both), "no bit but ours counts"),
             *not_ours,
             Rule(nobody, Return(), "forged: no address of a container", "spoofed"),
             *nameless(family, PRE_INSIDE, Return()),
@@ -184,7 +186,7 @@ class Skeleton:
 
         Last, so that a lookup of the way back is spent on none but those.
         """
-        matches: list[Match] = [Marked(0, self._both, negated=True)]
+        matches: list[Match] = [self._some_bit()]
         if self.way_back:
             matches.append(WayBack(negated=True))
         return Rule(tuple(matches), Goto(PRE_SOURCE), "no way back")
@@ -257,7 +259,8 @@ class Skeleton:
             # The seal recognises answers by itself: those of other people's connections get no bit.
             *(Rule(answer, Return(), "answers") for answer in self._answers()),
             *icmp_that_always_passes(family),
-            self._spoofed((*unmarked, claimed(family), elsewhere), SPOOFED_CONTAINER),
+            # The claim first: most sources make none.
+            self._spoofed((claimed(family), *unmarked, elsewhere), SPOOFED_CONTAINER),
             self._spoofed((AddressType("src", "LOCAL"),), SPOOFED_HOST),
             *self._bridged_to_others(family),
             *self._stray(family),
@@ -269,7 +272,7 @@ class Skeleton:
 
     def _begun_by_host_port(self) -> Rule:
         """Return the rule for most of what is allowed: `PRE` has allowed and checked it."""
-        matches = (self._marked(), Reply(negated=True), ConnState("DNAT"))
+        matches = (self._marked(), ConnState("DNAT"), Reply(negated=True))
         return Rule(matches, Goto(OK), "by host port")
 
     def _bridged_to_others(self, family: Family, *matches: Match) -> tuple[Rule, ...]:
@@ -358,6 +361,9 @@ class Skeleton:
     def _both(self) -> int:
         return self.host_bit | self.ok_bit
 
+    def _some_bit(self) -> Marked:
+        return Marked(0, self._both, negated=True)
+
     def _marked(self) -> Marked:
         """Also by `OK`: a packet meets these chains once more where a jump stands twice."""
         return Marked(self.host_bit, self.host_bit)
@@ -441,12 +447,17 @@ class Skeleton:
 
 
 def _rules(
-    buckets: Iterable[BucketRule], deny: Target, allow: Target
+    buckets: Iterable[BucketRule], deny: Target, allow: Target, *unless: Match
 ) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-    """Return the deny rules and the allow rules of one place and class."""
+    """Return the deny rules and the allow rules of one place and class.
+
+    ``unless`` stands before what an allow matches.
+    """
     both = tuple(buckets)
     denies = tuple(Rule(b.matches, deny, b.comment, "deny") for b in both if b.verdict == "deny")
-    allows = tuple(Rule(b.matches, allow, b.comment, "allow") for b in both if b.verdict == "allow")
+    allows = tuple(
+        Rule((*unless, *b.matches), allow, b.comment, "allow") for b in both if b.verdict == "allow"
+    )
     return denies, allows
 
 

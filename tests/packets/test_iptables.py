@@ -175,7 +175,7 @@ RULES: list[tuple[tuple[Match, ...], Target]] = [
     ((AddressType("src", "LOCAL"), Stray()), Drop()),
     ((Reply(), BridgedToOthers()), Goto("DOCKERFW-OK")),
     ((InSet("dockerfw-b", ("dst", "dst", "src"), negated=True),), NoTarget()),
-    ((Marked(OK_BIT, OK_BIT), ConnState("DNAT")), Return()),
+    ((Marked(OK_BIT, OK_BIT), ConnState("DNAT"), Reply(negated=True)), Return()),
     ((ConnState("DNAT", negated=True), InInterface("eth*")), Return()),
     ((InInterface("eth0", negated=True), DestPorts("tcp", 80, 80)), Drop()),
     ((DestPorts("udp", 8000, 8100),), Drop()),

@@ -56,6 +56,7 @@ from dockerfw.rules.rule import (
 
 _STRAY_PORTS = f"1:{FIRST_EPHEMERAL - 1}"
 _BEGINS = "--tcp-flags FIN,SYN,RST,ACK SYN"
+_CONNECTION = "-m conntrack "
 
 # --- steps ---------------------------------------------------------------------------------------
 
@@ -128,7 +129,21 @@ def rule_identity(rule: Rule, family: Family) -> str:
 
 
 def _parts(rule: Rule, family: Family) -> tuple[list[str], str]:
-    return [_match_text(m, family) for m in rule.matches], _target_text(rule.target, family)
+    return _match_texts(rule, family), _target_text(rule.target, family)
+
+
+def _match_texts(rule: Rule, family: Family) -> list[str]:
+    """Return what a rule matches; questions about a connection that follow each other are one
+    match, for which the kernel makes one call.
+    """
+    texts: list[str] = []
+    for match in rule.matches:
+        text = _match_text(match, family)
+        if texts and texts[-1].startswith(_CONNECTION) and text.startswith(_CONNECTION):
+            texts[-1] += " " + text.removeprefix(_CONNECTION)
+        else:
+            texts.append(text)
+    return texts
 
 
 def _match_text(match: Match, family: Family) -> str:  # noqa: C901, PLR0912 - one case a match

@@ -32,7 +32,7 @@ from dockerfw.rules.rule import FIRST_EPHEMERAL
 from dockerfw.rules.ruleset import Seal, ServedPorts
 
 UNBEGUN = f"ct label set {ANSWERLESS_LABEL} ct label set {JUDGED_LABEL}"
-ON_FIRST = "ct state { new, related }"
+ON_FIRST = "ct state new,related"
 """Also of connections that a helper expects, and of ICMP errors: see `ABOUT_ANOTHER`."""
 ABOUT_ANOTHER = "ct state related meta l4proto { icmp, ipv6-icmp } return"
 """An ICMP error has no entry of its own: what it labelled would be the connection that it is about,

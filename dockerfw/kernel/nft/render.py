@@ -72,7 +72,8 @@ _HOOKS = {
     "proxies": ("input", 151),
 }
 _OPTIONAL = (
-    "inside", "begins", "asked", "near", "midstream", "sent", "output", "unheard", "proxies",
+    "inside", "passed", "begins", "asked", "near", "midstream", "sent", "output", "unheard",
+    "proxies",
 )  # fmt: skip
 """Chains that some seals have and others have not."""
 SET_TYPES: Mapping[SealSet, str] = {
@@ -200,10 +201,12 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
     verdict = _verdict(seal)
     first = beginnings.first_packets(seal, verdict, _marked(seal), _own_name(seal))
     to_bridge = [
+        # A name is dearer to look up than a bit, so what the chains let pass goes before.
+        *([] if seal.shut else [f"{_marked(seal)} goto passed"]),
         "oifname @foreign accept",
         # Whoever let it pass: no container has that address.
         f'meta iifkind "bridge" {_AWAY} jump elsewhere',
-        f"iifname @mixed oifname @mixed {_has_bit(seal)}" if seal.shut else _has_bit(seal),
+        *([f"iifname @mixed oifname @mixed {_has_bit(seal)}"] if seal.shut else []),
         "ct direction reply jump answers",
         # Neighbour and listener discovery: without them no IPv6 address is ever found.
         "icmpv6 type { 130-137, 143 } accept",
@@ -222,6 +225,7 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
         **({"inside": _inside()} if seal.inside else {}),
         "answers": beginnings.answers(seal),
         "bridges": to_bridge,
+        **({} if seal.shut else {"passed": _passed()}),
         "forward": [
             f"{beginnings.ON_FIRST} jump forwarded",
             # Not "!=" and accept: a NIC is of no kind, and such a rule does not match it.
@@ -238,6 +242,11 @@ def _rules(seal: Seal) -> dict[str, list[str]]:
         **({"output": [f"{beginnings.ON_FIRST} jump sent"]} if "sent" in first else {}),
         **_proxies(seal),
     }
+
+
+def _passed() -> list[str]:
+    """What the chains let pass to a bridge, but for what no container can have sent (as above)."""
+    return [f'meta iifkind "bridge" {_AWAY} oifname != @foreign jump elsewhere', "accept"]
 
 
 def _set_types(seal: Seal) -> Mapping[SealSet, str]:

@@ -137,6 +137,11 @@ STRAY = "-p tcp -m tcp --sport 1:32767 ! --tcp-flags FIN,SYN,RST,ACK SYN -m conn
         (f"-m conntrack --ctdir REPLY {NOTE}", (Reply(),), NoTarget()),
         (f"-m conntrack --ctstate RELATED {NOTE}", (ConnState("RELATED"),), NoTarget()),
         (f"-m conntrack ! --ctstate DNAT {NOTE}", (ConnState("DNAT", negated=True),), NoTarget()),
+        (
+            f"-m conntrack --ctstate DNAT --ctdir ORIGINAL {NOTE}",
+            (ConnState("DNAT"), Reply(negated=True)),
+            NoTarget(),
+        ),
         (f"{STRAY} {NOTE} -j DROP", (Stray(),), Drop()),
         (f"-m physdev ! --physdev-out veth+ --physdev-is-bridged {NOTE}", (BridgedToOthers(),),
          NoTarget()),

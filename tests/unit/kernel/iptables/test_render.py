@@ -17,7 +17,17 @@ from dockerfw.plan.steps import (
     RuleWrite,
     WriteRules,
 )
-from dockerfw.rules.rule import Drop, Goto, InInterface, InSet, Reject, Reply, Return, Rule
+from dockerfw.rules.rule import (
+    ConnState,
+    Drop,
+    Goto,
+    InInterface,
+    InSet,
+    Reject,
+    Reply,
+    Return,
+    Rule,
+)
 
 
 def rendered(*writes: RuleWrite) -> str:
@@ -112,3 +122,12 @@ def test_what_is_not_one_plain_word_is_refused(word: str) -> None:
 def test_a_comment_that_is_not_plain_words_is_refused(comment: str) -> None:
     with pytest.raises(ValueError, match="not fit for a comment"):
         rule_text(Rule((), Return(), comment), 4)
+
+
+def test_what_is_asked_of_a_connection_in_a_row_is_one_match() -> None:
+    rule = Rule((ConnState("DNAT"), Reply(negated=True), InInterface("eth0")), Drop())
+    assert rule_text(rule, 4) == "-m conntrack --ctstate DNAT --ctdir ORIGINAL -i eth0 -j DROP"
+    rule = Rule((Reply(), ConnState("DNAT", negated=True)), Drop())
+    assert rule_text(rule, 6) == "-m conntrack --ctdir REPLY ! --ctstate DNAT -j DROP"
+    apart = Rule((Reply(), InInterface("eth0"), ConnState("DNAT")), Drop())
+    assert rule_text(apart, 4).count("-m conntrack") == 2
