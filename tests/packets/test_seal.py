@@ -18,7 +18,9 @@ from dockerfw.rules.names import SealFamily
 from dockerfw.rules.ruleset import Frames, Seal, ServedPorts
 from tests.build import port as port_range
 from tests.lab.host import Host
+from tests.lab.packet import Packet
 from tests.lab.place import Place
+from tests.lab.wait import until
 from tests.packets.runner import FLAVOURS, HostRunner, program
 
 OK_BIT = 0x20000000
@@ -199,6 +201,39 @@ def test_a_mark_that_came_with_the_packet_does_not_count(host: Host, runner: Hos
         rule = f"-t mangle -A PREROUTING -j MARK --set-xmark {OK_BIT:#x}/{OK_BIT:#x}"
         host.run([program("nft", family), *rule.split()])
     assert reached(host.outside, WEB) == [False, False]
+
+
+def test_what_no_container_can_have_sent_is_closed_whatever_its_mark(
+    host: Host, runner: HostRunner
+) -> None:
+    host.bridge("br-shop", "172.18.0.1/16")
+    web = host.container("web", {"br-shop": ("172.18.0.2/16",)})
+    web.listen("53/udp")
+    host.bridge("br-0123456789ab", "10.5.0.1/24")
+    evil = host.container("evil", {"br-0123456789ab": ("10.5.0.2/24",)})
+    way = host.mac("br-0123456789ab")
+
+    def arrived(*sources: str) -> list[str]:
+        """Of these sources, in order; the last one is true, and arrives after the others."""
+        for source in sources:
+            evil.forge(Packet("udp", source, WEB[0], 7777, 53), mac=way)
+        heard: list[str] = []
+
+        def last() -> bool:
+            heard.extend(one.source for one in web.received())
+            return sources[-1] in heard
+
+        until(last, "the true source to arrive")
+        return heard
+
+    sources = ("198.51.100.7", "10.5.0.2")
+    assert arrived(*sources) == [*sources]
+    mark = f"-A FORWARD -j MARK --set-xmark {OK_BIT:#x}/{OK_BIT:#x}"
+    host.run([program("nft", 4), *mark.split()])
+    install_seal(runner, SEAL)
+    assert arrived("198.51.100.8", "10.5.0.2") == ["10.5.0.2"]
+    install_seal(runner, replace(SEAL, foreign_bridges=frozenset({"br-shop"})))
+    assert arrived("198.51.100.9", "10.5.0.2") == ["198.51.100.9", "10.5.0.2"]
 
 
 def test_a_container_gets_its_answers_from_outside(
