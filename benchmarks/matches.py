@@ -6,10 +6,10 @@ Prints figures and asserts nothing. Run as root from the root of the repository:
 
 One throwaway host with Docker's rules alone carries requests and answers by a published port, as in
 `benchmarks.packets`. What is measured stands in the way of both packets, is left by both, and does
-nothing: the difference in processor time, by packets and copies, is what one costs. Then the floor:
-the least that rules could do that let a request in by its source, with hooks and marks as dockerfw
-has them. Printed are nanoseconds and, in brackets, the middle half of the rounds; for the floor, of
-a request and its answer together, the ratio as well.
+nothing: the difference in processor time, by packets and copies, is what one costs. Printed are
+nanoseconds and, in brackets, the middle half of the rounds; then the sums for what the packets of a
+load meet of our rules (`WALKS`), as nanoseconds and as a share of a request and its answer. What
+stands side by side in copies is in the caches: a packet that meets each once pays more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import argparse
 from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import median, quantiles
-from typing import NamedTuple
 
 from benchmarks.packets import LOADS, Bench, host
 
@@ -27,50 +26,49 @@ COPIES = 60
 PACKETS = 2
 LOAD = next(load for load in LOADS if load.name == "request and answer, published port")
 
-SETS = f"""\
+SETS = """\
 create m-ip hash:ip
 create m-net hash:net
 create m-net-port hash:net,port
 create m-ip-port-net hash:ip,port,net
 create m-net-iface hash:net,iface
-create m-source hash:net,port
 add m-ip 11.0.0.1
 add m-net 11.0.0.0/24
 add m-net-port 11.0.0.0/24,tcp:80
 add m-ip-port-net 203.0.113.9,tcp:80,11.0.0.0/24
 add m-net-iface 172.18.0.0/16,br-a
 add m-net-iface 172.19.0.0/16,br-b
-add m-source 203.0.113.0/24,tcp:{LOAD.port}
 """
 
 XTABLES: Mapping[str, str] = {
-    "a rule without a match: its counter": "",
-    "comment, of a rule that is met": "-m comment --comment x",
+    "counter": "",
+    "met": "-m comment --comment x",
     "mark": "-m mark --mark 0x10000000/0x10000000",
-    "-d, a network": "-d 127.0.0.0/8",
+    "-d": "-d 127.0.0.0/8",
     "-i": "-i lo",
     "tcp flags": "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN",
     "conntrack": "-m conntrack --ctstate UNTRACKED",
     "connlabel": "-m connlabel --label 114",
     "addrtype": "-m addrtype --dst-type BROADCAST",
     "rpfilter": "-m rpfilter --invert",
-    "set, hash:ip": "-m set --match-set m-ip src",
-    "set, hash:net": "-m set --match-set m-net src",
-    "set, hash:net,port": "-m set --match-set m-net-port src,dst",
-    "set, hash:ip,port,net": "-m set --match-set m-ip-port-net dst,dst,src",
-    "set, hash:net,iface": "-m set --match-set m-net-iface src,src",
+    "ip": "-m set --match-set m-ip src",
+    "net": "-m set --match-set m-net src",
+    "net,port": "-m set --match-set m-net-port src,dst",
+    "ip,port,net": "-m set --match-set m-ip-port-net dst,dst,src",
+    "net,iface": "-m set --match-set m-net-iface src,src",
     "MARK": "-j MARK --set-xmark 0x0/0x30000000",
-    "a jump, and back": "-j EMPTY",
+    "jump": "-j EMPTY",
 }
-"""Rules of iptables, none of which ends a packet's way."""
+"""Rules of iptables, none of which ends a packet's way: a match that fails, or the kinds of sets.
+``met``: what each rule that matches costs besides, its comment and counter."""
 
 _NEVER = "meta mark 77"
 NFT: Mapping[str, str] = {
-    "mark": "meta mark & 0x30000000 == 0x30000000 counter",
+    "nft mark": "meta mark & 0x30000000 == 0x30000000 counter",
     "iifname, one": 'iifname "lo" counter',
     "iifname, a set": f"iifname @names {_NEVER}",
     "iifkind": f'meta iifkind "bridge" {_NEVER}',
-    "ct state, bits": f"ct state new,related {_NEVER}",
+    "ct state": f"ct state new,related {_NEVER}",
     "ct state, a set": f"ct state {{ new, related }} {_NEVER}",
     "ct direction": f"ct direction reply {_NEVER}",
     "ct label": f"ct label 114 {_NEVER}",
@@ -79,43 +77,36 @@ NFT: Mapping[str, str] = {
 }
 """Rules of nft, of the kinds that the seal has."""
 
-HOOKS: Mapping[str, tuple[str, str]] = {
-    "inet, prerouting": ("inet", "prerouting"),
-    "ip, forward": ("ip", "forward"),
+# Our rules as ``rules/chains.py`` and ``kernel/nft`` have them, under a policy of one rule.
+_HOOKED = ["hook", "hook", "hook", "jump", "jump", "mark", "nft mark", "ct state", "iifkind"]
+_ANSWER = ["tcp flags", "conntrack", "connlabel", "met"]
+WALKS: Mapping[str, list[str]] = {
+    "a request": [
+        *_HOOKED,
+        *("-d", "addrtype", "-d", "net,iface"),
+        *("mark", "net,port", "met", "MARK", "mark", "mark", "mark", "mark", "rpfilter"),
+        *("mark", "conntrack", "met", "met", "MARK"),
+        *("nft mark", "iifkind"),
+    ],
+    "its answer": [*_HOOKED, "-d", "addrtype", "met", *_ANSWER, "mark", *_ANSWER],
+    "a guest's request": [
+        *_HOOKED,
+        *("-d", "addrtype", "met", "tcp flags", "conntrack", "-d", "-d", "net", "net"),
+        *("mark", "tcp flags", "conntrack", "-d", "-d", "net", "addrtype", "net,iface"),
+        *("conntrack", "net,iface", "met"),
+        *("nft mark", "iifname, a set"),
+    ],
+    "the floor: a request": [
+        *("hook", "hook", "hook", "jump", "jump"),
+        *("net,port", "MARK", "rpfilter"),
+        *("nft mark", "mark", "conntrack", "MARK", "nft mark"),
+    ],
+    "the floor: its answer": [
+        *("hook", "hook", "hook", "jump", "jump"),
+        *("nft mark", "mark", "nft mark", "iifkind"),
+    ],
 }
-
-
-class Floor(NamedTuple):
-    """``mangle``, ``filter``: rules of iptables; ``before``, ``after``: of nft, behind each."""
-
-    name: str
-    mangle: tuple[str, ...] = ()
-    filter: tuple[str, ...] = ()
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-
-
-_BY_SOURCE = "-m set --match-set m-source src,dst -j MARK --set-xmark 0x10000000/0x30000000"
-_WAY_BACK = (
-    "-m mark ! --mark 0x0/0x30000000 -m rpfilter --invert -j MARK --set-xmark 0x0/0x30000000"
-)
-_TO_CONTAINER = (
-    "-m mark --mark 0x10000000/0x10000000 -m conntrack --ctdir ORIGINAL "
-    "-j MARK --set-xmark 0x30000000/0x30000000"
-)
-_OK = "meta mark & 0x30000000 == 0x30000000"
-_SEALED = Floor(
-    "",
-    (_BY_SOURCE,),
-    (_TO_CONTAINER,),
-    (f"{_OK} meta mark set meta mark & 0xcfffffff",),
-    (f"{_OK} accept", "ct direction reply accept", 'meta oifkind "bridge" drop'),
-)
-FLOORS = (
-    Floor("hooks and jumps, empty"),
-    _SEALED._replace(name="and one set of sources, marks, the seal's drop"),
-    _SEALED._replace(name="and the way back", mangle=(_BY_SOURCE, _WAY_BACK)),
-)
+"""By kinds. The floor: hooks, one set of sources, the way back, the seal's mark, and no more."""
 
 
 class Profile:
@@ -125,31 +116,23 @@ class Profile:
         self._bench = bench
         self._scene = bench.scene
         self._rounds = rounds
+        self.alone: list[float] = []
         self._scene.host.run(["ipset", "restore"], stdin=SETS)
 
-    def costs(
-        self, put: Callable[[], None], take: Callable[[], None], times: int = 1
-    ) -> tuple[list[float], float]:
-        """Return the difference of each round for one request and its answer, and what they cost
-        without, in microseconds.
-        """
-        more, without = [], []
-        for _ in range(times * self._rounds):
-            take()
+    def one(self, put: Callable[[int], None]) -> tuple[float, float, float]:
+        """Return quartiles, in nanoseconds; ``put`` puts so many copies of it in the way."""
+        more = []
+        for _ in range(self._rounds):
+            put(0)
             before = self._bench.cost(LOAD, SLICE)
-            put()
+            put(COPIES)
             between = self._bench.cost(LOAD, SLICE)
-            take()
+            put(0)
             alone = (before + self._bench.cost(LOAD, SLICE)) / 2
-            more.append(between - alone)
-            without.append(alone)
-        return more, median(without)
-
-    def one(self, name: str, put: Callable[[int], None]) -> None:
-        """``put`` puts so many copies of it in the way."""
-        more, _ = self.costs(partial(put, COPIES), partial(put, 0))
-        low, middle, high = (1000 * q / PACKETS / COPIES for q in quantiles(more, n=4))
-        print(f"  {name:40} {middle:6.0f} ns  ({low:.0f} to {high:.0f})", flush=True)
+            more.append(1000 * (between - alone) / PACKETS / COPIES)
+            self.alone.append(alone)
+        low, middle, high = quantiles(more, n=4)
+        return low, middle, high
 
     # --- what stands there ---------------------------------------------------------------------
 
@@ -172,42 +155,21 @@ class Profile:
             *[f"add rule inet m copies {rule}"] * copies,
         )
 
-    def hooks(self, family: str, hook: str, copies: int) -> None:
+    def hooks(self, copies: int) -> None:
         self._nft(
-            f"add table {family} m",
-            f"delete table {family} m",
-            f"add table {family} m",
+            "add table inet m",
+            "delete table inet m",
+            "add table inet m",
             *(
-                f"add chain {family} m c{n} {{ type filter hook {hook} priority {n - 140}; }}"
+                f"add chain inet m c{n} {{ type filter hook prerouting priority {n - 140}; }}"
                 for n in range(copies)
             ),
         )
 
-    def floor(self, floor: Floor) -> None:
-        mangle = [f"-A ALL {rule}" for rule in floor.mangle]
-        passed = [f"-A ALL {rule}" for rule in floor.filter]
-        lines = ["*mangle", ":ALL - [0:0]", "-A PREROUTING -j ALL", *mangle, "COMMIT"]
-        lines += ["*filter", ":ALL - [0:0]", "-I DOCKER-USER 1 -j ALL", *passed, "COMMIT\n"]
-        self._scene.restore(4, "\n".join(lines))
-        self._nft(
-            "add table inet m",
-            "add chain inet m before { type filter hook prerouting priority -149; }",
-            "add chain inet m after { type filter hook forward priority 5; }",
-            *(f"add rule inet m before {rule}" for rule in floor.before),
-            *(f"add rule inet m after {rule}" for rule in floor.after),
-        )
-
     def way(self) -> None:
         """Lead every packet to the chain in which copies are put."""
-        self.no_floor()
         self.chain("", 0)
         self._scene.iptables(4, "-t", "mangle", "-A", "PREROUTING", "-j", "ALL")
-
-    def no_floor(self) -> None:
-        tables = ("inet m", "ip mangle")
-        self._nft(*(f"{verb} table {one}" for one in tables for verb in ("add", "delete")))
-        lines = ("*filter", ":DOCKER-USER - [0:0]", "-A DOCKER-USER -j RETURN", "COMMIT\n")
-        self._scene.restore(4, "\n".join(lines))
 
     def _nft(self, *lines: str) -> None:
         self._scene.host.run(["nft", "-f", "-"], stdin="\n".join([*lines, ""]))
@@ -219,25 +181,19 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with host(None) as bench:
         profile = Profile(bench, rounds)
-        print("the floor, for a request and its answer:")
-        for floor in FLOORS:
-            more, alone = profile.costs(partial(profile.floor, floor), profile.no_floor, 6)
-            low, middle, high = quantiles(more, n=4)
-            print(
-                f"  {floor.name:46} {1000 * middle:6.0f} ns  ({1000 * low:.0f} to "
-                f"{1000 * high:.0f})  {alone / (alone + middle):.3f}",
-                flush=True,
-            )
         profile.way()
-        print("iptables, for a packet:")
-        for name, rule in XTABLES.items():
-            profile.one(name, partial(profile.chain, rule))
-        print("nft, for a packet:")
-        for name, rule in NFT.items():
-            profile.one(name, partial(profile.rules, rule))
-        print("a hook with an empty chain, for a packet:")
-        for name, (family, hook) in HOOKS.items():
-            profile.one(name, partial(profile.hooks, family, hook))
+        kinds: dict[str, Callable[[int], None]] = {"hook": profile.hooks}
+        kinds |= {name: partial(profile.chain, rule) for name, rule in XTABLES.items()}
+        kinds |= {name: partial(profile.rules, rule) for name, rule in NFT.items()}
+        costs: dict[str, float] = {}
+        for name, put in kinds.items():
+            low, costs[name], high = profile.one(put)
+            print(f"{name:30} {costs[name]:6.0f} ns  ({low:.0f} to {high:.0f})", flush=True)
+    alone = 1000 * median(profile.alone)
+    print(f"a request and its answer, with Docker's rules alone: {alone:.0f} ns; of that")
+    for name, met in WALKS.items():
+        total = sum(costs[kind] for kind in met)
+        print(f"{name:30} {total:6.0f} ns  {total / alone:.3f}")
 
 
 if __name__ == "__main__":
