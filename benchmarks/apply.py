@@ -4,8 +4,8 @@ Prints figures and asserts nothing. Run as root from the root of the repository:
 
     python -m benchmarks.apply [--containers N] [--rules N]
 
-A throwaway host with a played engine: containers with five published ports each, ten to a network,
-and rules with three ports and three networks of sources each. Processor time of a command and of
+A throwaway host with a played engine: containers with five published ports each, ten to a network
+(on 250 networks at most), and rules with three ports and three sources of their own each. Processor time of a command and of
 what it starts (`getrusage`), and its most memory; beside it ``ipset restore`` of the same
 elements into a namespace of their own, and ``ipset save``.
 """
@@ -26,6 +26,8 @@ from tests.fakeengine import FakeEngine
 from tests.lab.host import Host
 
 PORTS, A_NETWORK, RULE_PORTS, SOURCES = 5, 10, 3, 3
+MOST_NETWORKS = 250
+"""dockerfw has room for some 350 Docker networks (`dockerfw.rules.names.BRIDGE_SETS`)."""
 _MEASURE = """
 import json, resource, subprocess, sys
 ended = subprocess.run(sys.argv[1:], stdin=sys.stdin, stdout=subprocess.DEVNULL)
@@ -43,13 +45,13 @@ class Cost(NamedTuple):
 
 
 def furnish(engine: FakeEngine, host: Host, containers: int) -> None:
-    for n in range(-(-containers // A_NETWORK)):
+    networks = min(-(-containers // A_NETWORK), MOST_NETWORKS)
+    for n in range(networks):
         net = f"10.{n // 256}.{n % 256}"
         bridge = f"br-{n:012x}"
         host.bridge(bridge, f"{net}.1/24")
         engine.network(f"net{n}", f"{net}.0/24", bridge=bridge)
-        for k in range(min(A_NETWORK, containers - n * A_NETWORK)):
-            number = n * A_NETWORK + k
+        for k, number in enumerate(range(n, containers, networks)):
             ports = {_host_port(number, p): 8000 + p for p in range(PORTS)}
             engine.run(f"app{number}", f"net{n}", f"{net}.{k + 2}", ports=ports, quiet=True)
 

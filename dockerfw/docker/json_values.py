@@ -82,7 +82,7 @@ def as_protocol(text: str) -> Protocol:
 
 
 # Most are 0.0.0.0 and ::, and all others were in the answer before.
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 16)
 def as_address(text: str) -> Address:
     # A zone ("%eth0") may hold any letter at all and has no place in an address of Docker's.
     if "%" not in text:

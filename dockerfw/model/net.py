@@ -37,7 +37,7 @@ def family_of(found: Address | IPNetwork) -> Family:
     return 4 if found.version == 4 else 6
 
 
-@lru_cache(maxsize=1 << 13)
+@lru_cache(maxsize=1 << 16)
 def network(address: bytes, length: int) -> IPNetwork:
     """Return a network of 4 or 16 bytes and a prefix length.
 

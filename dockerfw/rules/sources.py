@@ -55,7 +55,7 @@ def halves(family: Family) -> tuple[IPNetwork, IPNetwork]:
 
 
 # An address stands in a dozen elements; to make a network of it is what compiling costs most.
-@lru_cache(maxsize=1 << 13)
+@lru_cache(maxsize=1 << 16)
 def host_net(address: Address) -> IPNetwork:
     """Return one address as a network."""
     return network(address.packed, address.max_prefixlen)
