@@ -5,9 +5,10 @@ Prints figures and asserts nothing. Run as root from the root of the repository:
     python -m benchmarks.apply [--containers N] [--rules N]
 
 A throwaway host with a played engine: containers with five published ports each, ten to a network
-(on 250 networks at most), and rules with three ports and three sources of their own each. Processor time of a command and of
-what it starts (`getrusage`), and its most memory; beside it ``ipset restore`` of the same
-elements into a namespace of their own, and ``ipset save``.
+(on 250 networks at most), what Docker writes to iptables for them, and rules with three ports and
+three sources of their own each. Processor time of a command and of what it starts (`getrusage`),
+and its most memory; beside it ``ipset restore`` of the same elements into a namespace of their own,
+and ``ipset save``.
 """
 
 from __future__ import annotations
@@ -56,6 +57,40 @@ def furnish(engine: FakeEngine, host: Host, containers: int) -> None:
             engine.run(f"app{number}", f"net{n}", f"{net}.{k + 2}", ports=ports, quiet=True)
 
 
+def docker_rules(engine: FakeEngine) -> str:
+    """Return what Docker 26 writes for what runs there, for ``iptables-restore``."""
+    bridges = {
+        name: network["Options"].get("com.docker.network.bridge.name", "docker0")
+        for name, network in ((n["Name"], n) for n in engine.networks.values())
+    }
+    bound = [
+        (bridges[name], place["IPAddress"], port["PrivatePort"], port["PublicPort"])
+        for container in engine.containers.values()
+        for name, place in container["NetworkSettings"]["Networks"].items()
+        for port in container["Ports"]
+    ]
+    stages = [f"DOCKER-ISOLATION-STAGE-{n}" for n in (1, 2)]
+    filter_rules = ["-A FORWARD -j DOCKER-USER", f"-A FORWARD -j {stages[0]}"]
+    for bridge in bridges.values():
+        filter_rules += [
+            f"-A FORWARD -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            f"-A FORWARD -o {bridge} -j DOCKER",
+            f"-A FORWARD -i {bridge} ! -o {bridge} -j ACCEPT",
+            f"-A FORWARD -i {bridge} -o {bridge} -j ACCEPT",
+            f"-A {stages[0]} -i {bridge} ! -o {bridge} -j {stages[1]}",
+            f"-A {stages[1]} -o {bridge} -j DROP",
+        ]
+    nat_rules = ["-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER"]
+    for bridge, address, inner, host_port in bound:
+        one = f"-d {address}/32 ! -i {bridge} -o {bridge} -p tcp -m tcp --dport {inner}"
+        filter_rules.append(f"-A DOCKER {one} -j ACCEPT")
+        to = f"--dport {host_port} -j DNAT --to-destination {address}:{inner}"
+        nat_rules.append(f"-A DOCKER ! -i {bridge} -p tcp -m tcp {to}")
+    ours = [":FORWARD DROP", *(f":{name} -" for name in ("DOCKER", "DOCKER-USER", *stages))]
+    lines = ["*filter", *ours, *filter_rules, "COMMIT", "*nat", ":DOCKER -", *nat_rules, "COMMIT"]
+    return "\n".join([*lines, ""])
+
+
 def _host_port(number: int, port: int) -> int:
     """Beyond 65,535 they are given out again: what counts is how many there are."""
     return 1024 + (number * PORTS + port) % 64_000
@@ -97,6 +132,7 @@ def main() -> None:
         Host() as host,
     ):
         furnish(engine, host, asked.containers)
+        host.run(["iptables-restore", "--noflush"], stdin=docker_rules(engine))
         config = "/etc/dockerfw/config.toml"
         us = [sys.executable, "-m", "dockerfw"]
         host.write(config, policy(asked.rules, asked.containers), 0o600)

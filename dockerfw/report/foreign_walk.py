@@ -6,13 +6,14 @@ be decided here may hold or not: then there are several ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from dockerfw.model.docker_names import is_docker_bridge
 from dockerfw.model.foreign import Asked, ForeignChain, ForeignRule, ForeignTable, Hook, NameAsked
 from dockerfw.model.net import Address
+from dockerfw.report.foreign_index import RuleIndex, is_elsewhere
 
 _End: TypeAlias = Literal["accept", "drop", "on"]
 _DEPTH = 16
@@ -52,44 +53,79 @@ class Ends:
 
 
 def ends(tables: Iterable[ForeignTable], packet: Traveller) -> Ends:
-    """Return how it may end at its hook: it has to pass every base chain there."""
-    drops: dict[str, None] = {}
-    accepts: dict[str, None] = {}
-    closing = ""
-    for table in tables:
-        if table.family not in (None, packet.source.version):
-            continue
-        for chain in table.chains.values():
-            if chain.hook == packet.hook:
-                walk = _Walk(table.chains, packet)
-                passes = walk.base(chain)
+    """Return how it may end at its hook; for many packets ask one `ForeignRules`."""
+    return ForeignRules(tables).ends(packet)
+
+
+class ForeignRules:
+    """The rules of others, for one packet after the other."""
+
+    def __init__(self, tables: Iterable[ForeignTable]) -> None:
+        self._tables = [_Table(table) for table in tables]
+
+    def ends(self, packet: Traveller) -> Ends:
+        """Return how it may end at its hook: it has to pass every base chain there."""
+        drops: dict[str, None] = {}
+        accepts: dict[str, None] = {}
+        closing = ""
+        for table in self._tables:
+            if table.family not in (None, packet.source.version):
+                continue
+            for name in table.hooks.get(packet.hook, ()):
+                walk = _Walk(table, packet)
+                passes = walk.base(name)
                 drops |= walk.drops
                 accepts |= walk.accepts
                 if not passes and not closing:
                     closing = next(reversed(walk.drops), "no rule lets it pass")
-    return Ends(tuple(drops), tuple(accepts), closing)
+        return Ends(tuple(drops), tuple(accepts), closing)
+
+
+class _Table:
+    """One table: its chains, which of them are base chains at a hook, and their rules by what they
+    ask for.
+    """
+
+    def __init__(self, table: ForeignTable) -> None:
+        self.family = table.family
+        self.chains = table.chains
+        self.hooks: dict[Hook, list[str]] = defaultdict(list)
+        for name, chain in table.chains.items():
+            if chain.hook is not None:
+                self.hooks[chain.hook].append(name)
+        self._indexes: dict[str, RuleIndex] = {}
+
+    def rules(self, name: str, packet: Traveller) -> Iterator[ForeignRule]:
+        """Yield the rules of a chain that may be about a packet."""
+        if name not in self._indexes:
+            self._indexes[name] = RuleIndex(self.chains[name].rules)
+        return self._indexes[name].about(
+            packet.destination, packet.in_interface, packet.out_interface
+        )
 
 
 class _Walk:
     """One base chain; what was found of rules that may drop or accept."""
 
-    def __init__(self, chains: Mapping[str, ForeignChain], packet: Traveller) -> None:
-        self._chains = chains
+    def __init__(self, table: _Table, packet: Traveller) -> None:
+        self._table = table
         self._packet = packet
         self.drops: dict[str, None] = {}
         self.accepts: dict[str, None] = {}
 
-    def base(self, chain: ForeignChain) -> bool:
+    def base(self, name: str) -> bool:
         """Return True if the packet may pass it."""
-        found = self._run(chain, _DEPTH)
+        chain = self._table.chains[name]
+        found = self._run(name, _DEPTH)
         if "on" in found and chain.drops:
             self.drops[f"the policy (drop) of {chain.place}"] = None
         return "accept" in found or ("on" in found and not chain.drops)
 
-    def _run(self, chain: ForeignChain, depth: int) -> set[_End]:
+    def _run(self, name: str, depth: int) -> set[_End]:
         """Return all ends that are possible; "on": behind this chain."""
         found: set[_End] = set()
-        for rule in chain.rules if depth else ():
+        chain = self._table.chains[name]
+        for rule in self._table.rules(name, self._packet) if depth else ():
             holds = self._holds(rule.asked)
             if holds is False:
                 continue
@@ -112,8 +148,8 @@ class _Walk:
                 return {"drop"}
             case "return":
                 return {"on"}
-            case "jump" | "goto" if rule.chain in self._chains:
-                return self._run(self._chains[rule.chain], depth - 1)
+            case "jump" | "goto" if rule.chain in self._table.chains:
+                return self._run(rule.chain, depth - 1)
         return None
 
     def _holds(self, asked: Asked) -> bool | None:
@@ -168,8 +204,7 @@ def _named(asked: NameAsked | None, interface: str | None) -> bool | None:
     if asked is None:
         return True
     if interface is None:
-        known_elsewhere = asked.name == "lo" or is_docker_bridge(asked.name)
-        return asked.negated if known_elsewhere else None
+        return asked.negated if is_elsewhere(asked.name) else None
     if asked.name.endswith("*"):
         return interface.startswith(asked.name[:-1]) != asked.negated
     return (interface == asked.name) != asked.negated

@@ -13,7 +13,7 @@ from dockerfw.model.docker_names import NFTABLES_TABLE, is_docker_chain
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import FAMILIES, Address, Family, family_of
-from dockerfw.report.foreign_walk import Traveller, ends
+from dockerfw.report.foreign_walk import ForeignRules, Traveller, ends
 from dockerfw.text import listed, short_port
 
 STRANGERS: Mapping[Family, Address] = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::1")}
@@ -40,6 +40,7 @@ def docker_writes(tables: Iterable[ForeignTable], family: int) -> bool:
 def published_obstacles(tables: Iterable[ForeignTable], inventory: Inventory) -> tuple[str, ...]:
     """Return a sentence for each rule that may drop what comes from outside to published ports."""
     tables = tuple(tables)
+    rules = ForeignRules(tables)
     by_nat = {family: docker_writes(tables, family) for family in FAMILIES}
     ports: dict[str, dict[str, None]] = {}
     for container in inventory.containers:
@@ -48,7 +49,7 @@ def published_obstacles(tables: Iterable[ForeignTable], inventory: Inventory) ->
                 continue
             name = f"{container.name}:{short_port(binding.container_port, binding.protocol)}"
             home = container if by_nat[family_of(binding.host_address)] else None
-            for rule in obstacles(tables, _to_binding(inventory, home, binding)):
+            for rule in rules.ends(_to_binding(inventory, home, binding)).drops:
                 ports.setdefault(rule, {})[name] = None
     return tuple(
         f"{rule} may drop what dockerfw lets pass to {listed(list(names))}"

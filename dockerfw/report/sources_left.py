@@ -49,14 +49,25 @@ class SourcesLeft:
         self._terms = SourceTerms(self._placeholder)
         self._selectors: dict[Selector, tuple[Address, Address]] = {}
         self._sources: dict[int, tuple[_Source, ...]] = {}
+        self._together: dict[frozenset[int], _Source] = {}
         self._found: dict[tuple[int, frozenset[int]], Left | None] = {}
 
     def left(self, allow: int, denies: frozenset[int]) -> Left | None:
         """Return who of an allow no deny of these turns away; None: nobody is left."""
         key = (allow, denies)
         if key not in self._found:
-            self._found[key] = self._left(allow, sorted(denies))
+            self._found[key] = self._left(allow, self._meeting(allow, denies))
         return self._found[key]
+
+    def _meeting(self, allow: int, denies: frozenset[int]) -> list[int]:
+        """Return these denies in their order, none where not one of them is about the same sources:
+        one look at all together tells, mostly.
+        """
+        if denies not in self._together:
+            self._together[denies] = _together([s for deny in denies for s in self._of(deny)])
+        all_denied = self._together[denies]
+        met = any(source.meets(all_denied) for source in self._of(allow))
+        return sorted(denies) if met else []
 
     def _left(self, allow: int, denies: Iterable[int]) -> Left | None:
         denied = [source for deny in denies for source in self._of(deny)]
@@ -186,7 +197,31 @@ class _Source:
                 yield family
 
     def meets(self, other: _Source) -> bool:
-        return any(part.meets(other.parts[key], key[1]) for key, part in self.parts.items())
+        return any(
+            part.meets(other.parts[key], key[1])
+            for key, part in self.parts.items()
+            if key in other.parts
+        )
+
+
+def _together(sources: Sequence[_Source]) -> _Source:
+    """Return all of these as one."""
+    keys = {key for source in sources for key in source.parts}
+    return _Source({key: _whole([s.parts[key] for s in sources]) for key in keys})
+
+
+def _whole(parts: Sequence[_Part]) -> _Part:
+    addresses = Intervals(interval for part in parts for interval in part.addresses.all)
+    return _Part(
+        any(part.everyone for part in parts),
+        tuple(dict.fromkeys(name for part in parts for name in part.interfaces)),
+        addresses,
+        _size(addresses),
+    )
+
+
+def _size(addresses: Intervals) -> int:
+    return sum(last - first + 1 for first, last in addresses.all)
 
 
 def _part(terms: Iterable[Term], family: Family) -> _Part:
@@ -202,8 +237,8 @@ def _part(terms: Iterable[Term], family: Family) -> _Part:
             case Keyed(networks=networks) | Listed(networks=networks):
                 addresses += map(interval_of, networks)
     intervals = Intervals(addresses)
-    size = sum(last - first + 1 for first, last in intervals.all)
-    return _Part(everyone or intervals.holds(WHOLE[family]), tuple(interfaces), intervals, size)
+    everyone = everyone or intervals.holds(WHOLE[family])
+    return _Part(everyone, tuple(interfaces), intervals, _size(intervals))
 
 
 def _holds(pattern: str, interface: str) -> bool:

@@ -4,75 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_network
 
 import pytest
 
-from dockerfw.model.host import HostFacts
-from dockerfw.model.inventory import Container, Inventory, Network
-from dockerfw.model.routes import Route
+from dockerfw.model.inventory import Inventory
 from dockerfw.operations.check import check
 from dockerfw.plan.planner import plan
 from dockerfw.plan.state import KernelState, TablesState
-from dockerfw.policy.document import Document
 from dockerfw.policy.files import PolicyText
 from dockerfw.report.diff import diff
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ledger import Ledger
-from tests import build
-from tests.growth import operations
+from tests.growth import FACTS, FEW, FIXED, assert_linear, inventory, operations, routes, text
 from tests.replay import IDENTITY
 from tests.standing import sets_of, tables_of
 
-FACTS = HostFacts(br_netfilter=(True, True))
-FEW = 16
-SLACK = 1.05
 ONE_RULE = ("plan one rule", "compare one rule")
-FIXED = 2_000
-"""Instructions that may come on top of twice the growth: long lines wrap, numbers get a digit."""
-
-
-def inventory(containers: int, networks: int) -> Inventory:
-    """Containers with a host port each, spread over networks."""
-    parts: list[Network | Container] = [
-        build.network(f"net{n}", f"10.{n}.0.0/16") for n in range(networks)
-    ]
-    for number in range(containers):
-        home = number % networks
-        address = IPv4Address(f"10.{home}.0.2") + number // networks
-        parts.append(
-            build.container(
-                f"app-{number}", f"net{home} {address}", published=f"{10_000 + number}:80"
-            )
-        )
-    return build.inventory(*parts)
-
-
-def routes(running: Inventory) -> tuple[Route, ...]:
-    """To each network by its bridge, and to all else by eth0."""
-    return (
-        Route(ip_network("0.0.0.0/0"), "eth0"),
-        *(Route(subnet, str(n.bridge)) for n in running.bridges() for subnet in n.subnets),
-    )
-
-
-def text(rules: int, sources: int, *, containers: int, beside: int = 0) -> PolicyText:
-    """Rules of three kinds by turns: about a container, about a host port, a deny.
-
-    ``beside``: so far are the sources of the first rule from where they were.
-    """
-    blocks = []
-    for number in range(rules):
-        first = int(IPv4Address("198.18.0.0")) + number * sources + (0 if number else beside)
-        written = ", ".join(f'"{ip_network(first + n)}"' for n in range(sources))
-        one = number % containers
-        kind, target = (
-            ("allow", f'to = "app-{one}"\nports = [80]'),
-            ("allow", f"published = [{10_000 + one}]"),
-            ("deny", f'to = "app-{one}"\nports = [80]'),
-        )[number % 3]
-        blocks.append(f"[[{kind}]]\n{target}\nfrom = [{written}]\n")
-    return PolicyText((Document("/etc/dockerfw/config.toml", "\n".join(blocks).encode()),))
 
 
 def work(policy: PolicyText, running: Inventory) -> dict[str, Callable[[], object]]:
@@ -178,9 +125,3 @@ def test_a_start_costs_the_same_among_many(grows: str, each: int) -> None:
         return operations(lambda: ledger.update(after, 0.0))
 
     assert count(10) - count(1) <= 9 * FEW * each + FIXED
-
-
-def assert_linear(counts: list[int]) -> None:
-    """``counts`` are of one, two and four times as many: what is always the same cancels out."""
-    first, second = counts[1] - counts[0], counts[2] - counts[1]
-    assert second <= 2 * first * SLACK + FIXED, f"{counts}: {second / max(first, 1):.2f} times"

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from dockerfw.model.foreign import ForeignTable, rules_of
+from dockerfw.model.foreign import Asked, ForeignTable, rules_of
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Container, Network
-from dockerfw.model.net import Address, Port, family_of
+from dockerfw.model.net import Address, IPNetwork, Port, family_of
+from dockerfw.model.supernets import Supernets
 from dockerfw.model.surroundings import Surroundings
 from dockerfw.report.audit.row import Path
 from dockerfw.report.audit.way import ALL_PORTS, Way, hop, is_near
 from dockerfw.report.explain.routes import OUTSIDE, Route
 from dockerfw.report.obstacles import STRANGERS
 from dockerfw.report.open_ports import Ports, Range, partition
+from dockerfw.rules.sources import host_net
 from dockerfw.rules.walk import Packet
 
 _UNFILTERED: dict[str, Path] = {"macvlan": "macvlan", "ipvlan": "ipvlan"}
@@ -35,7 +37,15 @@ class AddressWays:
     ) -> None:
         self.facts = facts
         self.around = around
-        self._by_port = {rule.asked for rule in rules_of(tables) if rule.asked.ports}
+        self._anywhere: list[Asked] = []
+        by_network: list[tuple[IPNetwork, Asked]] = []
+        for asked in {rule.asked for rule in rules_of(tables) if rule.asked.ports}:
+            to = asked.destination
+            if to is None or to.negated:
+                self._anywhere.append(asked)
+            else:
+                by_network += [(network, asked) for network in to.networks]
+        self._by_network = Supernets(by_network)
 
     def of(
         self, container: Container, network: Network, address: Address, opened: Iterable[Range]
@@ -91,16 +101,10 @@ class AddressWays:
 
     def _named(self, address: Address) -> Iterator[Range]:
         """Yield the ports of this address of which rules of others may speak apart."""
-        for rule in self._by_port:
-            to = rule.destination
-            if (
-                to is None
-                or to.negated
-                or any(address in n for n in to.networks if n.version == address.version)
-            ):
-                for first, last in rule.ports or ():
-                    for protocol in (rule.protocol,) if rule.protocol in _OTHERS else _OTHERS:
-                        yield Range(protocol, first, last)
+        for asked in (*self._anywhere, *self._by_network.of(host_net(address))):
+            for first, last in asked.ports or ():
+                for protocol in (asked.protocol,) if asked.protocol in _OTHERS else _OTHERS:
+                    yield Range(protocol, first, last)
 
     def _bridged(self, own: Way, network: Network) -> Way:
         """Over the bridge: rules see it where br_netfilter is on, and then by that bridge."""

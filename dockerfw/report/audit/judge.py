@@ -16,7 +16,7 @@ from dockerfw.model.surroundings import Early
 from dockerfw.report.audit.row import Reach
 from dockerfw.report.audit.strangers import ANYONE, NEIGHBOURS, Stranger, Strangers, in_words
 from dockerfw.report.audit.way import Way
-from dockerfw.report.foreign_walk import Ends, ends
+from dockerfw.report.foreign_walk import Ends, ForeignRules
 from dockerfw.report.obstacles import STRANGERS
 
 NOBODY = "nobody"
@@ -51,7 +51,7 @@ class Judge:
         routes: Routes,
         early: Iterable[Early] = (),
     ) -> None:
-        self._tables = tuple(tables)
+        self._rules = ForeignRules(tables)
         self._strangers = strangers
         self._world = {family: routes.way_out(address) for family, address in STRANGERS.items()}
         self._early = {one.interface: one for one in early if one.interface}
@@ -96,10 +96,7 @@ class Judge:
 
     def _answer(self, way: Way, stranger: Stranger) -> _Answer:
         found = [
-            ends(
-                self._tables,
-                replace(hop, in_interface=stranger.interface, source=stranger.address),
-            )
+            self._rules.ends(replace(hop, in_interface=stranger.interface, source=stranger.address))
             for hop in way.hops
         ]
         for one in found:
