@@ -7,12 +7,13 @@ from functools import partial
 
 import click
 
+from dockerfw.cli import progress
 from dockerfw.clock import SystemClock
 from dockerfw.docker.connection import listener_pids
 from dockerfw.kernel.ipset.ask import ask
 from dockerfw.kernel.netfilter import Netfilter
 from dockerfw.kernel.runner import ImpatientRunner, Runner, SystemRunner
-from dockerfw.operations.session import Session
+from dockerfw.operations.session import Phase, Session, at_once
 from dockerfw.state.store import Store
 
 
@@ -26,10 +27,13 @@ def open_session(
     *,
     asks_docker: bool = True,
     tool_patience: float | None = None,
+    quiet: bool = False,
 ) -> Session:
     """Return the edges of this host; nothing is opened or read yet.
 
     ``tool_patience`` is how many seconds a program may take; None: as long as such things take.
+
+    ``quiet``: nobody is shown what takes long.
 
     Without ``asks_docker`` the kernel's facts do not touch Docker's socket: where systemd listens
     there, that would start Docker.
@@ -40,4 +44,7 @@ def open_session(
         runner = ImpatientRunner(runner, tool_patience)
     listeners = partial(listener_pids, docker_host) if asks_docker else tuple
     kernel = Netfilter(runner, clock.time, listeners, ask)
-    return Session(kernel, Store(), clock, docker_host, notify)
+    phase: Phase = at_once
+    if not quiet:
+        phase, notify = progress.shown(clock.monotonic, notify)
+    return Session(kernel, Store(), clock, docker_host, notify, phase)

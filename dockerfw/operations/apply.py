@@ -89,7 +89,8 @@ def apply(
     """Put the policy of ``config`` in force; see `put_in_force`."""
     session.require_root()
     config = config.absolute()
-    text = collect(config, for_kernel=True)
+    with session.phase("reading the policy"):
+        text = collect(config, for_kernel=True)
     return put_in_force(session, text, config, terms, start_rollback, ask, agree, act)
 
 
@@ -121,7 +122,8 @@ def put_in_force(
         with under_lock(session):
             planned = finish()
             _refuse(planned, terms)
-            changes = planned.changes
+            with session.phase("working out what opens and closes"):
+                changes = planned.changes
             if agree is None or not changes.matters or changes == agreed:
                 # A lockdown that came meanwhile is meant; it waits for nobody who is slow.
                 if session.store.policy.lockdown_stamp() != lockdown:
@@ -205,9 +207,10 @@ def _write(session: Session, planned: PolicyPlan, config: Path, act: Act, curren
     )
     session.store.policy.replace(checked.text, applied)
     session.store.policy.set_lockdown(False)
-    result = session.reconciler.commit(
-        checked.policy, checked.inventory, checked.facts, planned.observation
-    )
+    with session.phase("writing the rules"):
+        result = session.reconciler.commit(
+            checked.policy, checked.inventory, checked.facts, planned.observation
+        )
     session.store.last_seen.remember(checked.inventory)
     session.store.last_seen.remember_host(checked.facts)
     entry = Entry(

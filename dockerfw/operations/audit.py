@@ -19,9 +19,12 @@ def audit(session: Session) -> report.Audit:
     """Return what is open now, and to whom. Raises `Failed` without root or Docker."""
     session.require_root()
     policy = read_policy_in_force(session.store).policy
-    host = _read_patiently(session, policy)
-    tables = session.kernel.foreign_tables(host.facts)
-    return report.audit(replace(host, around=session.kernel.surroundings(), tables=tables))
+    with session.phase("reading what stands"):
+        host = _read_patiently(session, policy)
+        tables = session.kernel.foreign_tables(host.facts)
+        host = replace(host, around=session.kernel.surroundings(), tables=tables)
+    with session.phase("asking who gets in where"):
+        return report.audit(host)
 
 
 def _read_patiently(session: Session, policy: Policy) -> report.Host:

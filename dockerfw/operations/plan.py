@@ -114,27 +114,31 @@ def begin_plan(session: Session, text: PolicyText) -> Callable[[], PolicyPlan]:
 
 def _ask(session: Session, text: PolicyText) -> tuple[PolicyText, HostFacts, Inventory]:
     """Return what the policy's names stand for, the host, and what runs on it."""
-    text = with_networks(session.kernel, with_names(session.store, text, session.clock))
-    return text, *ask_docker(session, text.parse(), session.kernel.facts())
+    with session.phase("reading this host"):
+        text = with_networks(session.kernel, with_names(session.store, text, session.clock))
+        return text, *ask_docker(session, text.parse(), session.kernel.facts())
 
 
 def _plan_by(
     session: Session, text: PolicyText, facts: HostFacts, inventory: Inventory
 ) -> PolicyPlan:
-    checked = check(text, inventory, facts, session.clock.time())
-    observation = session.reconciler.observe(checked.policy, checked.inventory, facts)
+    with session.phase("checking the policy"):
+        checked = check(text, inventory, facts, session.clock.time())
+    with session.phase("comparing it with what stands"):
+        observation = session.reconciler.observe(checked.policy, checked.inventory, facts)
     daemon_alive = session.store.daemon.alive()
     # The daemon guards ports of a container that is gone for a little longer.
     left = daemon_alive and planner.only_releases_ports(observation.plan)
-    foreign = foreign_rule_warnings(session.kernel, observation)
-    tables = session.kernel.foreign_tables(facts)
-    hints = (
-        *mode_change(observation.live, checked.policy),
-        *not_filtered(checked.policy, checked.inventory),
-        *host_warnings.hints(checked.inventory, facts),
-        *published_obstacles(tables, checked.inventory),
-        *bypasses(tables),
-    )
+    with session.phase("reading rules of others"):
+        foreign = foreign_rule_warnings(session.kernel, observation)
+        tables = session.kernel.foreign_tables(facts)
+        hints: tuple[str, ...] = (
+            *mode_change(observation.live, checked.policy),
+            *not_filtered(checked.policy, checked.inventory),
+            *host_warnings.hints(checked.inventory, facts),
+            *published_obstacles(tables, checked.inventory),
+            *bypasses(tables),
+        )
     if not daemon_alive:
         hints += advice.ended_early(checked.policy, session.clock.time())
     return PolicyPlan(checked, observation, foreign, hints, left)

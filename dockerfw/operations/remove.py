@@ -12,7 +12,8 @@ def remove(session: Session) -> None:
     """Take out all of dockerfw and nothing else. Raises `Failed` while the daemon runs."""
     refuse_while_daemon_runs(session)
     with session.store.lock(session.notify):
-        session.reconciler.remove()
+        with session.phase("taking the rules out"):
+            session.reconciler.remove()
         session.store.forget()
 
 

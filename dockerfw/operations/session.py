@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from dockerfw.clock import Clock
 from dockerfw.docker.client import Docker
@@ -20,13 +22,22 @@ from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Reconciler
 from dockerfw.state.store import Store
 
+Phase: TypeAlias = Callable[[str], AbstractContextManager[None]]
+"""``with phase("asking Docker"):`` is what tells people what may take long."""
+
+
+def at_once(_what: str) -> AbstractContextManager[None]:
+    """Tell nobody: as if nothing took long."""
+    return nullcontext()
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """What a use case needs of the host.
 
     ``docker_host`` is the address of Docker's socket, None for ``DOCKER_HOST`` or the default one.
-    ``notify`` gets remarks for people, a sentence each. ``user`` gives who this is.
+    ``notify`` gets remarks for people, a sentence each. ``phase`` is told what is
+    done meanwhile. ``user`` gives who this is.
     """
 
     kernel: Kernel
@@ -34,6 +45,7 @@ class Session:
     clock: Clock
     docker_host: str | None
     notify: Callable[[str], None]
+    phase: Phase = at_once
     user: Callable[[], int] = field(default_factory=lambda: os.geteuid)
 
     @property
@@ -53,9 +65,10 @@ class Session:
         ``timeout`` is in seconds, for each answer of Docker; with ``warn`` people are notified of
         what could not be read. Raises `Failed` without an answer.
         """
-        docker = Docker.connect(self.docker_host, timeout=timeout)
-        found = docker.read_inventory({}, policy.needs())
-        docker.close()
+        with self.phase("asking Docker"):
+            docker = Docker.connect(self.docker_host, timeout=timeout)
+            found = docker.read_inventory({}, policy.needs())
+            docker.close()
         for warning in docker.warnings if warn else ():
             self.notify(f"warning: {warning}")
         return found

@@ -55,15 +55,19 @@ def read_status(session: Session, config: Path) -> status.Status:
     ``config`` is where the first policy is expected, as long as none was applied.
     """
     session.require_root()
-    in_force = read_policy_in_force(session.store)
+    with session.phase("reading the policy in force"):
+        in_force = read_policy_in_force(session.store)
     daemon_alive = session.store.daemon.alive()
     patience = DAEMON_PATIENCE if daemon_alive else 0.0
-    found = _observe_patiently(session, in_force.policy, patience)
+    with session.phase("comparing it with what stands"):
+        found = _observe_patiently(session, in_force.policy, patience)
     daemon = session.store.daemon.read() if daemon_alive else None
-    health = _health(session, in_force, found, daemon, config, daemon_alive=daemon_alive)
+    with session.phase("reading rules of others"):
+        health = _health(session, in_force, found, daemon, config, daemon_alive=daemon_alive)
     ruleset = found.observation.ruleset
-    counters = session.kernel.set_counters(counted_sets(ruleset))
-    return status.build(health, counters, ruleset, in_force.policy, found.inventory)
+    with session.phase("counting packets"):
+        counters = session.kernel.set_counters(counted_sets(ruleset))
+        return status.build(health, counters, ruleset, in_force.policy, found.inventory)
 
 
 def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Snapshot:

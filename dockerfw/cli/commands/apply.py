@@ -68,7 +68,7 @@ def command(
     from dockerfw.operations.apply import Act, Terms, apply
     from dockerfw.policy.trust import user_name
 
-    session = open_session(docker_host)
+    session = open_session(docker_host, quiet=quiet or as_json)
     applying = Applying(session, yes=yes, as_json=as_json, quiet=quiet)
     afar = applying.asks and comes_from_afar()
     terms = Terms(

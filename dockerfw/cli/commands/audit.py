@@ -37,7 +37,7 @@ def command(docker_host: str | None, as_json: bool, fail_on: str | None, html: P
     from dockerfw.operations.audit import audit
     from dockerfw.report.audit import document, lines
 
-    session = open_session(docker_host)
+    session = open_session(docker_host, quiet=as_json)
     found = audit(session)
     if html is not None:
         _write_page(html, found, session.clock.time())

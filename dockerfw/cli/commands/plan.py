@@ -44,8 +44,9 @@ def command(
     from dockerfw.operations.plan import plan, plan_from_nothing
     from dockerfw.policy.files import collect
 
-    session = open_session(docker_host)
-    text = collect(config, for_kernel=False)
+    session = open_session(docker_host, quiet=as_json)
+    with session.phase("reading the policy"):
+        text = collect(config, for_kernel=False)
     if inventory_path is not None:
         planned = plan_from_nothing(session, text, read_inventory(inventory_path))
     else:

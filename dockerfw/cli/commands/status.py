@@ -36,7 +36,7 @@ def command(docker_host: str | None, as_json: bool, verbose: bool, watch: bool) 
 
     if watch and as_json:
         raise UsageError("--watch is for people: for programs run `dockerfw status --json` again")
-    session = open_session(docker_host)
+    session = open_session(docker_host, quiet=as_json or watch)
     if watch:
         return _watch(session, verbose=verbose)
     found = read_status(session, Path(DEFAULT_CONFIG))
