@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_network
+from typing import Any
 
 from dockerfw.kernel.iptables.parse import interface_pattern, port_range, split_words
 from dockerfw.model.foreign import (
@@ -72,17 +73,18 @@ def _rules(
         if target in known:
             yield ForeignRule(rule.text, asked, "goto" if rule.goto else "jump", target)
         elif target in _VERDICTS:
-            unread = asked.unread or target == "NFQUEUE"
-            yield ForeignRule(rule.text, replace(asked, unread=unread), _VERDICTS[target])
+            if target == "NFQUEUE":
+                asked = replace(asked, unread=True)
+            yield ForeignRule(rule.text, asked, _VERDICTS[target])
         elif target == "CT" and "--notrack" in words:
             yield ForeignRule(rule.text, asked, "notrack")
 
 
 def _asked(words: list[str], family: Family) -> Asked:
-    asked = Asked(family)
     if "rpfilter" in words and "--invert" in words:
         # The way back leads elsewhere: who claims no false source is not meant.
-        return replace(asked, states=_NEVER)
+        return Asked(family, states=_NEVER)
+    fields: dict[str, Any] = {}
     rest = iter(words)
     for word in rest:
         negated = word == "!"
@@ -95,38 +97,38 @@ def _asked(words: list[str], family: Family) -> Asked:
         if option == "--tcp-flags":
             value = f"{value} {next(rest, '')}"
         try:
-            asked = _narrowed(asked, option, value, negated=negated)
+            fields |= _condition(option, value, negated=negated)
         except ValueError:
-            asked = replace(asked, unread=True)
-    return asked
+            fields["unread"] = True
+    return Asked(family, **fields)
 
 
-def _narrowed(  # noqa: C901 - one case a condition
-    asked: Asked, option: str, value: str, *, negated: bool
-) -> Asked:
-    """Return what is asked with one more condition; `ValueError` for one that is not known."""
+def _condition(  # noqa: C901 - one case a condition
+    option: str, value: str, *, negated: bool
+) -> dict[str, Any]:
+    """Return the fields of `Asked` for one condition; `ValueError` for one that is not known."""
     match option:
         case "-i":
-            return replace(asked, in_interface=NameAsked(interface_pattern(value), negated))
+            return {"in_interface": NameAsked(interface_pattern(value), negated)}
         case "-o":
-            return replace(asked, out_interface=NameAsked(interface_pattern(value), negated))
+            return {"out_interface": NameAsked(interface_pattern(value), negated)}
         case "-s":
-            return replace(asked, source=NetworksAsked((ip_network(value),), negated))
+            return {"source": NetworksAsked((ip_network(value),), negated)}
         case "-d":
-            return replace(asked, destination=NetworksAsked((ip_network(value),), negated))
+            return {"destination": NetworksAsked((ip_network(value),), negated)}
         case "-p" if not negated:
-            return replace(asked, protocol="icmp" if value == "ipv6-icmp" else value)
+            return {"protocol": "icmp" if value == "ipv6-icmp" else value}
         case "--dport" | "--dports" if not negated:
-            return replace(asked, ports=tuple(port_range(part) for part in value.split(",")))
+            return {"ports": tuple(port_range(part) for part in value.split(","))}
         case "--ctstate" | "--state" if not negated:
-            return replace(asked, states=frozenset(value.split(",")))
+            return {"states": frozenset(value.split(","))}
         case "--ctorigdstport" if not negated:
-            return replace(asked, original_ports=(port_range(value),))
+            return {"original_ports": (port_range(value),)}
         case "--dst-type" if "," not in value:
-            return replace(asked, destination_type=NameAsked(value, negated))
+            return {"destination_type": NameAsked(value, negated)}
         case "--ctdir" | "--tcp-flags" | "--rt-type":
             begins = _begins(option, value) != negated
-            return asked if begins else replace(asked, states=_NEVER)
+            return {} if begins else {"states": _NEVER}
     raise ValueError(option)
 
 
