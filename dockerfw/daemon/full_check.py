@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dockerfw.clock import Clock
+from dockerfw.daemon import memory
 from dockerfw.daemon.edges import DockerReports
 from dockerfw.daemon.enforcer import Enforcer
 from dockerfw.daemon.links import Links
@@ -100,6 +101,7 @@ class FullCheck:
         self._report_unenforced(facts)
         self._br_netfilter = facts.br_netfilter
         self._enforcer.settle(replace(snapshot, facts=owned))
+        memory.forget()
         self._report_cut_off(facts)
         self._reporter.ambiguous(host_warnings.overlaps(self._enforcer.inventory, facts))
         gone = host_warnings.docker_rules_gone(self._enforcer.inventory, facts)

@@ -14,10 +14,16 @@ from __future__ import annotations
 import ctypes
 import gc
 
+from dockerfw.docker.json_values import as_address
+from dockerfw.model.net import network
+from dockerfw.rules.sources import host_net
+
 # malloc.h
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 _LARGE = 128 * 1024
 """Bytes, glibc's own choice at the start: setting it keeps it from growing."""
+
+MOST_REMEMBERED = 1 << 13
 
 
 def be_thrifty() -> None:
@@ -42,3 +48,12 @@ def settle_down() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def forget() -> None:
+    """Empty what addresses are remembered in, where it has grown: containers come at new ones all
+    the time, and a command, which ends soon, may remember far more than a daemon.
+    """
+    for remembered in (network, host_net, as_address):
+        if remembered.cache_info().currsize > MOST_REMEMBERED:
+            remembered.cache_clear()
