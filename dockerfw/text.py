@@ -67,6 +67,18 @@ def moment(unix: float) -> str:
     return when.strftime("%Y-%m-%d %H:%M:%S UTC" if when.second else "%Y-%m-%d %H:%M UTC")
 
 
+def ago(seconds: float) -> str:
+    """Return how long ago something was, in one unit.
+
+    >>> ago(3), ago(200), ago(7300), ago(86400)
+    ('3 s ago', '3 min ago', '2 h ago', '24 h ago')
+    """
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s ago"
+    return f"{whole // 60} min ago" if whole < 3600 else f"{whole // 3600} h ago"
+
+
 def iso_moment(unix: float) -> str:
     """Return a Unix time for programs.
 

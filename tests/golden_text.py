@@ -32,7 +32,7 @@ from dockerfw.model.policy import Policy
 from dockerfw.operations.boot import without_addresses
 from dockerfw.operations.policy_in_force import CLOSED
 from dockerfw.plan.jumps import fixes
-from dockerfw.plan.state import SetState, TablesState, wanted_set
+from dockerfw.plan.state import TablesState, wanted_set
 from dockerfw.plan.steps import (
     AddElements,
     AppendJump,
@@ -47,7 +47,7 @@ from dockerfw.policy.document import Document
 from dockerfw.policy.parser import parse
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.rule import TABLES, Table
-from dockerfw.rules.ruleset import Ruleset
+from dockerfw.rules.ruleset import IPSet, Ruleset
 from dockerfw.state import inventory_file
 from tests.standing import chain_texts
 
@@ -92,15 +92,16 @@ def kernel_text(ruleset: Ruleset, host: HostFacts) -> str:
             lines += [f"# IPv{family}", f"*{table}"]
             lines += _table(ruleset, family, table, jumps)
             lines += ["COMMIT", ""]
-    writes = [write for ipset in ruleset.sets for write in _set(wanted_set(ipset))]
+    writes = [write for ipset in ruleset.sets for write in _set(ipset)]
     lines += ipset_render.render(WriteSets("golden", tuple(writes)), now=None).splitlines()
     seal = nft_render.document(ruleset.seal) if host.nf_tables else "# no nf_tables, no seal\n"
     return "\n".join([*lines, "", seal])
 
 
-def _set(state: SetState) -> Iterator[SetWrite]:
+def _set(ipset: IPSet) -> Iterator[SetWrite]:
+    state = wanted_set(ipset)
     yield CreateSet(state.name, state.type, state.family, state.maxelem, state.count, state.timeout)
-    yield AddElements(state.name, state.elements or frozenset())
+    yield AddElements(state.name, frozenset(ipset.elements))
 
 
 def _table(

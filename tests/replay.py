@@ -45,7 +45,7 @@ from dockerfw.plan.steps import (
     WriteSeal,
     WriteSets,
 )
-from dockerfw.rules.names import INPUT, MAIN, PRE, is_our_chain
+from dockerfw.rules.names import INPUT, MAIN, PRE, is_our_chain, phase_of
 from dockerfw.rules.rule import TABLES, Chain, InSet, Rule, Table
 from dockerfw.rules.ruleset import Element, IPSet, Ruleset, Seal, _SetIndex
 
@@ -129,7 +129,7 @@ class Replay:
                 s.family,
                 s.maxelem,
                 len(s.elements),
-                frozenset(s.elements),
+                None if phase_of(name) == "record" else frozenset(s.elements),
                 timeout=s.timeout,
             )
             for name, s in self.sets.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol, TypeAlias
 
+from dockerfw.model.denial import Denial
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
@@ -122,6 +123,10 @@ class Kernel(Protocol):
 
     def rule_counters(self, facts: HostFacts, family: Family) -> RuleCounters:
         """Return the counters of every rule in the tables that dockerfw has chains in."""
+        ...
+
+    def denials(self) -> tuple[Denial, ...]:
+        """Return what was denied lately, as our rules have recorded it, in no order."""
         ...
 
     # writing

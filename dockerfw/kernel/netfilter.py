@@ -12,11 +12,16 @@ from dataclasses import replace
 
 from dockerfw.kernel import facts as host_facts, foreign, lan, ports, surroundings
 from dockerfw.kernel.interface import RuleCounters, SetCounters
-from dockerfw.kernel.ipset import driver as ipset, render as ipset_render
+from dockerfw.kernel.ipset import (
+    driver as ipset,
+    records as ipset_records,
+    render as ipset_render,
+)
 from dockerfw.kernel.ipset.messages import Known
 from dockerfw.kernel.iptables import base_chains, driver as iptables, render as iptables_render
 from dockerfw.kernel.nft import driver as nft, render as nft_render
 from dockerfw.kernel.runner import Runner
+from dockerfw.model.denial import Denial
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.net import Family
@@ -25,6 +30,7 @@ from dockerfw.model.surroundings import Surroundings
 from dockerfw.plan.state import Identity, KernelState, SealState, SetState, TablesState
 from dockerfw.plan.steps import Created, Step, WriteRules, WriteSeal, WriteSets
 from dockerfw.rules.bindings import Bindings
+from dockerfw.rules.names import phase_of
 from dockerfw.rules.rule import Rule
 from dockerfw.rules.ruleset import IPSet, Seal
 
@@ -129,7 +135,7 @@ class Netfilter:
         writes = self._set_writes
         found = ipset.read(
             self._runner,
-            lambda name, count: frozen.get(name) == count,
+            lambda name, count: frozen.get(name) == count or phase_of(name) == "record",
             self._ask,
             self._known_sets,
             {name: s.elements for name, s in sets.items()},
@@ -178,6 +184,9 @@ class Netfilter:
 
     def rule_counters(self, facts: HostFacts, family: Family) -> RuleCounters:
         return iptables.counters(self._runner, facts.flavour, family)
+
+    def denials(self) -> tuple[Denial, ...]:
+        return ipset_records.read(self._runner, self._now())
 
     # writing
 

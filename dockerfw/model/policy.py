@@ -396,6 +396,7 @@ class Policy:
     on_deny: OnDeny = "drop"
     mark: int = DEFAULT_MARK
     committer: Committer = "iptables-restore"
+    log: bool = False
     resync: int = 30
     metrics: str | None = None
     metrics_file: str | None = None

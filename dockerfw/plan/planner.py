@@ -261,8 +261,8 @@ class _Planner:
                 continue
             writes.append(_created(state))
             elements = frozenset[LiveElement]()
-            if self.sets[name].phase == "frozen":
-                elements = state.elements or elements
+            if self.sets[name].phase in ("frozen", "record"):
+                elements = frozenset(self.sets[name].elements)
                 if elements:
                     writes.append(AddElements(name, elements))
             self.live_sets[name] = replace(state, count=len(elements), elements=elements)

@@ -14,7 +14,7 @@ from dockerfw.model.net import Address, Family, Port
 from dockerfw.model.policy import PortRange
 from dockerfw.rules.names import GUARDING_SETS, SealFamily, SealSet, end_of
 from dockerfw.rules.rule import Rule, Table
-from dockerfw.rules.ruleset import DEFAULT_MAXELEM, Element, IPSet, Seal
+from dockerfw.rules.ruleset import DEFAULT_MAXELEM, RECORDS, Element, IPSet, Seal
 
 # --- sets ----------------------------------------------------------------------------------------
 
@@ -55,16 +55,20 @@ class SetState:
 
 
 def wanted_set(ipset: IPSet) -> SetState:
-    """Return the set as it should stand, its size fit for what it holds."""
+    """Return the set as it should stand, its size fit for what it holds.
+
+    What packets put into a record is nothing to compare.
+    """
     count = len(ipset.elements)
+    record = ipset.phase == "record"
     return SetState(
         name=ipset.name,
         type=ipset.type,
         family=ipset.family,
-        maxelem=max(DEFAULT_MAXELEM, 1 << (2 * count).bit_length()),
+        maxelem=RECORDS if record else max(DEFAULT_MAXELEM, 1 << (2 * count).bit_length()),
         count=count,
-        elements=ipset.elements,
-        timeout=end_of(ipset.name) is not None,
+        elements=None if record else ipset.elements,
+        timeout=record or end_of(ipset.name) is not None,
     )
 
 

@@ -86,6 +86,11 @@ def _firewall() -> Schema:
         "committer": _choice(
             get_args(Committer), policy.committer, "What writes the rules into the kernel."
         ),
+        "log": {
+            "type": "boolean",
+            "default": policy.log,
+            "description": "What is denied, in the kernel's log: a line a second at most.",
+        },
     }
     return {"description": "How the policy is enforced.", **_table(properties)}
 

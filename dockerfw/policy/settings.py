@@ -18,7 +18,7 @@ from dockerfw.policy.words import shown
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "defaults": ("baseline",),
-    "firewall": ("mode", "on_deny", "mark", "committer"),
+    "firewall": ("mode", "on_deny", "mark", "committer", "log"),
     "daemon": ("resync", "metrics", "metrics_file"),
 }
 LONGEST_RESYNC = 86_400
@@ -53,6 +53,7 @@ def read_settings(sections: Sections) -> Policy:
         on_deny=one_of(firewall.get("on_deny"), get_args(OnDeny), "drop"),
         mark=_mark(firewall.get("mark")),
         committer=one_of(firewall.get("committer"), get_args(Committer), "iptables-restore"),
+        log=_log(firewall.get("log")),
         resync=_resync(daemon.get("resync")),
         metrics=_listener(daemon.get("metrics")),
         metrics_file=_metrics_file(daemon.get("metrics_file")),
@@ -70,6 +71,13 @@ def _mark(node: Node | None) -> int:
         f"like {DEFAULT_MARK:#x}"
     )
     return DEFAULT_MARK
+
+
+def _log(node: Node | None) -> bool:
+    if node is None or isinstance(node.value, bool):
+        return node is not None and bool(node.value)
+    node.error(f"{shown(node.value)}: `log` is `true` or `false`, without quotes")
+    return False
 
 
 def _resync(node: Node | None) -> int:

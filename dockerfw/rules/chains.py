@@ -38,6 +38,7 @@ from dockerfw.rules.names import (
     VERDICT,
     topology_set,
 )
+from dockerfw.rules.records import record_rules
 from dockerfw.rules.rule import (
     AddressType,
     BridgedToOthers,
@@ -79,7 +80,8 @@ class Skeleton:
     ``inside_denied``: some deny names sources on Docker's bridges, so that even where the
     baseline lets them all pass the host port matters. ``labels``: the seal labels connections
     that nobody properly began. ``bridged``: the families whose bridged packets meet the chains, on
-    a host that bridges for others. ``way_back``: as in `HostFacts`.
+    a host that bridges for others. ``way_back``: as in `HostFacts`. ``log``: what is denied, in the
+    kernel's log.
     """
 
     host_bit: int
@@ -91,6 +93,7 @@ class Skeleton:
     labels: bool
     bridged: frozenset[Family] = frozenset()
     way_back: bool = True
+    log: bool = False
 
     def chains(self, family: Family, buckets: BucketRules) -> list[Chain]:
         """Return all our chains of one family, the buckets in their places."""
@@ -438,12 +441,15 @@ class Skeleton:
         count = Rule(
             (InSet(topology_set("target", family), ("dst",)),), NoTarget(), "denied, counted"
         )
+        record = (count, *record_rules(family, log=self.log))
         if self.observe:
-            return (count, Rule((), Goto(OK), "observe: would be denied"))
+            # It goes on, and meets these chains again where a jump stands twice.
+            judged = Rule((Marked(self._both, self._both),), Goto(OK), "counted before")
+            return (judged, *record, Rule((), Goto(OK), "observe: would be denied"))
         if self.on_deny == "drop":
-            return (count, Rule((), Drop(), "denied"))
+            return (*record, Rule((), Drop(), "denied"))
         reset = Rule((DestPorts("tcp", 0, 65535),), Reject(tcp_reset=True), "denied")
-        return (count, reset, Rule((), Reject(), "denied"))
+        return (*record, reset, Rule((), Reject(), "denied"))
 
 
 def _rules(

@@ -26,6 +26,7 @@ from dockerfw.model.policy import (
 from dockerfw.rules.buckets import BucketSets, Spot
 from dockerfw.rules.chains import Skeleton
 from dockerfw.rules.names import Verdict
+from dockerfw.rules.records import record_sets
 from dockerfw.rules.rule import Chain
 from dockerfw.rules.ruleset import Element, Frames, GuardedPort, IPSet, Ruleset, Seal, ServedPorts
 from dockerfw.rules.sources import SourceTerms
@@ -110,7 +111,7 @@ class Compiler:
         for family in self.facts.families:
             buckets = self.buckets(family, range(len(self.statements)))
             chains += self._skeleton().chains(family, buckets.rules())
-            sets += self.topology(family) + buckets.ipsets()
+            sets += self.topology(family) + buckets.ipsets() + record_sets(family)
         return Ruleset(
             chains=tuple(chains),
             sets=tuple(sorted(sets, key=lambda s: s.name)),
@@ -220,6 +221,7 @@ class Compiler:
             labels=self.facts.labels,
             bridged=self._bridged(),
             way_back=self.facts.way_back,
+            log=self.policy.log,
         )
 
     def _bridged(self) -> frozenset[Family]:

@@ -183,7 +183,7 @@ class Ledger:
             elements.setdefault(name, set()).add(element)
         sets = [
             s
-            if s.phase == "frozen"
+            if s.phase in ("frozen", "record")
             else replace(s, elements=frozenset(elements.get(s.name, frozenset())))
             for s in self._frame.sets.values()
         ]

@@ -118,10 +118,15 @@ hostnet  those of them that are a host-network container's
 nat      host ports that NAT rules of others lead on to a bridge
 natnet   addresses of this host that NAT rules of others lead on as a whole
 """
+Record: TypeAlias = Literal["denied", "again"]
+"""A set that the rules themselves fill. What `DENY` met is in ``denied``, with counters: where it
+went, and from where. An element there ends some time after its first packet; what came again is in
+``again`` besides, some time after its last one."""
 Phase: TypeAlias = Literal[
-    "deny", "own", "claimed", "inside allow", "inside", "allow", "guard", "frozen"
+    "deny", "own", "claimed", "inside allow", "inside", "allow", "guard", "frozen", "record"
 ]
-"""When a set may grow and shrink, see ``plan/order.py``. A frozen set never changes."""
+"""When a set may grow and shrink, see ``plan/order.py``. A frozen set never changes; of a record
+only what it begins with is written."""
 
 _PREFIX = "dockerfw-"
 _OUR_SET = compile_regex(rf"{_PREFIX}[A-Za-z0-9_.-]+")
@@ -134,6 +139,7 @@ _LAST_END = 0xFFFFFFFF
 _ENDS = "(?:-u([0-9a-f]{8}))?"
 BRIDGE_SETS = 8
 _TOPIC_NAME = compile_regex(rf"dockerfw-({'|'.join(get_args(Topic))})([46])")
+_RECORD_NAME = compile_regex(rf"dockerfw-({'|'.join(get_args(Record))})([46])")
 _BRIDGE_NAME = compile_regex(rf"dockerfw-bridge([46])-[0-{BRIDGE_SETS - 1}]")
 _LIST_NAME = compile_regex(r"dockerfw-list-[0-9a-f]+-([46])")
 _KEYED_NAME = compile_regex(rf"dockerfw-(in-)?(?:(deny-)?(port|addr)|(allow|deny))([46]){_ENDS}")
@@ -146,6 +152,14 @@ class TopologyName:
     """A set of the topology: see `Topic`."""
 
     topic: Topic
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class RecordName:
+    """A set that the rules fill: see `Record`."""
+
+    record: Record
     family: Family
 
 
@@ -174,7 +188,7 @@ class BucketName:
     until: int | None = None
 
 
-SetName: TypeAlias = TopologyName | ListName | BucketName
+SetName: TypeAlias = TopologyName | RecordName | ListName | BucketName
 
 
 def is_our_set(name: str) -> bool:
@@ -187,6 +201,9 @@ def read_name(name: str) -> SetName | None:
     if found := _TOPIC_NAME.fullmatch(name):
         topic = next(t for t in get_args(Topic) if t == found[1])
         return TopologyName(topic, _family(found[2]))
+    if found := _RECORD_NAME.fullmatch(name):
+        record = next(r for r in get_args(Record) if r == found[1])
+        return RecordName(record, _family(found[2]))
     if found := _BRIDGE_NAME.fullmatch(name):
         return TopologyName("bridge", _family(found[1]))
     if found := _LIST_NAME.fullmatch(name):
@@ -220,6 +237,8 @@ def phase_of(name: str) -> Phase | None:
     match read_name(name):
         case TopologyName(topic=topic):
             return TOPIC_PHASES[topic]
+        case RecordName():
+            return "record"
         case ListName():
             return "frozen"
         case BucketName(verdict="deny"):
@@ -240,6 +259,10 @@ def is_topic(name: str, *topics: Topic) -> bool:
 @lru_cache(maxsize=64)
 def topology_set(topic: Topic, family: Family) -> str:
     return f"{_PREFIX}{topic}{family}"
+
+
+def record_set(record: Record, family: Family) -> str:
+    return f"{_PREFIX}{record}{family}"
 
 
 @lru_cache(maxsize=2)

@@ -19,6 +19,7 @@ TABLES: tuple[Table, Table] = ("mangle", "filter")
 FIRST_EPHEMERAL = 32768
 """Kernels take ports from here on for those who ask; below are servers, and who chose a port."""
 
+LOG_PREFIX = "dockerfw denied: "
 
 # --- matches -----------------------------------------------------------------------------------
 
@@ -143,6 +144,14 @@ class Marked:
     negated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """No more than so many packets a second, all senders together, after a first ``burst``."""
+
+    a_second: int
+    burst: int
+
+
 Match: TypeAlias = (
     InInterface
     | DestPorts
@@ -160,6 +169,7 @@ Match: TypeAlias = (
     | SourceNetwork
     | WayBack
     | Marked
+    | Limit
 )
 
 
@@ -199,11 +209,28 @@ class SetMark:
 
 
 @dataclass(frozen=True, slots=True)
+class AddToSet:
+    """Put the packet's addresses and port into a set, and go on with the next rule.
+
+    ``again``: what is in it already begins its time, and its count, anew.
+    """
+
+    name: str
+    directions: tuple[Literal["src", "dst"], ...]
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Write a line to the kernel's log that begins with `LOG_PREFIX`; go on with the next rule."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoTarget:
     """The rule (and the set element that it matched) counts, and the next rule follows."""
 
 
-Target: TypeAlias = Goto | Return | Drop | Reject | SetMark | NoTarget
+Target: TypeAlias = Goto | Return | Drop | Reject | SetMark | AddToSet | Log | NoTarget
 
 
 Role: TypeAlias = Literal["fixed", "spoofed", "baseline", "allow", "deny"]

@@ -26,6 +26,10 @@ Element: TypeAlias = tuple[IPNetwork | Port | str, ...]
 order of the set's type; of a ``list:set`` the name of another set."""
 LONGEST_TIMEOUT = 2_147_483
 """Seconds, some 24 days: the kernel ends no entry of a set later than that."""
+RECORDS = 4096
+"""So many elements a set holds that packets fill."""
+RECORDED_FOR = 86_400
+"""Seconds, a day: so long they stand."""
 DEFAULT_MAXELEM = 65536
 """So many elements a set holds at the least."""
 GuardedPort: TypeAlias = tuple[Address | None, Family, Port]
@@ -42,7 +46,8 @@ class IPSet:
     ``phase`` says what the set is for, and so when it may change: the policy's ``deny``,
     ``allow`` and ``inside allow``; topology: what is ``own`` to a bridge and so not spoofed,
     which sources are ``claimed`` by Docker's networks, what is ``inside``, what is a ``guard``.
-    A ``frozen`` set never changes under its name.
+    A ``frozen`` set never changes under its name; a ``record`` is filled by packets, and
+    ``elements`` are what it begins with.
     """
 
     name: str

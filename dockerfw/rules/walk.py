@@ -14,6 +14,7 @@ from dockerfw.rules.names import INPUT, MAIN, PRE
 from dockerfw.rules.rule import (
     FIRST_EPHEMERAL,
     AddressType,
+    AddToSet,
     BridgedToOthers,
     ConnState,
     DestNetwork,
@@ -23,6 +24,8 @@ from dockerfw.rules.rule import (
     IcmpTypes,
     InInterface,
     InSet,
+    Limit,
+    Log,
     Marked,
     Match,
     NoSyn,
@@ -137,7 +140,7 @@ class _Walk:
                     return False
                 case SetMark(value=value, mask=mask):
                     self.mark = (self.mark & ~mask) | value
-                case NoTarget():
+                case AddToSet() | Log() | NoTarget():
                     pass
         return True
 
@@ -180,6 +183,8 @@ class _Walk:
                 return (packet.way_back and not own) != negated
             case Marked(value=value, mask=mask, negated=negated):
                 return (self.mark & mask == value) != negated
+            case Limit():
+                return True
 
     def _in_set(self, name: str, directions: tuple[Literal["src", "dst"], ...]) -> bool:
         ipset = self.ruleset.set(name)

@@ -21,6 +21,7 @@ from tests.lab.engine import Engine, EngineContainer, Version
 from tests.lab.firewalld import Firewalld
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Probe, patient
+from tests.lab.sets import saved_sets
 from tests.lab.wait import becomes_true
 from tests.paths import FIXTURES
 
@@ -254,10 +255,9 @@ def test_it_writes_nothing_and_tells_a_script_what_is_open(street: Street) -> No
         tools = (
             ["iptables-save"],
             ["ip6tables-save"],
-            ["ipset", "list"],
             ["nft", "list", "tables"],
         )
-        text = "\n".join(host.run(argv).stdout for argv in tools)
+        text = "\n".join([*(host.run(argv).stdout for argv in tools), saved_sets(host)])
         files = host.run(["find", "/var/lib/dockerfw", "/run/dockerfw", "-type", "f"], check=False)
         return [*(line for line in text.splitlines() if line[:1] not in "#:"), files.stdout]
 

@@ -13,6 +13,7 @@ import pytest
 from tests.lab.engine import Engine, EngineContainer
 from tests.lab.host import Host
 from tests.lab.place import Answer
+from tests.lab.sets import saved_sets
 from tests.lab.wait import until
 
 CONFIG = "/etc/dockerfw/config.toml"
@@ -47,8 +48,9 @@ class Scene(NamedTuple):
 
     def kernel(self) -> str:
         """All of this host's netfilter but the counters."""
-        commands = ("iptables-save", "ip6tables-save", "ipset save", "nft list ruleset")
-        text = "\n".join(self.host.run(command.split()).stdout for command in commands)
+        commands = ("iptables-save", "ip6tables-save", "nft list ruleset")
+        texts = [self.host.run(command.split()).stdout for command in commands]
+        text = "\n".join([*texts, saved_sets(self.host)])
         text = re.sub(
             r"\[\d+:\d+\]|^#.*|packets \d+ bytes \d+|initval \S+", "", text, flags=re.MULTILINE
         )
@@ -82,12 +84,12 @@ def test_a_second_apply_writes_nothing_and_counters_survive(scene: Scene) -> Non
     scene.host.dockerfw("apply", "--yes")
     assert scene.reach(OFFICE).text == "db"
     assert scene.reach(STRANGER).outcome == "silent"
-    before = scene.host.run(["ipset", "save"]).stdout
+    before = saved_sets(scene.host)
 
     again = json.loads(scene.host.dockerfw("apply", "--json").stdout)
 
     assert again["changed"] is False
-    assert scene.host.run(["ipset", "save"]).stdout == before
+    assert saved_sets(scene.host) == before
     told = json.loads(scene.host.dockerfw("status", "--json").stdout)
     assert told["allowed"], "the packets of the office are counted"
     assert told["denied"], "the packets of the stranger are counted"

@@ -24,6 +24,7 @@ from tests.lab.daemon import Daemon
 from tests.lab.engine import IMAGE, Version
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Blows, Hammer
+from tests.lab.sets import saved_sets
 from tests.lab.wait import becomes_true, until
 
 FULL = os.environ.get("DOCKERFW_PROFILE") == "full"
@@ -483,5 +484,5 @@ def test_a_container_at_another_address_keeps_its_host_ports_whatever_the_daemon
         houses.agrees()
         if houses.direct:
             assert becomes_true(lambda: houses.serves("web", OTHER, 81), 10), daemon.log()
-        listed = houses.host.run(["ipset", "save"]).stdout
+        listed = saved_sets(houses.host)
         assert FIRST not in listed, f"the old address is forgotten\n{listed}"

@@ -23,6 +23,7 @@ from tests.fakeengine import FakeEngine
 from tests.lab.daemon import Daemon
 from tests.lab.host import Host
 from tests.lab.place import Place, Probe, probe
+from tests.lab.sets import saved_sets
 from tests.lab.wait import becomes_true, until
 
 FRIEND, OTHER, STRANGER = "198.51.100.7", "203.0.113.2", "203.0.113.9"
@@ -97,7 +98,7 @@ class Scene(NamedTuple):
 
     def written(self) -> dict[str, list[str]]:
         """All that stands in the kernel of ours, without counters, sizes and order."""
-        sets = self.host.run(["ipset", "save"]).stdout
+        sets = saved_sets(self.host)
         sets = re.sub(r" (hashsize|bucketsize|initval|packets|bytes) \S+", "", sets)
         found = {"ipset": sorted(sets.splitlines())}
         for program in ("iptables-save", "ip6tables-save"):

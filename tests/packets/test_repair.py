@@ -13,6 +13,7 @@ import pytest
 from dockerfw.model.net import FAMILIES
 from tests.build import address_list, allow, policy
 from tests.lab.place import Probe, disagreements
+from tests.lab.sets import saved_sets
 from tests.packets.scene import HOST, Scene, at
 
 Flavour: TypeAlias = Literal["nft", "legacy"]
@@ -61,8 +62,7 @@ def lines(scene: Scene) -> list[str]:
 def ours(scene: Scene) -> dict[str, list[str]]:
     """Our chains with their rules in order, our sets with their entries, the seal's rules."""
     rules = [line for line in lines(scene) if re.match(r"\d -A DOCKERFW", line)]
-    saved = scene.host.run(["ipset", "save"]).stdout
-    entries = re.sub(r" packets \d+ bytes \d+", "", saved).splitlines()
+    entries = re.sub(r" packets \d+ bytes \d+", "", saved_sets(scene.host)).splitlines()
     seal = "".join(
         scene.host.run(
             ["nft", "--stateless", "list", "table", family, "dockerfw"], check=False

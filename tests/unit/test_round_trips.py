@@ -19,9 +19,20 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.net import Family
 from dockerfw.model.policy import Policy
 from dockerfw.plan.skeletons import Skeletons
-from dockerfw.plan.state import LiveElement, TablesState
+from dockerfw.plan.state import LiveElement, OddElement, TablesState
 from dockerfw.rules.compiler import compile_ruleset
-from dockerfw.rules.rule import Drop, Goto, Match, NoTarget, Reject, Return, Rule, SetMark
+from dockerfw.rules.rule import (
+    AddToSet,
+    Drop,
+    Goto,
+    Log,
+    Match,
+    NoTarget,
+    Reject,
+    Return,
+    Rule,
+    SetMark,
+)
 from dockerfw.rules.ruleset import IPSet, Ruleset
 from tests.golden_text import RECORDED, case_ruleset, cases
 from tests.questions import facts_for
@@ -50,6 +61,10 @@ def target_name(rule: Rule) -> str | None:
             return "REJECT"
         case SetMark():
             return "MARK"
+        case AddToSet():
+            return "SET"
+        case Log():
+            return "LOG"
         case NoTarget():
             return None
 
@@ -140,6 +155,11 @@ def test_any_element_of_the_compiler_is_read_back(pair: tuple[Policy, Inventory]
         assert_elements_are_read_back(ipset)
 
 
+def plain(element: LiveElement) -> LiveElement:
+    """What a record begins with stands in it for ever, and nothing else does."""
+    return element.plain or element if isinstance(element, OddElement) else element
+
+
 @golden
 def test_the_recorded_text_of_a_golden_host_is_read_as_its_sets(folder: Path) -> None:
     ruleset, _ = case_ruleset(folder)
@@ -148,5 +168,5 @@ def test_the_recorded_text_of_a_golden_host_is_read_as_its_sets(folder: Path) ->
     for line in (folder / RECORDED).read_text().splitlines():
         if line.startswith("add ") and not line.startswith("add table "):
             name = line.split()[1]
-            found[name].add(parse_entry(line, kinds[name]))
+            found[name].add(plain(parse_entry(line, kinds[name])))
     assert found == {ipset.name: ipset.elements for ipset in ruleset.sets}

@@ -112,7 +112,7 @@ def _network(text: str) -> IPNetwork:
 @lru_cache(maxsize=1 << 14)
 def _port(text: str) -> Port:
     name, _, number = text.partition(":")
-    protocol = _canonical_protocol(name)
+    protocol = canonical_protocol(name)
     if protocol in ("icmp", "ipv6-icmp"):
         if number != "echo-request":
             raise ValueError(text)
@@ -120,7 +120,7 @@ def _port(text: str) -> Port:
     return Port(word(protocol), int(number))
 
 
-def _canonical_protocol(name: str) -> str:
+def canonical_protocol(name: str) -> str:
     """As we write it: by name where we have one, else by number."""
     if name in _KNOWN_PROTOCOLS:
         return name

@@ -29,8 +29,8 @@ from dockerfw.plan.steps import (
     SwapSets,
     WriteSets,
 )
-from dockerfw.rules.names import end_of
-from dockerfw.rules.ruleset import LONGEST_TIMEOUT, Element
+from dockerfw.rules.names import end_of, phase_of
+from dockerfw.rules.ruleset import LONGEST_TIMEOUT, RECORDED_FOR, RECORDS, Element
 
 _PROTOCOL_NUMBERS = {
     "icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132, "udplite": 136,
@@ -76,7 +76,8 @@ class _Writer:
 
     def _added(self, name: str, elements: Iterable[LiveElement]) -> Iterator[str]:
         end = end_of(name)
-        suffix = ""
+        # What a record begins with stays.
+        suffix = " timeout 0" if phase_of(name) == "record" else ""
         if end is not None and self._now is not None:
             left = int(end - self._now)
             if left <= 0:
@@ -104,13 +105,20 @@ class _Writer:
 
 
 def _created(write: CreateSet) -> str:
-    """With a size that fits; packets never add to these sets.
+    """With a size that fits.
 
-    Where elements end each is written with its own end; one without must not stay for ever.
+    Where elements end each is written with its own end; one without must not stay for ever. To a
+    record packets add, in whose path the kernel makes no set larger, and pushes an element out of a
+    full one only where the new one falls beside others: so it has few buckets for its size.
     """
     if write.type == "list:set":
         return f"create {word(write.name)} list:set size {write.count} counters"
     inet = "inet" if write.family == 4 else "inet6"
+    if phase_of(write.name) == "record":
+        return (
+            f"create {word(write.name)} {write.type} family {inet} hashsize {RECORDS // 8} "
+            f"maxelem {write.maxelem} timeout {RECORDED_FOR} counters forceadd"
+        )
     timeout = " timeout 1" if write.timeout else ""
     hashsize = max(64, min(1 << 20, 1 << (write.count // 4).bit_length()))
     return (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from itertools import pairwise
 from typing import Literal
@@ -16,8 +16,10 @@ from typing import Literal
 from dockerfw.plan.state import ChainState, LiveRule
 from dockerfw.rules.names import is_our_chain
 from dockerfw.rules.rule import (
+    LOG_PREFIX,
     TABLES,
     AddressType,
+    AddToSet,
     BridgedToOthers,
     ConnState,
     DestNetwork,
@@ -27,6 +29,8 @@ from dockerfw.rules.rule import (
     IcmpTypes,
     InInterface,
     InSet,
+    Limit,
+    Log,
     Marked,
     Match,
     NoSyn,
@@ -212,7 +216,7 @@ class _Reader:
             case "-m":
                 if self._next() == "rpfilter":
                     self._matches.append(WayBack())
-            case "--update-counters" | "--physdev-is-bridged" | "--invert":
+            case "--update-counters" | "--physdev-is-bridged" | "--invert" | "--exist":
                 self._take_flag(option)
             case "-s" if not negated:
                 self._matches.append(SourceNetwork(ip_network(self._next())))
@@ -222,7 +226,7 @@ class _Reader:
                 self._matches.append(InInterface(interface_pattern(self._next()), negated))
             case "-d":
                 self._matches.append(DestNetwork(ip_network(self._next()), negated))
-            case "-j" | "-g" | "--set-xmark" | "--reject-with":
+            case "-j" | "-g" | "--set-xmark" | "--reject-with" | "--add-set" | "--log-prefix":
                 self._take_target(option)
             case "--comment":
                 self._comment = _DIGEST.sub("", self._next()).strip()
@@ -235,6 +239,8 @@ class _Reader:
                 self._matches.append(BridgedToOthers())
             case "--invert":
                 self._matches[self._matches.index(WayBack())] = WayBack(negated=True)
+            case "--exist" if isinstance(self._target, AddToSet):
+                self._target = replace(self._target, again=True)
             case _:
                 pass  # --update-counters, of a negated set
 
@@ -250,8 +256,7 @@ class _Reader:
         value = self._next()
         match option:
             case "--match-set":
-                sides = tuple([_SIDES[side] for side in self._next().split(",")])
-                self._matches.append(InSet(value, sides, negated))
+                self._matches.append(InSet(value, self._sides(), negated))
             case "--src-type" | "--dst-type":
                 side = _SIDES[option[2:5]]
                 self._matches.append(AddressType(side, _ADDRESS_TYPES[value], negated))
@@ -263,10 +268,21 @@ class _Reader:
                 pass  # of `BridgedToOthers`
             case "--ctdir" | "--ctstate":
                 self._take_conntrack(value, negated=negated)
+            case "--limit" if value.endswith("/sec"):
+                self._matches.append(Limit(int(value.removesuffix("/sec")), self._burst()))
             case "--label" if negated:
                 self._matches.append(Unlabelled(int(value)))
             case _:
                 self._take_port(option, value)
+
+    def _sides(self) -> tuple[Literal["src", "dst"], ...]:
+        return tuple([_SIDES[side] for side in self._next().split(",")])
+
+    def _burst(self) -> int:
+        option = self._next()
+        if option != "--limit-burst":
+            raise _UnreadableError(option)
+        return int(self._next())
 
     def _take_conntrack(self, value: str, *, negated: bool) -> None:
         if value in ("REPLY", "ORIGINAL"):
@@ -300,13 +316,17 @@ class _Reader:
             case "--set-xmark", _:
                 bits, _, mask = value.partition("/")
                 self._target = SetMark(int(bits, 0), int(mask or "0xffffffff", 0))
+            case "--add-set", _:
+                self._target = AddToSet(value, self._sides())
+            case "--log-prefix", value if value == LOG_PREFIX:
+                self._target = Log()
             case "--reject-with", _:
                 self._target = Reject(tcp_reset=value == "tcp-reset")
             case "-j", "RETURN":
                 self._target = Return()
             case "-j", "DROP":
                 self._target = Drop()
-            case "-j", "REJECT" | "MARK":
+            case "-j", "REJECT" | "MARK" | "SET" | "LOG":
                 pass  # their options tell
             case _:
                 raise _UnreadableError(value)

@@ -10,9 +10,9 @@ sees the exit status. Nothing is read back for the same reason: rules go to the 
 package's own check of them, which prints each rule to a pipe and parses it again.
 
 Understands what ``kernel/iptables/render.py`` writes and refuses all else by its line:
-``-i -d -s -p -m -j -g``; matches set, conntrack, addrtype, mark, physdev, comment, tcp, udp, sctp,
-icmp and icmp6; targets RETURN, DROP, REJECT, MARK and our chains; ``:CHAIN``, ``-A``,
-``-I … 1``, ``-D``.
+``-i -d -s -p -m -j -g``; matches set, conntrack, addrtype, mark, physdev, limit, comment,
+tcp, udp, sctp, icmp and icmp6; targets RETURN, DROP, REJECT, MARK, SET, LOG and our chains;
+``:CHAIN``, ``-A``, ``-I … 1``, ``-D``.
 """
 
 from __future__ import annotations
@@ -50,8 +50,10 @@ _MATCH_OPTIONS = {
     "icmp-type": 1,
     "icmpv6-type": 1,
     "invert": 0,
+    "limit": 1,
+    "limit-burst": 1,
 }
-_TARGET_OPTIONS = {"set-xmark": 1, "reject-with": 1}
+_TARGET_OPTIONS = {"set-xmark": 1, "reject-with": 1, "add-set": 2, "exist": 0, "log-prefix": 1}
 _PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "ipv6-icmp": 58, "sctp": 132}
 
 

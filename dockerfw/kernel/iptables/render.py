@@ -26,8 +26,10 @@ from dockerfw.plan.steps import (
 from dockerfw.rules.names import JUDGED_LABEL, MAIN
 from dockerfw.rules.rule import (
     FIRST_EPHEMERAL,
+    LOG_PREFIX,
     TABLES,
     AddressType,
+    AddToSet,
     BridgedToOthers,
     ConnState,
     DestNetwork,
@@ -37,6 +39,8 @@ from dockerfw.rules.rule import (
     IcmpTypes,
     InInterface,
     InSet,
+    Limit,
+    Log,
     Marked,
     Match,
     NoSyn,
@@ -186,6 +190,8 @@ def _match_text(match: Match, family: Family) -> str:  # noqa: C901, PLR0912 - o
             return f"-m rpfilter{' --invert' if negated else ''}"
         case Marked(value=value, mask=mask, negated=negated):
             return f"-m mark {_not(negated)}--mark {value:#x}/{mask:#x}"
+        case Limit(a_second=rate, burst=burst):
+            return f"-m limit --limit {rate:d}/sec --limit-burst {burst:d}"
 
 
 def _not(negated: bool) -> str:
@@ -216,5 +222,10 @@ def _target_text(target: Target, family: Family) -> str:
             return f"-j REJECT --reject-with {kind}"
         case SetMark(value=value, mask=mask):
             return f"-j MARK --set-xmark {value:#x}/{mask:#x}"
+        case AddToSet(name=name, directions=directions, again=again):
+            text = f"-j SET --add-set {word(name)} {','.join(directions)}"
+            return f"{text} --exist" if again else text
+        case Log():
+            return f'-j LOG --log-prefix "{LOG_PREFIX}"'
         case NoTarget():
             return ""

@@ -11,6 +11,7 @@ from dockerfw.kernel.interface import RuleCounters, SetCounters
 from dockerfw.kernel.ipset import render as ipset_render
 from dockerfw.kernel.netfilter import Digests
 from dockerfw.kernel.nft import render as nft_render
+from dockerfw.model.denial import Denial
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.host import Bridge, BridgePort, Flavour, HostFacts, Interior, Proxy
 from dockerfw.model.inventory import Inventory
@@ -176,6 +177,9 @@ class PlayedKernel:
 
     def set_counters(self, _names: Collection[str]) -> SetCounters:
         return {}
+
+    def denials(self) -> tuple[Denial, ...]:
+        return ()
 
     def rule_counters(self, _facts: HostFacts, _family: Family) -> RuleCounters:
         return {}

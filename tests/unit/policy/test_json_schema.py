@@ -71,6 +71,7 @@ def test_the_example_fits() -> None:
         "",
         "[defaults]\nbaseline = []",
         '[firewall]\nmode = "observe"\non_deny = "reject"\ncommitter = "python-iptables"\nmark = 3',
+        "[firewall]\nlog = true",
         "[daemon]\nresync = 86400",
         '[daemon]\nmetrics = "127.0.0.1:9567"\nmetrics_file = "/var/lib/x.prom"',
         '[daemon]\nmetrics = "[::1]:80"',

@@ -25,6 +25,7 @@ def test_every_setting_reaches_the_policy() -> None:
         on_deny = "reject"
         mark = 0x00C0_0000
         committer = "python-iptables"
+        log = true
         [daemon]
         resync = 5
         metrics = "127.0.0.1:9567"
@@ -37,6 +38,7 @@ def test_every_setting_reaches_the_policy() -> None:
         on_deny="reject",
         mark=0x00C00000,
         committer="python-iptables",
+        log=True,
         resync=5,
         metrics="127.0.0.1:9567",
         metrics_file="/var/lib/node_exporter/dockerfw.prom",
