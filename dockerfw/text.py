@@ -68,15 +68,24 @@ def moment(unix: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """Return how long ago something was, in one unit.
+    """Return how long ago something was.
 
-    >>> ago(3), ago(200), ago(7300), ago(86400)
-    ('3 s ago', '3 min ago', '2 h ago', '24 h ago')
+    >>> ago(3), ago(200)
+    ('3 s ago', '3 min ago')
+    """
+    return f"{span_text(seconds)} ago"
+
+
+def span_text(seconds: float) -> str:
+    """Return a time of a day at most in one unit, rounded down.
+
+    >>> span_text(3), span_text(200), span_text(7300), span_text(86400)
+    ('3 s', '3 min', '2 h', '24 h')
     """
     whole = max(0, int(seconds))
     if whole < 60:
-        return f"{whole} s ago"
-    return f"{whole // 60} min ago" if whole < 3600 else f"{whole // 3600} h ago"
+        return f"{whole} s"
+    return f"{whole // 60} min" if whole < 3600 else f"{whole // 3600} h"
 
 
 def iso_moment(unix: float) -> str:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeAlias
 
+from dockerfw.model.denial import Denial
 from dockerfw.model.host import HostFacts
+from dockerfw.model.net import Port
 from dockerfw.model.policy import Policy
 from dockerfw.report import explain
 from dockerfw.report.access import access_by_policy, access_without_policy
+from dockerfw.report.denied import Reader as DenialReader, Sort, since
+from dockerfw.report.denied_text import Denied
 from dockerfw.report.diff import Diff, diff
-from dockerfw.report.status import Health, Status
+from dockerfw.report.status import Health, LastDenied, Status
 from dockerfw.report.traffic import Traffic
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
@@ -75,16 +80,51 @@ def _screens() -> Mapping[str, Screen]:
         "plan-change": _plan(replace(_POLICY, allows=_POLICY.allows[:-1]), _POLICY).lines,
         "plan-enforce": _plan(replace(_POLICY, mode="observe"), _POLICY).lines,
         "plan-observe": _plan(_POLICY, replace(_POLICY, mode="observe")).lines,
-        "status": _status(_WELL).lines,
-        "status-observing": _status(observing).lines,
+        "status": replace(_status(_WELL), last=_last()).lines,
+        "status-observing": replace(_status(observing), last=_last()).lines,
         "status-drifted": _status(drifted).lines,
         "status-verbose": lambda width: _status(_WELL).lines(width, verbose=True),
         "status-unprotected": Status(unprotected, ports=access_without_policy(_INVENTORY)).lines,
         "explain-allowed": _asked("office", "shop-db-1:5432"),
         "explain-denied": _asked("203.0.113.7", "shop-db-1:5432"),
         "explain-ports": _asked("203.0.113.7", "shop-proxy-1"),
+        "denied": _denied().lines,
+        "denied-noisiest": _denied(sort="noisiest", more=312).lines,
+        "denied-observing": _denied(observing=True).lines,
+        "denied-nothing": replace(_denied(), denials=(), rows=()).lines,
         "explain-open": explain.open_to_all(_INVENTORY, _FACTS, "203.0.113.7", "shop-db-1").lines,
     }
+
+
+def _denied(*, sort: Sort = "newest", observing: bool = False, more: int = 0) -> Denied:
+    """A stranger, somebody of the office, a container and a /64 were turned away."""
+    now = 1_780_000_000.0
+    found = [
+        _denial("203.0.113.9/32", "172.20.0.4", "tcp", 5432, packets=17, first=320, last=130),
+        _denial("198.51.100.7/32", "172.20.0.4", "udp", 5432, packets=2, first=3_601, last=3_600),
+        _denial("2001:db8:1::/64", "2001:db8::1", "tcp", 8000, packets=1_205, first=90, last=3),
+        _denial("192.0.2.66/32", "172.20.0.2", "tcp", 80, packets=3, first=50_000, last=20_000),
+    ]
+    denials = since(found, now - 86_400, sort)
+    reader = DenialReader(_POLICY, _INVENTORY, _FACTS)
+    rows = tuple(map(reader.row, denials))
+    return Denied((*denials, *denials[:1] * more), rows, now, 86_400, sort, observing)
+
+
+def _last() -> LastDenied:
+    found = _denied()
+    return LastDenied(found.rows[1], found.now - found.rows[1].denial.last)
+
+
+def _denial(
+    source: str, to: str, protocol: str, port: int, *, packets: int, first: int, last: int
+) -> Denial:
+    """``first`` and ``last`` are seconds ago."""
+    now = 1_780_000_000.0
+    where = Port(protocol, port)
+    return Denial(
+        ip_network(source), ip_address(to), where, packets, 60 * packets, now - first, now - last
+    )
 
 
 def _plan(before: Policy | None, after: Policy) -> Diff:

@@ -26,6 +26,7 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
         "reload", "restart", "refresh", "sync", "update", "up", "load", "commit", "deploy", "set",
     ),
     "run `journalctl -u dockerfw`": ("log", "logs", "tail", "follow", "events", "journal"),
+    "run `dockerfw denied`": ("denials", "dropped", "drops", "blocked", "rejected", "refused"),
     "run `dockerfw check`": ("validate", "lint", "test", "verify", "configtest", "syntax"),
     "run `dockerfw plan`": ("diff", "preview", "dry-run", "dryrun", "simulate", "what-if"),
     "run `dockerfw explain`": ("why", "trace", "query", "can", "reach", "simulate-packet"),

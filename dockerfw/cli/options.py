@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from dockerfw.errors import UsageError
 if TYPE_CHECKING:
     from dockerfw.model.inventory import Inventory
 
+_DURATION = re.compile(r"([1-9][0-9]{0,3})([mhd])", re.ASCII)
+_SECONDS = {"m": 60, "h": 3600, "d": 86400}
 DEFAULT_CONFIG = "/etc/dockerfw/config.toml"
 
 config_option = click.option(
@@ -55,6 +58,14 @@ inventory_option = click.option(
     type=click.Path(path_type=Path),
     help="Go by a file that `dockerfw inventory` wrote; needs no Docker and no root.",
 )
+
+
+def seconds_of(option: str, duration: str) -> int:
+    """Return the seconds of ``30m``, ``2h`` or ``7d``. Raises `UsageError`."""
+    match = _DURATION.fullmatch(duration)
+    if match is None:
+        raise UsageError(f'{option} "{duration}": write a number with m, h or d: 30m, 2h or 7d')
+    return int(match[1]) * _SECONDS[match[2]]
 
 
 def read_inventory(path: Path) -> Inventory:

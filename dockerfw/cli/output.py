@@ -27,6 +27,11 @@ def print_json(document: Mapping[str, object]) -> None:
     click.echo(json.dumps({"schema": 1, **document}, indent=1))
 
 
+def print_json_line(document: Mapping[str, object]) -> None:
+    """The same on a line of its own, of many."""
+    click.echo(json.dumps({"schema": 1, **document}))
+
+
 def print_remark(sentence: str) -> None:
     """One sentence on stderr."""
     wrapped = sys.stderr.isatty()

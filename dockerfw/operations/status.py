@@ -5,6 +5,7 @@ Reads everything and writes nothing; gives a `Status`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from dockerfw.errors import DockerfwError
 from dockerfw.kernel.interface import Kernel
+from dockerfw.model.denial import Denial
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory, is_interface_name
 from dockerfw.model.policy import Policy
@@ -26,6 +28,7 @@ from dockerfw.plan.steps import Plan, Step
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings, status, warnings as advice
 from dockerfw.report.bypasses import bypasses
+from dockerfw.report.denied import Names
 from dockerfw.report.endings import ended
 from dockerfw.report.lost import lost
 from dockerfw.report.obstacles import published_obstacles
@@ -67,7 +70,22 @@ def read_status(session: Session, config: Path) -> status.Status:
     ruleset = found.observation.ruleset
     with session.phase("counting packets"):
         counters = session.kernel.set_counters(counted_sets(ruleset))
-        return status.build(health, counters, ruleset, in_force.policy, found.inventory)
+        last = _last_denied(session, in_force.policy, found.inventory)
+        return status.build(health, counters, ruleset, in_force.policy, found.inventory, last)
+
+
+def _last_denied(
+    session: Session, policy: Policy, inventory: Inventory
+) -> status.LastDenied | None:
+    """Return None as well where the records cannot be read: all else is told without them."""
+    found: tuple[Denial, ...] = ()
+    with suppress(DockerfwError):
+        found = session.kernel.denials()
+    if not found:
+        return None
+    newest = max(found, key=lambda denial: denial.last)
+    ago = session.clock.time() - newest.last
+    return status.LastDenied(Names(policy, inventory).row(newest), ago)
 
 
 def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Snapshot:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from dockerfw.exit_status import ExitStatus
 from dockerfw.model.host import Backend, Flavour
@@ -22,11 +22,12 @@ from dockerfw.report.access import (
     access_lines,
     access_without_policy,
 )
+from dockerfw.report.denied import Row
 from dockerfw.report.remarks import remarks
 from dockerfw.report.tables import table
 from dockerfw.report.traffic import Counters, Traffic, count_traffic
 from dockerfw.rules.ruleset import Ruleset
-from dockerfw.text import counted, human_bytes, iso_moment, moment, paragraph, printable
+from dockerfw.text import ago, counted, human_bytes, iso_moment, moment, paragraph, printable
 
 SealCondition: TypeAlias = Literal["stands", "missing", "differs", "unavailable"]
 FirstPacketState: TypeAlias = Literal["closed", "until restart", "observed", "no proxy", "open"]
@@ -100,6 +101,13 @@ class Health:
     first_packet_step: str | None = None
 
 
+class LastDenied(NamedTuple):
+    """What was denied last, and how many seconds ago."""
+
+    row: Row
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """`Health`, the traffic since the sets were made, see `TrafficCounts`, and every port."""
@@ -108,6 +116,7 @@ class Status:
     allowed: tuple[Traffic, ...] = ()
     denied: tuple[Traffic, ...] = ()
     ports: tuple[Access, ...] = ()
+    last: LastDenied | None = None
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -176,6 +185,10 @@ class Status:
             yield "proxy", f"{proxy}{step}"
         elif health.first_packet in ("open", "until restart") and health.first_step is None:
             yield "proxy", f"{_FIRST_PACKET_WORDS[health.first_packet]}: see dockerfw status -v"
+        if self.last is not None:
+            would = "would be, " if health.observing else ""
+            when, what = ago(self.last.seconds), printable(self.last.row.text)
+            yield "denied", f"{would}last {when}: {what}; see dockerfw denied"
         yield "host", ", ".join([*self._docker(), f"iptables-{health.flavour}"])
 
     def _policy(self) -> str:
@@ -235,6 +248,7 @@ class Status:
             "engine": health.engine,
             "firewall_backend": health.backend,
             "warnings": remarks(health.warnings),
+            "denied_last": None if self.last is None else iso_moment(self.last.row.denial.last),
             "allowed": [row.to_json() for row in self.allowed],
             "denied": [row.to_json() for row in self.denied],
             "ports": [row.to_json() for row in self.ports],
@@ -273,7 +287,12 @@ def _target_text(row: Traffic) -> str:
 
 
 def build(
-    health: Health, counters: Counters, ruleset: Ruleset, policy: Policy, inventory: Inventory
+    health: Health,
+    counters: Counters,
+    ruleset: Ruleset,
+    policy: Policy,
+    inventory: Inventory,
+    last: LastDenied | None = None,
 ) -> Status:
     """Return the status, with the counters added up as by `count_traffic`."""
     counts = count_traffic(counters, ruleset, inventory)
@@ -281,4 +300,4 @@ def build(
         ports = access_by_policy(policy, inventory, counts.allowed, counts.denied)
     else:
         ports = access_without_policy(inventory)
-    return Status(health, counts.allowed, counts.denied, ports)
+    return Status(health, counts.allowed, counts.denied, ports, last)

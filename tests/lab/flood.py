@@ -1,8 +1,9 @@
-"""A process that sends one datagram from each of many forged sources, and counts them.
+"""A process that sends a datagram from each of many forged sources, as fast as it can.
 
 ``python -c 'from tests.lab.flood import main; main()'`` in the namespace to send from, with one
 JSON line on standard input: ``address`` and ``port`` to send to, the ``first`` source, and the
-``count`` of those that follow it. Prints the processor time in seconds: sending carries a packet
+``count`` of those that follow it (in steps of ``step``, 1 without: with 0 all are from the first).
+Prints the processor time in seconds: sending carries a packet
 all the way to where it is dropped. IPv4 alone. Standard library only.
 """
 
@@ -30,6 +31,7 @@ def main() -> None:
     wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     target = (order["address"], 0)
     began = time.process_time()
-    for number in range(first, first + order["count"]):
-        wire.sendto(head + number.to_bytes(4, "big") + end, target)
+    for number in range(order["count"]):
+        source = first + number * order.get("step", 1)
+        wire.sendto(head + source.to_bytes(4, "big") + end, target)
     sys.stdout.write(f"{time.process_time() - began}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from dockerfw.cli.options import (
     json_option,
     quiet_option,
     reason_option,
+    seconds_of,
 )
 from dockerfw.cli.output import print_json, print_lines
 from dockerfw.cli.screen import width
@@ -24,9 +24,6 @@ from dockerfw.exit_status import ExitStatus
 if TYPE_CHECKING:
     from dockerfw.operations.allow import Wish
     from dockerfw.operations.session import Session
-
-_DURATION = re.compile(r"([1-9][0-9]{0,3})([mhd])", re.ASCII)
-_SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
 @click.command(
@@ -115,15 +112,8 @@ def _wish(
         return None
     if target is None or duration is None:
         raise UsageError(_how(source, target or "TARGET"))
-    return Wish(source, target, _seconds(duration), reason)
+    return Wish(source, target, seconds_of("--for", duration), reason)
 
 
 def _how(source: str, target: str) -> str:
     return f"allow takes who, what and how long: `dockerfw allow {source} {target} --for 2h`"
-
-
-def _seconds(duration: str) -> int:
-    match = _DURATION.fullmatch(duration)
-    if match is None:
-        raise UsageError(f'--for "{duration}": write a number with m, h or d: 30m, 2h or 7d')
-    return int(match[1]) * _SECONDS[match[2]]

@@ -3,14 +3,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from typing import TypeAlias
 
 import pytest
 
 from dockerfw.exit_status import ExitStatus
+from dockerfw.model.denial import Denial
 from dockerfw.model.host import Backend, HostFacts
+from dockerfw.model.net import Port
 from dockerfw.report import host_warnings
-from dockerfw.report.status import Health, Status, build
+from dockerfw.report.denied import Row
+from dockerfw.report.status import Health, LastDenied, Status, build
 from dockerfw.report.traffic import Counters, Traffic, counted_sets
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
@@ -264,6 +268,19 @@ def test_before_any_policy_the_first_line_counts_what_is_open_and_names_the_next
     ]
 
 
+def test_what_was_denied_last_is_told_with_its_time() -> None:
+    denial = Denial(
+        ip_network("203.0.113.9/32"), ip_address("172.18.0.4"), Port("tcp", 22), 1, 60, 500, 1000
+    )
+    last = LastDenied(Row(denial, (), "db", "22/tcp", ""), 200.0)
+    found = build(WELL, {}, RULESET, RULES, RUNNING, last)
+    told = "last 3 min ago: 203.0.113.9 → db:22/tcp; see dockerfw denied"
+    assert f"  denied  {told}" in found.lines()
+    assert found.to_json()["denied_last"] == "1970-01-01T00:16:40Z"
+    observing = replace(found, health=replace(WELL, observing=True)).lines(200)
+    assert f"  denied  would be, {told}" in observing
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_it_fits_the_terminal(width: int) -> None:
     health = replace(WELL, notes=("chain DOCKERFW was edited " * 9,), unenforced=("so " * 90,))
@@ -321,6 +338,7 @@ def test_the_json_document_holds_everything() -> None:
         "engine": "",
         "firewall_backend": None,
         "warnings": [],
+        "denied_last": None,
         "allowed": [],
         "denied": [{"container": "db", "port": "", "host_port": "", "packets": 5, "bytes": 300}],
         "ports": [row.to_json() for row in status.ports],

@@ -1,0 +1,94 @@
+"""Who was denied lately: what the kernel has recorded, with the names of now.
+
+Reads everything and writes nothing. What runs is asked of Docker, or else what was last seen of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dockerfw.errors import DockerfwError, Failed
+from dockerfw.model.denial import Denial
+from dockerfw.operations.policy_in_force import NOTHING_APPLIED, read_policy_in_force
+from dockerfw.operations.reconcile import fitted, with_foreign_ports
+from dockerfw.operations.session import Session
+from dockerfw.report.denied import Reader, Row, Sort, since
+from dockerfw.report.denied_text import Denied, newer
+from dockerfw.rules.names import phase_of
+from dockerfw.rules.ruleset import RECORDED_FOR
+
+SHOWN = 10
+"""So many rows are for a first look."""
+PAUSE = 1.0
+"""Seconds between two looks at the kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """``seconds`` is how far to look back; ``all``: every row, and not the first few alone."""
+
+    seconds: int = RECORDED_FOR
+    sort: Sort = "newest"
+    all: bool = False
+
+
+def read_denied(session: Session, asked: Question) -> Denied:
+    """Return what was denied, or while observing would have been. Raises `Failed`."""
+    _require_records(session)
+    now = session.clock.time()
+    found = since(session.kernel.denials(), now - asked.seconds, asked.sort)
+    first = found if asked.all else found[:SHOWN]
+    reader, observing = _reader(session)
+    rows = tuple(map(reader.row, first))
+    return Denied(found, rows, now, asked.seconds, asked.sort, observing=observing)
+
+
+def follow(session: Session) -> Iterator[Row]:
+    """Return what is denied from this call on, as long as somebody takes it. Raises `Failed`."""
+    _require_records(session)
+    return _following(session, session.kernel.denials())
+
+
+def _following(session: Session, before: tuple[Denial, ...]) -> Iterator[Row]:
+    while True:
+        session.clock.sleep(PAUSE)
+        after = session.kernel.denials()
+        news = newer(before, after)
+        if news:
+            # Who has come or gone meanwhile is asked only where there is something to name.
+            reader, _ = _reader(session)
+            yield from map(reader.row, news)
+        before = after
+
+
+def observing(session: Session) -> bool:
+    """Return True if nothing is dropped."""
+    return read_policy_in_force(session.store).policy.mode == "observe"
+
+
+def _require_records(session: Session) -> None:
+    session.require_root()
+    if any(phase_of(name) == "record" for name in session.kernel.read_set_headers()):
+        return
+    if read_policy_in_force(session.store).problem == NOTHING_APPLIED:
+        raise Failed(
+            f"{NOTHING_APPLIED}, so nobody is denied: `dockerfw init` prints a first policy, "
+            "`dockerfw apply` puts it in force"
+        )
+    raise Failed("no record of denials is in the kernel: run `dockerfw apply`")
+
+
+def _reader(session: Session) -> tuple[Reader, bool]:
+    policy, _, problem = read_policy_in_force(session.store)
+    if problem:
+        session.notify(f"warning: {problem}")
+    try:
+        inventory = session.inventory(policy, warn=False)
+    except DockerfwError as error:
+        session.notify(f"warning: names are those that were last seen: {error}")
+        inventory = session.store.last_seen.inventory()
+    facts = fitted(session.kernel.facts(), inventory)
+    inventory = with_foreign_ports(inventory, facts)
+    policy = policy.without_ended(session.clock.time())
+    return Reader(policy, inventory, facts), policy.mode == "observe"
