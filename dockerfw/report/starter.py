@@ -8,15 +8,24 @@ Never guesses who may come: that is what people add.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from dockerfw.model.denial import Denial
 from dockerfw.model.docker_names import COMPOSE_PROJECT_LABEL, COMPOSE_SERVICE_LABEL
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import Port
 from dockerfw.model.policy import Mode
-from dockerfw.text import bracketed, listed, paragraph, port_list, printable, short_port
+from dockerfw.text import (
+    bracketed,
+    listed,
+    network_text,
+    paragraph,
+    port_list,
+    printable,
+    short_port,
+)
 
 _WIDTH = 80
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
@@ -46,11 +55,16 @@ def beginning(inventory: Inventory) -> Mode:
     return "enforce" if all(port.host_address.is_loopback for port in ports) else "observe"
 
 
-def starter(inventory: Inventory, mode: Mode, *, keep_open: bool) -> str:
-    """Return the text of a policy for what runs; ends with a newline."""
+def starter(
+    inventory: Inventory, mode: Mode, *, keep_open: bool, seen: Sequence[Denial] = ()
+) -> str:
+    """Return the text of a policy for what runs; ends with a newline.
+
+    ``seen`` is what no policy before this one allowed.
+    """
     lines = [*_head(mode, keep_open=keep_open)]
     for group in _groups(inventory):
-        lines += ["", *_section(group, inventory, keep_open=keep_open)]
+        lines += ["", *_section(group, inventory, seen, keep_open=keep_open)]
     return "\n".join(lines) + "\n"
 
 
@@ -86,7 +100,9 @@ def _head(mode: Mode, *, keep_open: bool) -> Iterator[str]:
     )
 
 
-def _section(group: _Group, inventory: Inventory, *, keep_open: bool) -> Iterator[str]:
+def _section(
+    group: _Group, inventory: Inventory, seen: Sequence[Denial], *, keep_open: bool
+) -> Iterator[str]:
     names = sorted(printable(c.name) for c in group.containers)
     images = sorted({printable(c.image) for c in group.containers if c.image})
     title = listed(names) + (f" ({listed(images)})" if images else "")
@@ -95,7 +111,7 @@ def _section(group: _Group, inventory: Inventory, *, keep_open: bool) -> Iterato
         yield from _comment(_elsewhere(group, inventory))
         return
     published, routed = _published(group, inventory), _routed(group)
-    for line in _today(published, routed):
+    for line in (*_today(published, routed), *_asked(group, inventory, published, seen)):
         yield from _comment(line)
     published = [port for port in published if not port.host_address.is_loopback]
     if keep_open:
@@ -196,6 +212,30 @@ def _today(published: Iterable[PublishedPort], routed: Iterable[Port]) -> list[s
         )
     lines = [f"Port {own}: {listed(list(dict.fromkeys(at)))}." for own, at in places.items()]
     return lines or ["Publishes no port."]
+
+
+def _asked(
+    group: _Group,
+    inventory: Inventory,
+    published: Iterable[PublishedPort],
+    seen: Sequence[Denial],
+) -> Iterator[str]:
+    """Yield a line for each port at which somebody was denied lately: who, the noisiest first."""
+    own = {a for c in group.containers for e in inventory.endpoints(c) for a in e.addresses}
+    led_on = {Port(p.protocol, p.host_port): Port(p.protocol, p.container_port) for p in published}
+    here = {a for c in inventory.containers for e in inventory.endpoints(c) for a in e.addresses}
+    sources: dict[Port, dict[str, int]] = {}
+    for denial in seen:
+        direct = denial.destination in own
+        port = denial.port if direct else led_on.get(denial.port)
+        if port is not None and (direct or denial.destination not in here):
+            who = sources.setdefault(port, {})
+            source = network_text(denial.source)
+            who[source] = who.get(source, 0) + denial.packets
+    for port in sorted(sources):
+        noisiest = sorted(sources[port], key=lambda source: -sources[port][source])
+        number = "icmp" if port.protocol == "icmp" else short_port(port.number, port.protocol)
+        yield f"Asked for {number} in the last day, and allowed by no rule: {listed(noisiest)}."
 
 
 def _place(port: PublishedPort) -> str:

@@ -29,6 +29,9 @@ def test_a_first_policy_keeps_open_observes_or_closes_as_it_says() -> None:
         closed = begin()
         host.dockerfw("apply", "--yes")
         assert answers(), "it observes at first"
+        asked = "Asked for 5432 in the last day, and allowed by no rule"
+        assert asked not in closed
+        assert f"{asked}: {STRANGER}." in begin().replace("\n# ", " ")
         host.write(CONFIG, closed.replace('"observe"', '"enforce"'), 0o600)
         host.dockerfw("apply", "--yes")
         assert not answers()

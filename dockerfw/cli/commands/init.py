@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from dockerfw.cli.options import (
 from dockerfw.cli.output import print_remark
 from dockerfw.errors import Failed, UsageError
 from dockerfw.exit_status import ExitStatus
+
+if TYPE_CHECKING:
+    from dockerfw.model.denial import Denial
 
 
 @click.command("init")
@@ -38,14 +42,18 @@ def command(
     inventory_path: Path | None,
 ) -> int:
     """A first policy for what runs: all is closed in it, until you say who may come."""
+    from dockerfw.cli.session import open_session
+    from dockerfw.operations.denied import seen_lately
     from dockerfw.report.starter import beginning, starter
 
+    seen: tuple[Denial, ...] = ()
     if inventory_path is None:
         inventory = record_inventory(docker_host)
+        seen = seen_lately(open_session(docker_host))
     else:
         inventory = read_inventory(inventory_path)
     mode = "observe" if observe else beginning(inventory)
-    text = starter(inventory, mode, keep_open=keep_open)
+    text = starter(inventory, mode, keep_open=keep_open, seen=seen)
     if output is None:
         click.echo(text, nl=False)
         return ExitStatus.OK

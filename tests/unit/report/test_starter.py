@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+
 from hypothesis import given, strategies as st
 
+from dockerfw.model.denial import Denial
 from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Port
 from dockerfw.model.policy import Mode
 from dockerfw.operations.check import RECORDED
 from dockerfw.report import explain
@@ -111,3 +115,31 @@ def test_it_begins_with_observing_where_somebody_may_be_coming_in() -> None:
     opened = container("web", "front 172.18.0.3", published="80:80")
     assert beginning(inventory(FRONT, closed)) == "enforce"
     assert beginning(inventory(FRONT, closed, opened)) == "observe"
+
+
+def test_who_was_denied_lately_stands_beside_the_container() -> None:
+    running = inventory(
+        FRONT,
+        container("db", "front 172.18.0.2", published="15432:5432"),
+        container("web", "front 172.18.0.3"),
+    )
+
+    def denial(source: str, to: str, port: Port, packets: int = 1) -> Denial:
+        return Denial(ip_network(source), ip_address(to), port, packets, 60, 0, 0)
+
+    seen = (
+        denial("203.0.113.9/32", "172.18.0.2", Port("tcp", 5432), 2),
+        denial("198.51.100.7/32", "172.18.0.2", Port("tcp", 5432), 9),
+        # docker-proxy's: it stands at a port of this host.
+        denial("2001:db8:7::/64", "2001:db8::1", Port("tcp", 15432), 5),
+        denial("203.0.113.9/32", "172.18.0.3", Port("tcp", 15432)),
+        denial("203.0.113.9/32", "172.18.0.3", Port("icmp", 0)),
+    )
+    text = starter(running, "observe", keep_open=False, seen=seen)
+    told = [line for line in text.replace("\n# ", " ").splitlines() if "Asked for" in line]
+    db, web = told
+    asked = "Asked for 5432 in the last day, and allowed by no rule: 198.51.100.7, "
+    assert f"{asked}2001:db8:7::/64, 203.0.113.9." in db
+    assert "Asked for icmp in the last day, and allowed by no rule: 203.0.113.9." in web
+    assert read(text).allows == ()
+    assert max(map(len, text.splitlines())) <= 80
