@@ -34,6 +34,7 @@ from dockerfw.plan.seal import update_seal
 from dockerfw.plan.state import KernelState, SealState, SetState
 from dockerfw.plan.steps import ReplaceSealRules, Step, WriteSeal, WriteSets
 from dockerfw.rules.ledger import Ledger, Update
+from dockerfw.rules.names import phase_of
 from dockerfw.rules.ruleset import IPSet, Ruleset, Seal
 from dockerfw.state.store import Store
 
@@ -432,7 +433,8 @@ def _sizes(sets: Mapping[str, SetState]) -> dict[str, int]:
 
 
 def _entries(live: KernelState) -> int:
-    return sum(state.count for state in live.sets.values())
+    """Return how many entries are in force; what packets have put into records is not."""
+    return sum(s.count for s in live.sets.values() if phase_of(s.name) != "record")
 
 
 def _chains_and_sets_stand(live: KernelState, ruleset: Ruleset) -> bool:
