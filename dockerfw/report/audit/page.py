@@ -1,4 +1,5 @@
-"""An audit as one page of HTML that needs nothing else: no script, no file, no network. Pure.
+"""An audit as one page of HTML that needs no other file and no network, and is whole without its
+script. Pure.
 
 Light or dark as the reader's system is, and light on paper.
 """
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 
 from dockerfw.report.audit.lines import headline, names, ports_text, remarks, where
+from dockerfw.report.audit.page_script import HASH, SCRIPT
 from dockerfw.report.audit.picture import CLASSES, legend, pictures
 from dockerfw.report.audit.row import Audit, Reach, Row
 from dockerfw.text import printable
@@ -54,10 +56,19 @@ td:first-child { white-space: nowrap; font-weight: 600; }
 td { min-width: 6.5rem; max-width: 16rem; }
 td.why { font: 12px/1.5 ui-monospace, monospace; min-width: 18rem; max-width: none; }
 td span { display: block; color: var(--soft); }
+th button { font: inherit; color: inherit; background: none; border: 0; padding: 0;
+  cursor: pointer; }
+th button::after { content: " ↕"; opacity: .5; }
+th[aria-sort=ascending] button::after { content: " ↑"; opacity: 1; }
+th[aria-sort=descending] button::after { content: " ↓"; opacity: 1; }
+.search { display: flex; gap: .8rem; align-items: center; margin: .3rem 0 .6rem; }
+.search input { font: inherit; flex: 0 1 26rem; padding: .3rem .5rem; color: var(--text);
+  background: var(--page); border: 1px solid var(--soft); border-radius: 4px; }
 @media print { :root { color-scheme: light; --page: #fff; --text: #000; --soft: #444; --line: #bbb;
   --open: #b3261e; --unknown: #8a5a00; --some: #0b57b0; --near: #5b3fa8; --closed: #777; }
   body { padding: 0; font-size: 10px; } td.why { font-size: 8px; } td, td.why { min-width: 0; }
   th, td { padding: .25rem .3rem; } .scroll { overflow: visible; }
+  .search, th button::after { display: none; }
   tr, svg { break-inside: avoid; } thead { display: table-header-group; } }
 """
 
@@ -71,7 +82,7 @@ def _parts(audit: Audit, host: str, when: str) -> Iterator[str]:
     title = f"dockerfw audit of {_text(host)}"
     yield "<!DOCTYPE html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src '{HASH}'"
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{title}</title><style>{_STYLE}</style></head><body>"
@@ -85,7 +96,7 @@ def _parts(audit: Audit, host: str, when: str) -> Iterator[str]:
     yield "<h2>Besides</h2><ul>"
     for remark in remarks(audit):
         yield f"<li>{_text(remark)}</li>"
-    yield "</ul></body></html>"
+    yield f"</ul><script>{SCRIPT}</script></body></html>"
 
 
 def _table(rows: Iterable[Row]) -> Iterator[str]:

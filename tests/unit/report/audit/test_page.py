@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from dockerfw.report.audit import Host, audit, page
+from dockerfw.report.audit.page_script import HASH, SCRIPT
 from tests.build import allow, container, policy
 from tests.unit.report.audit.hosts import WEB, shop, user
 
@@ -49,8 +50,12 @@ def pictures(text: str) -> list[ET.Element]:
     return [ET.fromstring(one) for one in found]  # noqa: S314 - our own text
 
 
-def test_it_is_whole_by_itself_and_has_no_script() -> None:
+def test_it_is_whole_by_itself_and_has_no_script_but_its_own() -> None:
     text = shown(shop())
+    own = f"<script>{SCRIPT}</script>"
+    assert text.count(own) == 1
+    assert f"script-src '{HASH}'" in text
+    text = text.replace(own, "")
     tags = Tags()
     tags.feed(text)
     assert tags.open == []
@@ -70,7 +75,7 @@ def test_it_has_every_row_as_the_terminal_has_it() -> None:
 def test_names_and_rules_of_others_are_text() -> None:
     odd = replace(WEB, name='<script>"&\x1b')
     text = shown(shop(odd, tables=user('-m comment --comment "</svg><b>" -j DROP')))
-    assert "<script>" not in text
+    assert text.count("<script>") == 1, "our own"
     assert "<b>" not in text
     assert "\x1b" not in text
     assert "&lt;script&gt;&quot;&amp;?" in text
@@ -120,3 +125,10 @@ def test_what_enforcing_would_make_of_it_stands_in_the_table() -> None:
 def test_a_host_without_containers_has_no_picture() -> None:
     host = shop()
     assert pictures(shown(replace(host, inventory=replace(host.inventory, containers=())))) == []
+
+
+def test_the_script_makes_no_tags_of_text_and_asks_nobody() -> None:
+    for way in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval", "Function"):
+        assert way not in SCRIPT
+    for way in ("fetch", "XMLHttpRequest", "WebSocket", "import", "http", "</"):
+        assert way not in SCRIPT
