@@ -1,4 +1,4 @@
-"""Golden screens: what ``plan``, ``status`` and ``explain`` show of the shop of
+"""Golden screens: what ``plan``, ``status``, ``explain`` and ``probe`` show of the shop of
 ``tests/golden/example``, as wide as 60, 80 and 120 columns.
 
 ``script/golden`` writes them anew, ``tests/unit/test_golden.py`` compares.
@@ -14,9 +14,11 @@ from typing import TypeAlias
 
 from dockerfw.model.denial import Denial
 from dockerfw.model.host import HostFacts
+from dockerfw.model.knock import Heard
 from dockerfw.model.net import Port
 from dockerfw.model.policy import Policy
-from dockerfw.report import explain
+from dockerfw.model.surroundings import Surroundings
+from dockerfw.report import audit, explain, probe
 from dockerfw.report.access import access_by_policy, access_without_policy
 from dockerfw.report.denied import Reader as DenialReader, Sort, since
 from dockerfw.report.denied_text import Denied
@@ -92,6 +94,8 @@ def _screens() -> Mapping[str, Screen]:
         "denied-noisiest": _denied(sort="noisiest", more=312).lines,
         "denied-observing": _denied(observing=True).lines,
         "denied-nothing": replace(_denied(), denials=(), rows=()).lines,
+        "probe-agrees": _probed(leaks=False),
+        "probe-disagrees": _probed(leaks=True),
         "explain-open": explain.open_to_all(_INVENTORY, _FACTS, "203.0.113.7", "shop-db-1").lines,
     }
 
@@ -147,6 +151,29 @@ def _compiled(policy: Policy) -> Ruleset:
 def _status(health: Health) -> Status:
     ports = access_by_policy(_POLICY, _INVENTORY, _ALLOWED, _DENIED)
     return Status(health, _ALLOWED, _DENIED, ports)
+
+
+def _probed(*, leaks: bool) -> Screen:
+    """Of a host on which docker-proxy answers; ``leaks``: it does so for everybody."""
+    host = audit.Host(
+        _INVENTORY,
+        replace(_FACTS, addresses=frozenset({ip_address("203.0.113.1")})),
+        Surroundings(listeners=None),
+        policy=_POLICY,
+    )
+    callers = [
+        probe.Caller(whom, ip_address(address))
+        for whom, address in (("anyone", "192.0.2.77"), ("office", "198.51.100.130"))
+    ]
+    plan = probe.plan(_POLICY, host, callers)
+    heard = [
+        Heard("answered", passed=True)
+        if one.allowed or (leaks and one.way.path == "docker-proxy")
+        else Heard("silent", passed=False)
+        for one in plan.tries
+    ]
+    found = probe.judged(plan.tries, heard, plan.not_tried, ())
+    return lambda width: probe.lines(found, width)
 
 
 def _asked(source: str, target: str) -> Screen:

@@ -70,7 +70,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     # a library that is not for everybody: who may import it. What is not listed nobody may.
     "array": ("kernel/netlink.py",),
     "click": ("cli/",),
-    "ctypes": ("kernel/inotify.py", "daemon/memory.py"),
+    "ctypes": ("kernel/inotify.py", "kernel/outside.py", "daemon/memory.py"),
     "dns": ("dns/",),
     "docker": ("docker/remote.py",),
     "errno": (*EDGES, *READ_FILES),

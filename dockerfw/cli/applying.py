@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dockerfw.cli.output import print_json, print_lines
+from dockerfw.cli.screen import width
 from dockerfw.cli.terminal import agree, is_yes, say, somebody_is_there
 from dockerfw.clock import Clock
 from dockerfw.errors import Failed, Stopped
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dockerfw.operations.apply import Outcome
     from dockerfw.operations.plan import PolicyPlan
     from dockerfw.operations.session import Session
+    from dockerfw.report.probe import Probed
     from dockerfw.state.confirm import Pending
 
 CONFIRM_SECONDS = 60
@@ -53,8 +55,11 @@ class Applying:
         except KeyboardInterrupt:
             raise Stopped(_STOPPED_ON_THE_WAY) from None
 
-    def end(self, done: Outcome) -> None:
-        """Show what was done, and wait for its confirmation. Raises `Failed` if none comes."""
+    def end(self, done: Outcome, probe: Callable[[], Probed] | None = None) -> bool:
+        """Show what was done, and wait for its confirmation. Raises `Failed` if none comes.
+
+        Return False where a ``probe`` of what stands then disagrees, and show what it found.
+        """
         from dockerfw.cli.plan_output import plan_document, print_plan
 
         if not self.silent:
@@ -64,8 +69,25 @@ class Applying:
         kept = done.pending is None or _is_kept(self._session, done.pending, asks=self.asks)
         if not kept:
             raise Failed("not confirmed: rolled back to what stood before")
+        found = None if probe is None else probe()
         if self._as_json:
-            print_json({**plan_document(done.planned), "changed": done.steps > 0})
+            document = {**plan_document(done.planned), "changed": done.steps > 0}
+            print_json(document if found is None else {**document, "probe": _as_document(found)})
+        elif found is not None and not (self.silent and found.agrees):
+            _print_probed(found)
+        return found is None or found.agrees
+
+
+def _as_document(found: Probed) -> dict[str, object]:
+    from dockerfw.report.probe import document
+
+    return document(found)
+
+
+def _print_probed(found: Probed) -> None:
+    from dockerfw.report.probe import lines
+
+    print_lines(lines(found, width()))
 
 
 class _Agreement:

@@ -16,6 +16,8 @@ _MARKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), colour)
     for pattern, colour in (
         (r"^(PROTECTED(?=:)|In sync(?=:)|Applied\.|Kept\.)", _GREEN),
+        (r"^(?:OBSERVING.*; )?(agrees): ", _GREEN),
+        (r"^(?:OBSERVING.*; )?(DISAGREES): ", _RED),
         (r"^(NOT PROTECTED|NOT IN SYNC|LOCKDOWN|LOCKED DOWN)\b", _RED),
         (r"(?:^PROTECTED|^OBSERVING|^LOCK).*?\b(NOT [A-Z]+(?: [A-Z]+)*)", _RED),
         (r"^(OBSERVING)\b", _YELLOW),

@@ -12,6 +12,7 @@ from dockerfw.clock import SystemClock
 from dockerfw.docker.connection import listener_pids
 from dockerfw.kernel.ipset.ask import ask
 from dockerfw.kernel.netfilter import Netfilter
+from dockerfw.kernel.outside import Outside
 from dockerfw.kernel.runner import ImpatientRunner, Runner, SystemRunner
 from dockerfw.operations.session import Phase, Session, at_once
 from dockerfw.state.store import Store
@@ -48,3 +49,8 @@ def open_session(
     if not quiet:
         phase, notify = progress.shown(clock.monotonic, notify)
     return Session(kernel, Store(), clock, docker_host, notify, phase)
+
+
+def open_outside() -> Outside:
+    """Return the hosts outside that this one may be asked from; nothing is done yet."""
+    return Outside(SystemRunner(), SystemClock().monotonic)

@@ -123,7 +123,7 @@ class KernelNotices:
     def _read_rules(self) -> tuple[bool, frozenset[str]]:
         if self._rules is None:
             return False, frozenset()
-        messages, lost = _drain(self._rules)
+        messages, lost = drain(self._rules)
         commits = [body for kind, body in messages if kind == _NEWGEN]
         names = (attributes_of(body[_NETFILTER.size :]).get(_GEN_PROC_NAME) for body in commits)
         writers = frozenset(_printable(name) for name in names if name)
@@ -131,7 +131,7 @@ class KernelNotices:
         return bool(commits) or lost, frozenset() if lost else writers
 
     def _read_links(self) -> set[_Change]:
-        messages, lost = _drain(self._links)
+        messages, lost = drain(self._links)
         # Every message is applied, so a bridge that came and went within one read is reported.
         changes: set[_Change] = {_apply(self._known, kind, body) for kind, body in messages}
         if lost:
@@ -162,7 +162,7 @@ class AddressNotices:
 
     def read(self) -> bool:
         """Return True if any came since the last call, or were lost. Never blocks."""
-        messages, lost = _drain(self._listener)
+        messages, lost = drain(self._listener)
         return bool(messages) or lost
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ def _join(protocol: int, *groups: int) -> socket.socket:
     kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     with ExitStack() as opened:
         listener = opened.enter_context(socket.socket(socket.AF_NETLINK, kind, protocol))
-        _enlarge(listener)
+        enlarge(listener)
         if protocol == _NETLINK_NETFILTER:
             _filter_commits(listener)
         # The address 0 lets the kernel choose one: a socket without any receives from no group.
@@ -185,7 +185,7 @@ def _join(protocol: int, *groups: int) -> socket.socket:
     return listener
 
 
-def _enlarge(listener: socket.socket) -> None:
+def enlarge(listener: socket.socket) -> None:
     """Make room for more than one large commit, which would fill the usual buffer."""
     try:
         listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
@@ -304,7 +304,7 @@ def _apply(known: dict[int, _Link], kind: int, body: bytes) -> _Change:
     return "carrier" if same else "link"
 
 
-def _drain(listener: socket.socket) -> tuple[list[_Message], bool]:
+def drain(listener: socket.socket) -> tuple[list[_Message], bool]:
     """Return all messages that wait, and True if some were lost before they were read."""
     messages: list[_Message] = []
     lost = False

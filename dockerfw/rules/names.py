@@ -45,6 +45,11 @@ def is_our_chain(name: str) -> bool:
     return _OUR_CHAIN.fullmatch(name) is not None
 
 
+# --- the interface of a probe --------------------------------------------------------------------
+
+PROBE_LINK = "dockerfw-probe"
+"""By it comes in what ``dockerfw probe`` sends; there for as long as that takes."""
+
 # --- the seal ------------------------------------------------------------------------------------
 
 SEAL_TABLE = ("inet", "dockerfw")

@@ -24,6 +24,7 @@ from dockerfw.state.locks import try_lock, wait_a_while, wait_for_lock
 from dockerfw.state.stored_policy import StoredPolicy
 
 _LOCK = "lock"
+_PROBE_LOCK = "probe.lock"
 
 
 class Store:
@@ -53,6 +54,10 @@ class Store:
     def try_lock(self) -> AbstractContextManager[bool]:
         """As `lock`, but give False at once where another process is writing."""
         return try_lock(Folder(self.run), _LOCK)
+
+    def one_probe(self, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Be the one process that sends packets from outside; another one waits, as with `lock`."""
+        return wait_for_lock(Folder(self.run), _PROBE_LOCK, say)
 
     def forget(self) -> None:
         """Remove everything that is kept for the next boot; locks stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ from dockerfw.text import paragraph, printable
 
 if TYPE_CHECKING:
     from dockerfw.operations.apply import Outcome
+    from dockerfw.operations.session import Session
+    from dockerfw.report.probe import Probed
 
 
 @click.command(
@@ -34,7 +37,9 @@ if TYPE_CHECKING:
 dockerfw apply                  at a terminal: plan, question, write
 dockerfw apply --yes            for scripts: asks nothing
 dockerfw apply --confirm 60     goes back unless confirmed within 60 seconds
-Status: 0 done, 1 failed or gone back, 2 policy refused or expectation broken""",
+dockerfw apply --probe          then see by packets whether it holds
+Status: 0 done, 1 failed or gone back, 2 policy refused or expectation broken,
+        3 applied, and --probe found what is not as the policy says""",
 )
 @config_option
 @docker_host_option
@@ -49,6 +54,7 @@ Status: 0 done, 1 failed or gone back, 2 policy refused or expectation broken"""
 @reason_option
 @click.option("--strict", is_flag=True, help="Take warnings as errors.")
 @click.option("--allow-unenforced", is_flag=True, help="Apply what cannot hold on every path.")
+@click.option("--probe", "probes", is_flag=True, help="Then send packets, as dockerfw probe.")
 @json_option
 @quiet_option
 def command(
@@ -59,6 +65,7 @@ def command(
     reason: str,
     strict: bool,
     allow_unenforced: bool,
+    probes: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -82,11 +89,19 @@ def command(
     act = Act(user_name(), reason=reason)
     with applying.stoppable():
         done = apply(session, config, terms, start_rollback, agree=applying.agree, act=act)
-    applying.end(done)
+    agrees = applying.end(done, _probe(session) if probes else None)
     if not applying.silent and done.steps:
         print_lines(_next_step(done, daemon_alive=session.store.daemon.alive()))
         _remark_on_reload(config)
-    return ExitStatus.OK
+    return ExitStatus.OK if agrees else ExitStatus.NO
+
+
+def _probe(session: Session) -> Callable[[], Probed]:
+    """Return what probes what stands when it is called."""
+    from dockerfw.cli.session import open_outside
+    from dockerfw.operations.probe import probe
+
+    return partial(probe, session, open_outside())
 
 
 def _remark_on_reload(config: Path) -> None:

@@ -50,6 +50,12 @@ def audit(host: Host) -> Audit:
     return _Auditor(host).audit()
 
 
+def ways_in(host: Host) -> Iterator[Way]:
+    """Yield every way in to every container, each by itself, whoever gets in by it."""
+    for _, ways in _Auditor(host).ways():
+        yield from ways
+
+
 class _Auditor:
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -72,14 +78,8 @@ class _Auditor:
     def audit(self) -> Audit:
         rows: list[Row] = []
         without: list[str] = []
-        inventory = self._host.inventory
-        for container in inventory.containers:
-            if inventory.network_owner(container).id != container.id:
-                continue
-            together = inventory.sharing_network_with(container)
-            names = (container.name, *(c.name for c in together if c.id != container.id))
-            opened = self._policy.opened(container) if self._policy else ()
-            found = [self._row(names, way) for way in self._ways.of(container, opened)]
+        for names, ways in self.ways():
+            found = [self._row(names, way) for way in ways]
             rows += merged(found)
             if not found:
                 without += names
@@ -87,6 +87,17 @@ class _Auditor:
         return Audit(
             self._host.in_force, tuple(rows), tuple(without), self._own_ports(), self._notes(rows)
         )
+
+    def ways(self) -> Iterator[tuple[tuple[str, ...], Iterator[Way]]]:
+        """Yield the ways in to each container, with the names of all that share its network."""
+        inventory = self._host.inventory
+        for container in inventory.containers:
+            if inventory.network_owner(container).id != container.id:
+                continue
+            together = inventory.sharing_network_with(container)
+            names = (container.name, *(c.name for c in together if c.id != container.id))
+            opened = self._policy.opened(container) if self._policy else ()
+            yield names, self._ways.of(container, opened)
 
     def _row(self, names: tuple[str, ...], way: Way) -> Row:
         stands = self._judge.verdict(way)

@@ -1,0 +1,140 @@
+"""What came of a probe as lines for a terminal and as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from dockerfw.report.audit.way import Way
+from dockerfw.report.probe.result import Outcome, Probed, Row
+from dockerfw.report.probe.words import target_words, way_words
+from dockerfw.report.tables import grid, table
+from dockerfw.text import counted, listed, paragraph, printable
+
+_BESIDES: tuple[Outcome, ...] = ("refused by another", "not told")
+_HEAD = ("source", "target", "way", "expected", "found")
+
+
+def headline(probed: Probed) -> str:
+    """Return one sentence: does it agree, and how much was tried."""
+    rows = len(probed.rows)
+    wrong = probed.count("disagrees")
+    if not rows:
+        text = "NOTHING TRIED"
+    elif wrong:
+        text = f"DISAGREES: {wrong:,} of {counted(rows, 'way')} tried"
+        text += " is" if wrong == 1 else " are"
+        text += " not as the policy in force says"
+    else:
+        text = f"agrees: {counted(rows, 'way')} tried"
+    for outcome in _BESIDES:
+        count = probed.count(outcome)
+        text += f", {count:,} {outcome}" if count else ""
+    if probed.not_tried:
+        text += f", {len(probed.not_tried):,} not tried"
+    return f"OBSERVING, so nothing is dropped; {text}" if probed.observing else text
+
+
+def lines(probed: Probed, width: int = 80) -> list[str]:
+    """Return all of it for people, the headline first."""
+    found = paragraph(headline(probed), width=width, rest="  ")
+    if probed.rows:
+        rows = [_HEAD, *_cells(probed)]
+        found += ["", *(grid(rows, width=width) or table(rows, width=width))]
+    reasons = list(dict.fromkeys(_reasons(probed)))
+    if reasons:
+        found.append("")
+    for reason in reasons:
+        found += paragraph(printable(reason), width=width, rest="  ")
+    if probed.not_tried:
+        found += ["", "not tried:"]
+        for one in probed.not_tried:
+            text = printable(f"{one.what}: {one.reason}")
+            found += paragraph(text, width=width, first="  ", rest=" " * 6)
+    return found
+
+
+def _cells(probed: Probed) -> Iterator[tuple[str, ...]]:
+    """Yield a row of the table for all tries that differ in their source or family alone."""
+    addresses: dict[tuple[str, int], set[object]] = {}
+    for way in (row.tried.way for row in probed.rows if row.tried.way.host_ports is None):
+        addresses.setdefault((way.container.id, way.family), set()).add(way.at)
+    several = {at for at, held in addresses.items() if len(held) > 1}
+    groups: dict[tuple[str, ...], tuple[dict[str, None], set[int]]] = {}
+    for row in probed.rows:
+        way = row.tried.way
+        expected = "open" if row.tried.allowed else "closed"
+        key = (target_words(way), _path(way, several), expected, _found(row))
+        whom, families = groups.setdefault(key, ({}, set()))
+        whom[printable(row.tried.whom)] = None
+        families.add(way.family)
+    for (target, path, expected, found), (whom, families) in groups.items():
+        by = "".join(f" v{family}" for family in sorted(families))
+        yield listed(list(whom)), target, f"{path}{by}", expected, found
+
+
+def _path(way: Way, several: Collection[tuple[str, int]]) -> str:
+    """Return the way, with the container's own address only where that is one of several."""
+    alone = way.host_ports is None and (way.container.id, way.family) not in several
+    return way.path if alone else printable(way_words(way))
+
+
+def _found(row: Row) -> str:
+    match row.outcome:
+        case "disagrees":
+            return f"{row.found}: DISAGREES"
+        case "refused by another":
+            return "refused by another"
+        case "not told":
+            return "not told"
+    return row.found
+
+
+def _reasons(probed: Probed) -> Iterator[str]:
+    """Yield what the table has no room for: the line of the policy, the rule of another."""
+    why_of: dict[tuple[str, str], dict[str, None]] = {}
+    for row in probed.rows:
+        if row.outcome != "agrees":
+            name = f"{target_words(row.tried.way)}, {way_words(row.tried.way)}"
+            whom = f"{row.tried.whom} ({row.tried.knock.source})"
+            why_of.setdefault((name, _why(row, probed)), {})[whom] = None
+    for (name, why), callers in why_of.items():
+        yield f"{name}: {why} (tried from {listed(list(callers))})"
+
+
+def _why(row: Row, probed: Probed) -> str:
+    match row.outcome:
+        case "refused by another":
+            return f"refused by {row.by}"
+        case "not told":
+            return row.by
+    return "observing drops nothing" if probed.observing else f"explain: {row.tried.reason}"
+
+
+def document(probed: Probed) -> dict[str, object]:
+    """Return all of it as JSON; its shape is in ``docs/commands.md``."""
+    return {
+        "agrees": probed.agrees,
+        "observing": probed.observing,
+        "tried": [_tried(row) for row in probed.rows],
+        "not_tried": [{"what": one.what, "why": one.reason} for one in probed.not_tried],
+    }
+
+
+def _tried(row: Row) -> dict[str, object]:
+    tried, knock = row.tried, row.tried.knock
+    return {
+        "from": tried.whom,
+        "source": str(knock.source),
+        "container": tried.way.container.name,
+        "path": tried.way.path,
+        "family": tried.way.family,
+        "address": str(knock.address),
+        "port": knock.port,
+        "protocol": knock.protocol,
+        "expected": "open" if tried.allowed else "closed",
+        "reason": tried.reason,
+        "answer": row.heard.answer,
+        "let_in": row.heard.let_in,
+        "outcome": row.outcome,
+        "by": row.by or None,
+    }
