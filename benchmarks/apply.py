@@ -29,6 +29,9 @@ from tests.lab.host import Host
 PORTS, A_NETWORK, RULE_PORTS, SOURCES = 5, 10, 3, 3
 MOST_NETWORKS = 250
 """dockerfw has room for some 350 Docker networks (`dockerfw.rules.names.BRIDGE_SETS`)."""
+NEW, NOTHING = "apply, everything new", "apply, nothing to do"
+CHANGED = "apply, one rule changed"
+SAVE, RESTORE = "ipset save", "ipset restore of all that"
 _MEASURE = """
 import json, resource, subprocess, sys
 ended = subprocess.run(sys.argv[1:], stdin=sys.stdin, stdout=subprocess.DEVNULL)
@@ -114,9 +117,33 @@ def cost(host: Host, argv: Sequence[str], stdin: str = "") -> Cost:
     return Cost(*json.loads(ran.stdout.splitlines()[-1]))
 
 
-def show(what: str, found: Cost) -> None:
-    told = f"  (status {found.status})" if found.status else ""
-    print(f"{what:32} {found.seconds:7.2f} s {found.memory:6.0f} MiB{told}", flush=True)
+def measure(containers: int, rules: int) -> dict[str, Cost]:
+    """What each command costs, and what it cannot avoid."""
+    # As an install leaves it: no command compiles the package again.
+    compileall.compile_dir("dockerfw", quiet=1)
+    found = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        FakeEngine(Path(folder) / "s") as engine,
+        Host() as host,
+    ):
+        furnish(engine, host, containers)
+        host.run(["iptables-restore", "--noflush"], stdin=docker_rules(engine))
+        config = "/etc/dockerfw/config.toml"
+        us = [sys.executable, "-m", "dockerfw"]
+        host.write(config, policy(rules, containers), 0o600)
+        apply, plan = ([*us, what, "-H", engine.url] for what in ("apply", "plan"))
+        found[NEW] = cost(host, [*apply, "--yes"])
+        saved = host.run(["ipset", "save"]).stdout
+        found[NOTHING] = cost(host, [*apply, "--yes"])
+        found["plan"] = cost(host, plan)
+        found["status"] = cost(host, [*us, "status", "-H", engine.url])
+        host.write(config, policy(rules, containers, 1), 0o600)
+        found[CHANGED] = cost(host, [*apply, "--yes"])
+        found[SAVE] = cost(host, ["ipset", "save"])
+    with Host() as other:
+        found[RESTORE] = cost(other, ["ipset", "restore"], saved)
+    return found
 
 
 def main() -> None:
@@ -124,30 +151,9 @@ def main() -> None:
     parser.add_argument("--containers", type=int, default=1000)
     parser.add_argument("--rules", type=int, default=1000)
     asked = parser.parse_args()
-    # As an install leaves it: no command compiles the package again.
-    compileall.compile_dir("dockerfw", quiet=1)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        FakeEngine(Path(folder) / "s") as engine,
-        Host() as host,
-    ):
-        furnish(engine, host, asked.containers)
-        host.run(["iptables-restore", "--noflush"], stdin=docker_rules(engine))
-        config = "/etc/dockerfw/config.toml"
-        us = [sys.executable, "-m", "dockerfw"]
-        host.write(config, policy(asked.rules, asked.containers), 0o600)
-        apply, plan = ([*us, what, "-H", engine.url] for what in ("apply", "plan"))
-        show("apply, everything new", cost(host, [*apply, "--yes"]))
-        saved = host.run(["ipset", "save"]).stdout
-        print(f"  {saved.count(chr(10) + 'add ')} elements")
-        show("apply, nothing to do", cost(host, [*apply, "--yes"]))
-        show("plan", cost(host, plan))
-        show("status", cost(host, [*us, "status", "-H", engine.url]))
-        host.write(config, policy(asked.rules, asked.containers, 1), 0o600)
-        show("apply, one rule changed", cost(host, [*apply, "--yes"]))
-        show("ipset save", cost(host, ["ipset", "save"]))
-    with Host() as other:
-        show("ipset restore of all that", cost(other, ["ipset", "restore"], saved))
+    for what, found in measure(asked.containers, asked.rules).items():
+        told = f"  (status {found.status})" if found.status else ""
+        print(f"{what:32} {found.seconds:7.2f} s {found.memory:6.0f} MiB{told}")
 
 
 if __name__ == "__main__":

@@ -23,13 +23,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TextIO, TypeVar
 from unittest.mock import patch
 
+from benchmarks.figures import quantile
 from dockerfw.daemon import main as daemons
 from dockerfw.docker.client import Docker
 from dockerfw.docker.event_stream import EventStream
@@ -249,11 +250,6 @@ def on_a_played_engine(starts: int, inventory: int) -> Result:
 
 
 # --- the table -----------------------------------------------------------------------------------
-
-
-def quantile(values: Iterable[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def table(title: str, result: Result) -> None:

@@ -21,10 +21,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_network
-from math import sqrt
-from statistics import median
 from typing import NamedTuple
 
+from benchmarks.figures import Figure, median, share
 from dockerfw.model.inventory import Inventory, PublishedPort
 from dockerfw.model.policy import Policy
 from dockerfw.operations.bridge_owners import by_answer
@@ -35,6 +34,7 @@ from tests.lab.place import Place
 from tests.lab.wait import until
 from tests.packets.scene import Scene, at
 
+SECTION = "packets"
 SLICE = 0.2
 SERVER_PORT = 8050
 PUBLISHED = 18050
@@ -101,8 +101,11 @@ class Bench:
 
 
 @contextmanager
-def host(policy: Policy | None, ports: int = 0) -> Iterator[Bench]:
-    """A host with ``policy`` in force, or Docker's rules alone; ``ports`` more are published."""
+def host(policy: Policy | None, ports: int = 0, by_hand: str = "") -> Iterator[Bench]:
+    """A host with ``policy`` in force, or Docker's rules alone; ``ports`` more are published.
+
+    ``by_hand``: rules of DOCKER-USER, as iptables-restore takes them.
+    """
     with Scene() as scene:
         scene.host.bridge(GUEST_BRIDGE, "10.77.0.1/24")
         guest = scene.host.container("guest", {GUEST_BRIDGE: [f"{GUEST}/24"]}, by_docker=False)
@@ -110,6 +113,9 @@ def host(policy: Policy | None, ports: int = 0) -> Iterator[Bench]:
         web.quiet()
         nat = f"-p tcp --dport {PUBLISHED} -j DNAT --to-destination {at('web', 4)}:{SERVER_PORT}"
         scene.iptables(4, "-t", "nat", "-A", "DOCKER", *nat.split())
+        if by_hand:
+            restore = ["iptables-restore", "--noflush"]
+            scene.host.run(restore, stdin=f"*filter\n:DOCKER-USER - [0:0]\n{by_hand}COMMIT\n")
         if policy is not None:
             inventory = _with_ports(scene.inventory, ports)
             facts = by_answer(scene.reconciler.kernel.facts(), inventory)
@@ -139,44 +145,49 @@ def many() -> Policy:
     return build.policy(build.allow(*sources, to="web", ports=(SERVER_PORT, "20000-24999")))
 
 
+def linear() -> str:
+    """5,000 networks kept out with a rule each, as people write them by hand."""
+    rules = (f"-s {ip_network((0x0B000000 + 512 * n, 24))} -j DROP" for n in range(5000))
+    return "".join(f"-A DOCKER-USER {rule}\n" for rule in rules)
+
+
 HOSTS: dict[str, Callable[[ExitStack], Bench]] = {
     _ALONE: lambda stack: stack.enter_context(host(None)),
     "one rule": lambda stack: stack.enter_context(host(one_rule())),
     "5,000 ports, 100,000 networks": lambda stack: stack.enter_context(host(many(), 5000)),
+    "5,000 rules by hand": lambda stack: stack.enter_context(host(None, by_hand=linear())),
 }
 
 
-def interval(ratios: list[float]) -> tuple[float, float]:
-    """Between which two the median lies with 95 % certainty, by their ranks."""
-    ranked, half = sorted(ratios), 0.98 * sqrt(len(ratios))
-    low = max(0, int(len(ranked) / 2 - half))
-    high = min(len(ranked) - 1, int(len(ranked) / 2 + half))
-    return ranked[low], ranked[high]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=40)
-    rounds = parser.parse_args().rounds
+def measure(rounds: int) -> list[Figure]:
+    """Of each load what it takes with Docker alone, and each other host's share of that."""
+    costs: dict[tuple[str, str], list[float]] = {}
     with ExitStack() as stack:
         benches = {name: begin(stack) for name, begin in HOSTS.items()}
         for bench in benches.values():
             for load in LOADS:
                 bench.cost(load, SLICE)
-        costs: dict[tuple[str, str], list[float]] = {}
         names = list(benches)
         for turn in range(rounds):
             for load in LOADS:
                 for place in range(len(names)):
                     name = names[(turn + place) % len(names)]
                     costs.setdefault((load.name, name), []).append(benches[name].cost(load, SLICE))
+    found = []
     for load in LOADS:
         alone = costs[load.name, _ALONE]
-        print(f"{load.name}: {median(alone):.1f} µs with {_ALONE}")
+        found.append(Figure(SECTION, load.name, _ALONE, median(alone), "µs"))
         for name in names[1:]:
             ratios = [one / other for one, other in zip(alone, costs[load.name, name], strict=True)]
-            low, high = interval(ratios)
-            print(f"  {name:35} {median(ratios):.3f}  ({low:.3f} to {high:.3f})")
+            found.append(share(SECTION, load.name, name, ratios))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=40)
+    for figure in measure(parser.parse_args().rounds):
+        print(f"{figure.row:42} {figure.column:30} {figure.text}")
 
 
 if __name__ == "__main__":

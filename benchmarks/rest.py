@@ -48,8 +48,20 @@ def used(host: Host, pid: int) -> Used:
     return Used(own / tick, theirs / tick, resident, most)
 
 
-def measure(size: int, checks: int) -> tuple[float, Used, Used]:
-    """Return the seconds until the daemon was ready, and what it had used before and after."""
+class AtRest(NamedTuple):
+    """Seconds until the daemon was ready; MiB in memory at the end and at the most; percent of a
+    core, and of that the tools.
+    """
+
+    ready: float
+    resident: float
+    most: float
+    core: float
+    tools: float
+
+
+def measure(size: int, checks: int) -> AtRest:
+    """Wait for so many checks of everything, after the first one."""
     with (
         tempfile.TemporaryDirectory() as folder,
         FakeEngine(Path(folder) / "s") as engine,
@@ -67,7 +79,11 @@ def measure(size: int, checks: int) -> tuple[float, Used, Used]:
             time.sleep(RESYNC)
             before = used(host, daemon.pid)
             time.sleep(RESYNC * checks)
-            return ready, before, used(host, daemon.pid)
+            after = used(host, daemon.pid)
+    seconds = RESYNC * checks
+    tools = 100 * (after.children - before.children) / seconds
+    core = 100 * (after.seconds - before.seconds) / seconds + tools
+    return AtRest(ready, after.resident, after.most, core, tools)
 
 
 def main() -> None:
@@ -79,13 +95,9 @@ def main() -> None:
     print(f"{'containers, rules':>18} {'ready':>8} {'memory':>8} {'most':>8}", end="  ")
     print(f"{'of a core':>9} {'of that tools':>14}   ({seconds} s at rest)")
     for size in asked.sizes:
-        ready, before, after = measure(size, asked.checks)
-        theirs = 100 * (after.children - before.children) / seconds
-        own = 100 * (after.seconds - before.seconds) / seconds
-        print(
-            f"{size:18,} {ready:6.1f} s {after.resident:4.0f} MiB {after.most:4.0f} MiB", end="  "
-        )
-        print(f"{own + theirs:7.2f} % {theirs:12.2f} %", flush=True)
+        found = measure(size, asked.checks)
+        print(f"{size:18,} {found.ready:6.1f} s {found.resident:4.0f} MiB", end=" ")
+        print(f"{found.most:4.0f} MiB  {found.core:7.2f} % {found.tools:12.2f} %", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Writes the golden rulesets and screens anew: see ``tests/golden_text.py`` and
-``tests/golden_screens.py``. Names those that changed.
+``tests/golden_screens.py``; and the page that `script/bench` fills. Names those that changed.
 """
 
 from __future__ import annotations
 
 import sys
 
+from benchmarks.document import DOCUMENT, TEMPLATE, document
+from benchmarks.figures import read_history
 from tests import golden_screens
 from tests.golden_text import GOLDEN, RECORDED, case_text, cases
 
@@ -21,6 +23,11 @@ def main(names: list[str]) -> None:
         if not recorded.exists() or recorded.read_text() != text:
             recorded.write_text(text)
             print(f"changed: {recorded.name}")
+    # The words of the page; its figures stay those of the last run.
+    page = document(TEMPLATE.read_text(encoding="utf-8"), read_history()[-1])
+    if DOCUMENT.read_text(encoding="utf-8") != page:
+        DOCUMENT.write_text(page, encoding="utf-8")
+        print(f"changed: {DOCUMENT.name}")
 
 
 if __name__ == "__main__":
