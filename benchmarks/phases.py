@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.apply import furnish, policy
+from benchmarks.apply import docker_rules, furnish, policy
 from benchmarks.figures import Figure
 from benchmarks.stopwatch import OUTPUT, REST, START, STEPS
 from tests.fakeengine import FakeEngine
@@ -39,6 +39,7 @@ def measure(containers: int, rules: int) -> list[Figure]:
         Host() as host,
     ):
         furnish(engine, host, containers)
+        host.run(["iptables-restore", "--noflush"], stdin=docker_rules(engine))
         found = []
         for column, changed in (("everything new", 0), ("one rule changed", 1), ("nothing", 1)):
             host.write(config, policy(rules, containers, changed), 0o600)
