@@ -56,18 +56,8 @@ TWINS = ("kernel/iptables/", "kernel/ipset/", "kernel/nft/")
 
 NOTHING_TOUCHED = frozenset(
     {"__future__", "bisect", "collections", "contextlib", "dataclasses", "datetime", "difflib"}
-    | {
-        "base64",
-        "enum",
-        "fnmatch",
-        "functools",
-        "graphlib",
-        "hashlib",
-        "html",
-        "ipaddress",
-        "itertools",
-    }
-    | {"json", "math", "re", "textwrap", "tomli", "tomllib", "types", "typing"}
+    | {"base64", "enum", "fnmatch", "functools", "graphlib", "hashlib", "html", "ipaddress"}
+    | {"itertools", "json", "math", "re", "textwrap", "tomli", "tomllib", "types", "typing"}
 )
 """Libraries for everybody: clocks of ``datetime`` are ruled out below."""
 PURE_PARTS = frozenset(
