@@ -31,6 +31,8 @@ def kind_of(arguments: tuple[str, ...], document: Mapping[str, object]) -> str:
     """What such a command line prints; `allow` without arguments lists what is open for a while."""
     if "errors" in document:
         return "errors"
+    if "since" in document and arguments[0] == "plan":
+        return "since"
     return "temporary" if "temporary" in document else arguments[0]
 
 

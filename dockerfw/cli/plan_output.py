@@ -30,6 +30,17 @@ def plan_document(planned: PolicyPlan) -> dict[str, Any]:
     }
 
 
+def since_document(number: int, planned: PolicyPlan) -> dict[str, Any]:
+    """Return the document of ``plan --since``."""
+    return {
+        "since": number,
+        "changed": bool(planned.changes.changes),
+        "observing": planned.observing,
+        "changes": planned.changes.to_json(),
+        "warnings": remarks(planned.all_warnings),
+    }
+
+
 def print_plan(planned: PolicyPlan, *, in_sync: bool) -> None:
     """Print the remarks, then what changes; ``in_sync`` is whether nothing does, or did."""
     plan = planned.plan

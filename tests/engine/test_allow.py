@@ -27,6 +27,12 @@ def test_a_guest_comes_in_for_a_while_and_a_policy_goes_back() -> None:
             found: list[dict[str, object]] = document.get("temporary") or document["policies"]
             return found
 
+        def since(number: int) -> set[tuple[str, str]]:
+            done = host.dockerfw("plan", "--since", str(number), "--json", check=False)
+            assert done.returncode == 3, done.stderr
+            changes = json.loads(done.stdout)["changes"]
+            return {(one["change"], source) for one in changes for source in one["sources"]}
+
         host.run(["mkdir", "-p", "/etc/dockerfw"])
         host.write(CONFIG, "# nobody\n", 0o600)
         host.dockerfw("apply", "--yes", "--reason", "nobody at first")
@@ -56,3 +62,10 @@ def test_a_guest_comes_in_for_a_while_and_a_policy_goes_back() -> None:
         ]
         host.dockerfw("apply", "--yes")
         assert who() == [STRANGER], "the files are as they were"
+
+        # Policy 1 let nobody in, policy 2 the guest alone, whom the files no longer have.
+        assert since(1) == {("open", STRANGER)}
+        assert since(2) == {("open", STRANGER), ("close", GUEST)}
+        gone = host.dockerfw("plan", "--since", "99", check=False)
+        assert gone.returncode == 1
+        assert "policy 99 is not kept any more" in gone.stderr

@@ -25,7 +25,7 @@ def test_each_command_with_json_has_a_shape_and_is_told_of() -> None:
         for name, command in cli.commands.items()
         if any("--json" in option.opts for option in command.params)
     }
-    assert set(kinds()) == known | {"errors", "temporary"}
+    assert set(kinds()) == known | {"errors", "since", "temporary"}
     told = (REPOSITORY / "docs/json.md").read_text(encoding="utf-8")
     assert [name for name in known if f"`{name}" not in told] == []
 
