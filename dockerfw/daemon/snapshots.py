@@ -141,6 +141,8 @@ class Snapshots:
         if isinstance(result, Snapshot):
             self._taken.append(result)
         elif isinstance(result, DockerfwError):
+            # It may have been the one that was to read all.
+            self.read_anew()
             self._failed(result)
         else:
             raise result

@@ -66,7 +66,7 @@ class TrafficCounts:
 
     ``allowed`` has a row a port that is open, also with no packet: they are first packets and
     all later ones of the asking side, those of answers are not in it. A packet that two rules
-    allow to one host port counts with both. ``denied`` has the rows with packets alone.
+    allow to one host port counts with the first. ``denied`` has the rows with packets alone.
     """
 
     allowed: tuple[Traffic, ...] = ()
