@@ -137,16 +137,23 @@ def _parts(rule: Rule, family: Family) -> tuple[list[str], str]:
 
 
 def _match_texts(rule: Rule, family: Family) -> list[str]:
-    """Return what a rule matches; questions about a connection that follow each other are one
-    match, for which the kernel makes one call.
+    """Return what a rule matches; a state and a direction of a connection that follow each other
+    are one match, for which the kernel makes one call.
+
+    No negated state: where it is met by a packet without a connection, the kernel does not go on to
+    the direction (xt_conntrack.c), which alone no such packet has.
     """
     texts: list[str] = []
+    before: Match | None = None
     for match in rule.matches:
         text = _match_text(match, family)
-        if texts and texts[-1].startswith(_CONNECTION) and text.startswith(_CONNECTION):
-            texts[-1] += " " + text.removeprefix(_CONNECTION)
-        else:
-            texts.append(text)
+        match before, match:
+            case (ConnState(negated=False), Reply()) | (Reply(), ConnState(negated=False)):
+                texts[-1] += " " + text.removeprefix(_CONNECTION)
+                before = None  # an option cannot stand twice
+            case _:
+                texts.append(text)
+                before = match
     return texts
 
 

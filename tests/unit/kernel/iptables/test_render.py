@@ -23,6 +23,7 @@ from dockerfw.rules.rule import (
     Goto,
     InInterface,
     InSet,
+    Match,
     Reject,
     Reply,
     Return,
@@ -127,7 +128,24 @@ def test_a_comment_that_is_not_plain_words_is_refused(comment: str) -> None:
 def test_what_is_asked_of_a_connection_in_a_row_is_one_match() -> None:
     rule = Rule((ConnState("DNAT"), Reply(negated=True), InInterface("eth0")), Drop())
     assert rule_text(rule, 4) == "-m conntrack --ctstate DNAT --ctdir ORIGINAL -i eth0 -j DROP"
-    rule = Rule((Reply(), ConnState("DNAT", negated=True)), Drop())
-    assert rule_text(rule, 6) == "-m conntrack --ctdir REPLY ! --ctstate DNAT -j DROP"
+    rule = Rule((Reply(), ConnState("DNAT")), Drop())
+    assert rule_text(rule, 6) == "-m conntrack --ctdir REPLY --ctstate DNAT -j DROP"
     apart = Rule((Reply(), InInterface("eth0"), ConnState("DNAT")), Drop())
     assert rule_text(apart, 4).count("-m conntrack") == 2
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [
+        # As one match, the kernel looks at no direction of what has no connection.
+        (Reply(), ConnState("DNAT", negated=True)),
+        (ConnState("DNAT", negated=True), Reply()),
+        # An option cannot stand twice.
+        (ConnState("DNAT"), ConnState("RELATED")),
+        (Reply(), Reply(negated=True)),
+    ],
+)
+def test_what_would_mean_something_else_together_is_not_one_match(
+    matches: tuple[Match, ...],
+) -> None:
+    assert rule_text(Rule(matches, Drop()), 4).count("-m conntrack") == 2
