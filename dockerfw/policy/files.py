@@ -118,10 +118,10 @@ class _Collector:
         try:
             yield self._document(self._path)
         except FileNotFoundError:
+            name = _name(self._path)
             raise UsageError(
-                f"there is no policy at {_name(self._path)}: copy config.example.toml there (from "
-                "/usr/share/doc/dockerfw, or where dockerfw comes from) and fit it to this host, "
-                "or name another file with --config"
+                f"there is no policy at {name}: `dockerfw init -o {name}` "
+                "writes a first one for what runs; or name another file with --config"
             ) from None
         except OSError as error:
             raise PolicyError([_unreadable(self._path, error)]) from None

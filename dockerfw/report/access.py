@@ -24,7 +24,8 @@ from dockerfw.text import bracketed, listed, printable
 NOBODY = "nobody"
 THIS_HOST = "this host"
 ANYONE = "anyone"
-_DIRECTLY = "directly"
+_ANY_PORT = "any port"
+"""Of a row with what is counted for a container alone, by whatever way it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class _Counts:
         for (container, port, host_port), (passed, denied) in sorted(self._packets.items()):
             if passed or denied:
                 short = host_port.removeprefix("host port").removeprefix("s").strip()
-                where = port or ("" if host_port else _DIRECTLY)
+                where = port or ("" if host_port else _ANY_PORT)
                 yield Access(container, where, short, "", passed, denied)
 
 
@@ -148,7 +149,7 @@ def _of_container(
         found.append(Access(name, "all ports", "", NOBODY))
     passed, denied = counts.take(name, "")
     if passed or denied:
-        found.append(Access(name, _DIRECTLY, "", "", passed, denied))
+        found.append(Access(name, _ANY_PORT, "", "", passed, denied))
     yield from found
 
 

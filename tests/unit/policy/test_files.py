@@ -91,7 +91,7 @@ def test_the_policy_may_be_named_from_where_one_stands(
 
 
 def test_no_policy_at_all_is_told_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"copy config\.example\.toml there"):
+    with pytest.raises(UsageError, match=r"`dockerfw init -o .*` writes a first one"):
         collect(tmp_path / "config.toml", for_kernel=False)
 
 

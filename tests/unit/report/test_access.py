@@ -71,7 +71,7 @@ def test_packets_stand_beside_the_port_that_they_were_for() -> None:
     assert counted == [
         ("shop-db-1", "5432/tcp", 0, 7),
         ("sidecar + web", "80/tcp", 15, 0),
-        ("worker", "directly", 0, 2),
+        ("worker", "any port", 0, 2),
         ("172.19.0.99", "80/tcp", 4, 0),
     ]
 

@@ -25,7 +25,7 @@ LAN = network("lan", "198.51.100.0/24", driver="macvlan")
 def open_to_anyone(text: str, running: Inventory) -> set[str]:
     """Return the host ports that are open to anyone."""
     rows = access_by_policy(read(text), running, (), ())
-    return {row.host_port for row in rows if row.open_to == "any"} - {"", "directly"}
+    return {row.host_port for row in rows if row.open_to == "any"} - {"", "any port"}
 
 
 @profile()

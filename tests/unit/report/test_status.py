@@ -234,7 +234,7 @@ def test_all_of_it_reads_well() -> None:
         "  db         5432/tcp                         198.51.100.0/24,     1,204",
         "                                              file:se.netset",
         "  db         10000-20000/tcp                  any",
-        "  db         directly                                                          5",
+        "  db         any port                                                          5",
         "  proxy      80/tcp           8080            any                     12",
         "  proxy      443/tcp          192.0.2.10:443  any",
         "  proxy      ping                             any",
