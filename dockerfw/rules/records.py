@@ -4,8 +4,9 @@ Pure. No daemon is needed, and a flood neither fills memory nor slows dropping: 
 than `RECORDS`, and what costs more than a look is done for `RECORDS_A_SECOND` packets at most. In a
 full set a new record takes the place of another one.
 
-Spoofed packets are not recorded (they never meet `DENY`): their source tells nothing about who sent
-them. IPv6 sources are recorded as a /64, since that is what one host has to choose from.
+Most spoofed packets are dropped before `DENY` and not recorded; one that is denied for another
+reason is recorded as what it claims to be. IPv6 sources are recorded as a /64, since that is what
+one host has to choose from.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     help="Write it as one page for a browser, too; replaces FILE.",
 )
 def command(docker_host: str | None, as_json: bool, fail_on: str | None, html: Path | None) -> int:
-    """Show every way in to every container, and to whom it is open; needs no policy."""
+    """Show every way in to every container, and who gets in."""
     from dockerfw.cli.session import open_session
     from dockerfw.operations.audit import audit
     from dockerfw.report.audit import document, lines

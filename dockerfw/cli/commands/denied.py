@@ -16,7 +16,8 @@ from dockerfw.exit_status import ExitStatus
 dockerfw denied                           the newest of the last day
 dockerfw denied --since 1h --sort noisiest
 dockerfw denied --follow                  what is denied from now on
-An IPv6 source is shown as its /64; spoofed packets are dropped, and not shown
+An IPv6 source is shown as its /64; any source may be forged, and most that are
+are dropped before they are recorded
 Status: 0""",
 )
 @click.option("--since", metavar="TIME", help="No longer ago than this: 10m, 1h or 1d.")
@@ -39,7 +40,7 @@ def command(
     docker_host: str | None,
     as_json: bool,
 ) -> int:
-    """Who was turned away lately, by which port, and what would let them in."""
+    """Who was turned away lately, and what would let them in."""
     from dockerfw.cli.session import open_session
     from dockerfw.operations.denied import Question, read_denied
     from dockerfw.rules.ruleset import RECORDED_FOR
@@ -72,9 +73,12 @@ def _follow(docker_host: str | None, since: str | None, *, as_json: bool) -> int
     observing = denied.observing(session)
     if not as_json:
         print_lines(follow_head(observing=observing, width=width()))
-    for row in rows:
-        if as_json:
-            print_json_line(follow_json(row, observing=observing))
-        else:
-            print_lines(row_lines(row, iso_moment(row.denial.last)[11:], width()))
+    try:
+        for row in rows:
+            if as_json:
+                print_json_line(follow_json(row, observing=observing))
+            else:
+                print_lines(row_lines(row, iso_moment(row.denial.last)[11:], width()))
+    except KeyboardInterrupt:  # the one way to end it is no error
+        pass
     return ExitStatus.OK

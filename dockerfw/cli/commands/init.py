@@ -41,7 +41,7 @@ def command(
     docker_host: str | None,
     inventory_path: Path | None,
 ) -> int:
-    """A first policy for what runs: all is closed in it, until you say who may come."""
+    """Print a first policy for what runs: closed to all but whom you add."""
     from dockerfw.cli.session import open_session
     from dockerfw.operations.denied import seen_lately
     from dockerfw.report.starter import beginning, starter

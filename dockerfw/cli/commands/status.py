@@ -30,7 +30,7 @@ Status: 0 enforcing all of the policy and in sync, 3 otherwise""",
 @verbose_option
 @click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
 def command(docker_host: str | None, as_json: bool, verbose: bool, watch: bool) -> int:
-    """Is it enforced and in sync; every port, open to whom, and how much passed."""
+    """Is it enforced, and in sync; who may reach every port, who did."""
     from dockerfw.cli.session import open_session
     from dockerfw.operations.status import read_status
 

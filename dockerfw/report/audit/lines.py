@@ -137,7 +137,10 @@ def remarks(audit: Audit) -> Iterator[str]:
         )
     yield "containers among each other are not listed: dockerfw explain CONTAINER CONTAINER:PORT"
     if audit.in_force == "no" and audit.may_be_open:
-        yield "next: dockerfw init writes a policy; dockerfw plan shows what it would close"
+        yield (
+            "next: dockerfw init -o /etc/dockerfw/config.toml writes a policy; dockerfw plan shows "
+            "what it would close"
+        )
 
 
 def document(audit: Audit) -> dict[str, object]:

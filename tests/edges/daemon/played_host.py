@@ -58,7 +58,7 @@ class HostClock(FakeClock):
 
 
 class PlayedKernel:
-    """What stands. ``broken``: why nothing can be written."""
+    """What stands. ``broken``: why nothing can be written; ``unreadable``: nor sets be read."""
 
     def __init__(self) -> None:
         self.live = nothing()
@@ -71,6 +71,7 @@ class PlayedKernel:
         self.bindings_written: list[Bindings | None] = []
         self.lans: dict[str, tuple[IPNetwork, ...]] = {}
         self.broken = ""
+        self.unreadable = ""
         self.lines: list[str] = []
         self.documents: list[str] = []
         self.tools: list[str] = []
@@ -149,6 +150,8 @@ class PlayedKernel:
         *,
         headers_suffice: bool = False,
     ) -> KernelState:
+        if self.unreadable:
+            raise Failed(self.unreadable)
         self.read_by_headers.append(headers_suffice)
         return self.live
 

@@ -10,7 +10,6 @@ import pytest
 from dockerfw.daemon.loop import RECORD_ANEW
 from dockerfw.daemon.snapshots import READ_ANEW
 from dockerfw.daemon.transitions import REMEMBER_DELAY
-from dockerfw.errors import Failed
 from dockerfw.plan.state import SetState
 from tests.edges.daemon.bench import RESYNC, WEB, Bench, here, on_front
 
@@ -91,16 +90,10 @@ def test_what_is_recorded_already_is_not_written_down_again(bench: Bench) -> Non
     assert recorded(RECORD_ANEW), "somebody else may have lost it"
 
 
-def test_all_is_read_at_the_next_check_where_reading_failed(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_is_read_at_the_next_check_where_reading_failed(bench: Bench) -> None:
     bench.follow(WEB, RUNNING)
     look(bench)
-
-    def fail(*_: object, **__: object) -> None:
-        raise Failed("nft cannot be asked")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(bench.kernel, "read", fail)
-        assert look(bench, READ_ANEW)[0] == []
+    bench.kernel.unreadable = "ipset cannot be asked"
+    assert look(bench, READ_ANEW)[0] == []
+    bench.kernel.unreadable = ""
     assert look(bench)[0] == [False]

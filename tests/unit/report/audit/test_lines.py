@@ -31,7 +31,8 @@ no way in from outside: worker
 1 port of this host itself is not dockerfw's business: 22 sshd
 containers among each other are not listed: dockerfw explain CONTAINER
   CONTAINER:PORT
-next: dockerfw init writes a policy; dockerfw plan shows what it would close
+next: dockerfw init -o /etc/dockerfw/config.toml writes a policy; dockerfw plan
+  shows what it would close
 """
 
 
