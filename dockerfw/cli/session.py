@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,10 +13,12 @@ from dockerfw.clock import SystemClock
 from dockerfw.docker.connection import listener_pids
 from dockerfw.kernel.ipset.ask import ask
 from dockerfw.kernel.netfilter import Netfilter
-from dockerfw.kernel.outside import Outside
 from dockerfw.kernel.runner import ImpatientRunner, Runner, SystemRunner
 from dockerfw.operations.session import Phase, Session, at_once
 from dockerfw.state.store import Store
+
+if TYPE_CHECKING:
+    from dockerfw.kernel.outside import Outside
 
 
 def _print(text: str) -> None:
@@ -53,4 +56,6 @@ def open_session(
 
 def open_outside() -> Outside:
     """Return the hosts outside that this one may be asked from; nothing is done yet."""
+    from dockerfw.kernel.outside import Outside
+
     return Outside(SystemRunner(), SystemClock().monotonic)
