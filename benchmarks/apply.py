@@ -18,7 +18,8 @@ import compileall
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NamedTuple
@@ -58,6 +59,18 @@ def furnish(engine: FakeEngine, host: Host, containers: int) -> None:
         for k, number in enumerate(range(n, containers, networks)):
             ports = {_host_port(number, p): 8000 + p for p in range(PORTS)}
             engine.run(f"app{number}", f"net{n}", f"{net}.{k + 2}", ports=ports, quiet=True)
+
+
+@contextmanager
+def furnished(containers: int) -> Iterator[tuple[Host, FakeEngine]]:
+    """A throwaway host and the played engine for it, with so many containers."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        FakeEngine(Path(folder) / "s") as engine,
+        Host() as host,
+    ):
+        furnish(engine, host, containers)
+        yield host, engine
 
 
 def docker_rules(engine: FakeEngine) -> str:
@@ -117,17 +130,21 @@ def cost(host: Host, argv: Sequence[str], stdin: str = "") -> Cost:
     return Cost(*json.loads(ran.stdout.splitlines()[-1]))
 
 
+def sizes() -> tuple[int, int]:
+    """How many containers and rules the command line asks for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--containers", type=int, default=1000)
+    parser.add_argument("--rules", type=int, default=1000)
+    asked = parser.parse_args()
+    return asked.containers, asked.rules
+
+
 def measure(containers: int, rules: int) -> dict[str, Cost]:
     """What each command costs, and what it cannot avoid."""
     # As an install leaves it: no command compiles the package again.
     compileall.compile_dir("dockerfw", quiet=1)
     found = {}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        FakeEngine(Path(folder) / "s") as engine,
-        Host() as host,
-    ):
-        furnish(engine, host, containers)
+    with furnished(containers) as (host, engine):
         host.run(["iptables-restore", "--noflush"], stdin=docker_rules(engine))
         config = "/etc/dockerfw/config.toml"
         us = [sys.executable, "-m", "dockerfw"]
@@ -147,11 +164,7 @@ def measure(containers: int, rules: int) -> dict[str, Cost]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--containers", type=int, default=1000)
-    parser.add_argument("--rules", type=int, default=1000)
-    asked = parser.parse_args()
-    for what, found in measure(asked.containers, asked.rules).items():
+    for what, found in measure(*sizes()).items():
         told = f"  (status {found.status})" if found.status else ""
         print(f"{what:32} {found.seconds:7.2f} s {found.memory:6.0f} MiB{told}")
 

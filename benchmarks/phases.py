@@ -11,17 +11,12 @@ asks of another one counts there; programs that it starts count with it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import tempfile
-from pathlib import Path
 
-from benchmarks.apply import docker_rules, furnish, policy
+from benchmarks.apply import docker_rules, furnished, policy, sizes
 from benchmarks.figures import Figure
 from benchmarks.stopwatch import OUTPUT, REST, START, STEPS
-from tests.fakeengine import FakeEngine
-from tests.lab.host import Host
 
 SECTION = "phases"
 _STARTER = """
@@ -33,12 +28,7 @@ inside({argv!r})
 def measure(containers: int, rules: int) -> list[Figure]:
     """Seconds of each phase, of an apply of everything, of one rule changed, and of nothing."""
     config = "/etc/dockerfw/config.toml"
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        FakeEngine(Path(folder) / "s") as engine,
-        Host() as host,
-    ):
-        furnish(engine, host, containers)
+    with furnished(containers) as (host, engine):
         host.run(["iptables-restore", "--noflush"], stdin=docker_rules(engine))
         found = []
         for column, changed in (("everything new", 0), ("one rule changed", 1), ("nothing", 1)):
@@ -52,11 +42,7 @@ def measure(containers: int, rules: int) -> list[Figure]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--containers", type=int, default=1000)
-    parser.add_argument("--rules", type=int, default=1000)
-    asked = parser.parse_args()
-    for figure in measure(asked.containers, asked.rules):
+    for figure in measure(*sizes()):
         print(f"{figure.column:18} {figure.row:24} {figure.text}")
 
 

@@ -16,13 +16,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.apply import furnish, policy
-from tests.fakeengine import FakeEngine
+from benchmarks.apply import furnished, policy
 from tests.lab.daemon import Daemon
 from tests.lab.host import Host
 
@@ -62,12 +59,7 @@ class AtRest(NamedTuple):
 
 def measure(size: int, checks: int) -> AtRest:
     """Wait for so many checks of everything, after the first one."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        FakeEngine(Path(folder) / "s") as engine,
-        Host() as host,
-    ):
-        furnish(engine, host, size)
+    with furnished(size) as (host, engine):
         host.write(_CONFIG, policy(size, size), 0o600)
         host.run(
             [sys.executable, "-m", "dockerfw", "apply", "--yes", "-H", engine.url], timeout=900
