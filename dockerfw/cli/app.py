@@ -68,15 +68,12 @@ def main() -> NoReturn:
 def _run() -> int:
     try:
         status = cli.main(prog_name="dockerfw", standalone_mode=False)
-    except click.UsageError as error:
-        if len(sys.argv) > 1:
-            return print_failure(failure(error, sys.argv[1:]))
-        error.show()  # the help
-        return ExitStatus.REFUSED
-    except (DockerfwError, click.exceptions.Abort, click.ClickException) as error:
-        return print_failure(failure(error, sys.argv[1:]))
     except Exception as error:
-        if os.environ.get("DOCKERFW_DEBUG"):
+        if isinstance(error, click.UsageError) and len(sys.argv) == 1:
+            error.show()  # the help
+            return ExitStatus.REFUSED
+        meant = isinstance(error, DockerfwError | click.ClickException | click.exceptions.Abort)
+        if not meant and os.environ.get("DOCKERFW_DEBUG"):
             raise
         return print_failure(failure(error, sys.argv[1:]))
     # click's own --help and --version give no status.

@@ -24,12 +24,16 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def print_json(document: Mapping[str, object]) -> None:
     """One document, with the version of its schema first."""
-    click.echo(json.dumps({"schema": 1, **document}, indent=1))
+    _echo(document, indent=1)
 
 
 def print_json_line(document: Mapping[str, object]) -> None:
     """The same on a line of its own, of many."""
-    click.echo(json.dumps({"schema": 1, **document}))
+    _echo(document, indent=None)
+
+
+def _echo(document: Mapping[str, object], *, indent: int | None) -> None:
+    click.echo(json.dumps({"schema": 1, **document}, indent=indent))
 
 
 def print_remark(sentence: str) -> None:
