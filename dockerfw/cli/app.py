@@ -41,6 +41,9 @@ class Program(click.Group):
         """Return the command with its arguments. Raises `UsageError` with what was meant."""
         if typed[0] not in self.commands:
             raise UsageError(mistakes.unknown_command(typed, self.commands))
+        mistake = mistakes.without_value(self.commands[typed[0]], typed[1:])
+        if mistake is not None:
+            raise UsageError(mistake)
         return super().resolve_command(context, typed)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import click
 
@@ -111,7 +112,29 @@ def sentence(error: click.UsageError, typed: Sequence[str]) -> str:
     if command is not None and "unexpected extra argument" in error.message:
         return _too_many(command, typed)
     text = error.format_message().rstrip(".")
+    if name is None and typed and not typed[0].startswith("-"):
+        name = typed[0]  # of an option without its value click does not tell whose it is
     return f"{text[:1].lower()}{text[1:]}; {_help(name)}"
+
+
+def without_value(command: click.Command, typed: Sequence[str]) -> str | None:
+    """Return what to say where another option stands in the place of an option's value, which
+    click would take for that value; ``typed`` is what stands behind the command.
+    """
+    wanting = {
+        word
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not (parameter.is_flag or parameter.count)
+        for word in parameter.opts
+    }
+    own = _options(command)
+    for word, following in pairwise(typed):
+        if word == "--":
+            return None
+        if word in wanting and following in own:
+            name = command.name
+            return f"{word} takes a value, and {following} is an option of {name}; {_help(name)}"
+    return None
 
 
 def _help(command: str | None) -> str:
