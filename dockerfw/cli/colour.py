@@ -18,7 +18,7 @@ _MARKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^(PROTECTED(?=:)|In sync(?=:)|Applied\.|Kept\.)", _GREEN),
         (r"^(?:OBSERVING.*; )?(agrees): ", _GREEN),
         (r"^(?:OBSERVING.*; )?(DISAGREES): ", _RED),
-        (r"^(NOT PROTECTED|NOT IN SYNC|LOCKDOWN|LOCKED DOWN)\b", _RED),
+        (r"^(NOT PROTECTED|NOT IN SYNC|NOT CHECKED|LOCKDOWN|LOCKED DOWN)\b", _RED),
         (r"(?:^PROTECTED|^OBSERVING|^LOCK).*?\b(NOT [A-Z]+(?: [A-Z]+)*)", _RED),
         (r"^(OBSERVING)\b", _YELLOW),
         (r"^  (\+) ", _GREEN),

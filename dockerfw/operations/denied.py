@@ -94,6 +94,8 @@ def _reader(session: Session) -> tuple[Reader, bool]:
     try:
         inventory = session.inventory(policy, warn=False)
     except DockerfwError as error:
+        if session.named_by_user(error):
+            raise
         session.notify(f"warning: names are those that were last seen: {error}")
         inventory = session.store.last_seen.inventory()
     facts = fitted(session.kernel.facts(), inventory)

@@ -15,7 +15,8 @@ from typing import TypeAlias
 from dockerfw.clock import Clock
 from dockerfw.docker.client import Docker
 from dockerfw.docker.connection import TIMEOUT
-from dockerfw.errors import Failed
+from dockerfw.docker.engine import Refused
+from dockerfw.errors import DockerfwError, Failed
 from dockerfw.kernel.interface import Kernel
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
@@ -56,6 +57,12 @@ class Session:
         """Raise `Failed` for everybody but root."""
         if self.user() != 0:
             raise Failed("only root may read and write the firewall: run it with sudo")
+
+    def named_by_user(self, error: DockerfwError) -> bool:
+        """Return True if an error of Docker's is the user's to know, whatever was last seen: a
+        socket that was named and does not answer, or an engine that is refused.
+        """
+        return self.docker_host is not None or isinstance(error, Refused)
 
     def inventory(
         self, policy: Policy, timeout: float = TIMEOUT, *, warn: bool = True

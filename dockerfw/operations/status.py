@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from dockerfw.docker.engine import Refused
 from dockerfw.errors import DockerfwError
 from dockerfw.kernel.interface import Kernel
 from dockerfw.model.denial import Denial
@@ -100,6 +101,8 @@ def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Sna
         silent = None
         try:
             facts, inventory = ask_docker(session, policy, facts)
+        except Refused:
+            raise
         except DockerfwError as error:
             silent, inventory = str(error), session.store.last_seen.inventory()
             facts = by_record(facts, session.store.last_seen)
@@ -149,11 +152,15 @@ def _health(
     tables = session.kernel.foreign_tables(facts)
     first_step = _first_step(problem, seen, config)
     first_packet, step = _first_packet(session.kernel, seen, daemon_alive=daemon_alive)
+    # What was last seen is good enough while Docker is down, and not for a socket that was named.
+    unchecked = found.silent is not None and session.docker_host is not None
     return status.Health(
         enforcing=chains_stand(seen.live) and policy.mode == "enforce",
         observing=policy.mode == "observe",
+        unchecked=unchecked,
         in_sync=(
             seen.plan.in_sync
+            and not unchecked
             and not (problem and not store.policy.locked_down())
             and not store.confirm.overdue(session.clock.time())
         ),

@@ -60,6 +60,7 @@ class Health:
     enforcing       our chains stand and drop what the policy does not allow
     observing       mode ``observe``: all is judged, nothing is dropped
     in_sync         the kernel is as the policy in force and what runs now want it
+    unchecked       what runs now is not known: the engine that was named does not answer
     notes           what is not in sync, or was found broken
     unwritten       what the kernel lacks, or has too much, a part each
     daemon_alive    None: not known
@@ -80,6 +81,7 @@ class Health:
     enforcing: bool
     observing: bool
     in_sync: bool
+    unchecked: bool = False
     notes: tuple[str, ...] = ()
     unwritten: tuple[str, ...] = ()
     daemon_alive: bool | None = None
@@ -143,7 +145,8 @@ class Status:
             first = f"{first}, but NOT ON EVERY PATH: {printable(health.unenforced[0])}"
         if health.in_sync:
             return first if health.unenforced else f"{first}, in sync"
-        out_of_sync = f"NOT IN SYNC: {self._why(self._differs())}"
+        verdict = "NOT CHECKED" if health.unchecked else "NOT IN SYNC"
+        out_of_sync = f"{verdict}: {self._why(self._differs())}"
         return out_of_sync if first == _WELL else f"{first}; {out_of_sync}"
 
     def _open_to_anyone(self) -> str:

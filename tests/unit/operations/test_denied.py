@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,7 +52,12 @@ def host(session: Session, *readings: tuple[Denial, ...]) -> Session:
     """Where Docker does not answer, and this was last seen of it."""
     session.store.last_seen.remember(SHOP)
     kernel: Any = Recording(*readings)
-    return replace(session, kernel=kernel)
+    return replace(session, kernel=kernel, docker_host=None)
+
+
+@pytest.fixture(autouse=True)
+def no_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
 
 
 def test_the_first_rows_are_for_people_and_all_for_who_asks(session: Session) -> None:
@@ -70,6 +76,20 @@ def test_where_docker_is_silent_names_are_those_last_seen(
     found = read_denied(host(session, (denial(9, last=session.clock.time()),)), Question())
     assert found.rows[0].text == "203.0.113.9 → web:80/tcp"
     assert any("names are those that were last seen" in notice for notice in notices)
+
+
+def test_a_socket_that_was_named_and_is_not_there_is_no_matter_of_names(session: Session) -> None:
+    asked = host(session, (denial(9, last=session.clock.time()),))
+    with pytest.raises(Failed, match="there is no socket at"):
+        read_denied(replace(asked, docker_host=session.docker_host), Question())
+
+
+def test_an_engine_that_is_refused_is_no_matter_of_names(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "ssh://root@203.0.113.7")
+    with pytest.raises(Failed, match="is a remote engine"):
+        read_denied(host(session, (denial(9, last=session.clock.time()),)), Question())
 
 
 def test_with_nothing_in_force_the_next_step_is_told(session: Session) -> None:
