@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +28,14 @@ config_option = click.option(
     show_default=True,
     help="The policy.",
 )
+
+
+def naming(config: Path) -> str:
+    """Return the option that names a policy, with a space before it; none for the usual one."""
+    usual = Path(os.environ.get("DOCKERFW_CONFIG") or DEFAULT_CONFIG)
+    return "" if config.absolute() == usual.absolute() else f" -c {quote(str(config))}"
+
+
 docker_host_option = click.option(
     "-H", "--docker-host", metavar="URL", help="Docker's socket (else DOCKER_HOST)."
 )

@@ -1,6 +1,6 @@
 """How a command prints: answers on stdout, all else on stderr, JSON in one document.
 
-Sentences on stderr are wrapped for people at a terminal and stay on one line for programs.
+Sentences are wrapped for people at a terminal and stay on one line for programs.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from typing import IO
 
 import click
 
@@ -38,11 +39,20 @@ def _echo(document: Mapping[str, object], *, indent: int | None) -> None:
 
 def print_remark(sentence: str) -> None:
     """One sentence on stderr."""
-    wrapped = sys.stderr.isatty()
-    lines = paragraph(sentence, width=width(sys.stderr), rest="  ") if wrapped else [sentence]
-    in_colour = wanted(sys.stderr)
+    _print_sentence(sentence, sys.stderr)
+
+
+def print_answer(sentence: str) -> None:
+    """One sentence on stdout."""
+    _print_sentence(sentence, sys.stdout)
+
+
+def _print_sentence(sentence: str, stream: IO[str]) -> None:
+    wrapped = stream.isatty()
+    lines = paragraph(sentence, width=width(stream), rest="  ") if wrapped else [sentence]
+    in_colour = wanted(stream)
     for line in lines:
-        click.echo(painted(line) if in_colour else line, err=True)
+        click.echo(painted(line) if in_colour else line, stream)
 
 
 def print_warnings(warnings: Iterable[str]) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-import click
-
 from dockerfw.cli import progress
+from dockerfw.cli.output import print_remark
 from dockerfw.clock import SystemClock
 from dockerfw.docker.connection import listener_pids
 from dockerfw.kernel.ipset.ask import ask
@@ -21,13 +20,9 @@ if TYPE_CHECKING:
     from dockerfw.kernel.outside import Outside
 
 
-def _print(text: str) -> None:
-    click.echo(text, err=True)
-
-
 def open_session(
     docker_host: str | None = None,
-    notify: Callable[[str], None] = _print,
+    notify: Callable[[str], None] = print_remark,
     *,
     asks_docker: bool = True,
     tool_patience: float | None = None,

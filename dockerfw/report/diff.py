@@ -79,7 +79,7 @@ class Diff:
     def lines(self, width: int = 80, *, plan: Plan | None = None) -> list[str]:
         """Return the changes, a line or more each, and the `summary`."""
         lines = self._first_apply_lines(width) if self.first_apply else self._change_lines(width)
-        return [*lines, *paragraph(self.summary(plan), width=width)]
+        return [*lines, *paragraph(self.summary(plan), width=width, rest="  ")]
 
     def summary(self, plan: Plan | None = None) -> str:
         """Return how much opens and closes and, with ``plan``, how much the kernel is to take."""
@@ -97,7 +97,7 @@ class Diff:
         header = f"every container port {closes} to all but this host{beside}"
         closing = [c for c in self.changes if c.kind == "guard"]
         others = [c for c in self.changes if c.kind != "guard"]
-        lines = paragraph(f"{header}:" if closing else header, width=width)
+        lines = paragraph(f"{header}:" if closing else header, width=width, rest="  ")
         lines += self._rows(closing, width)
         return [*lines, *(["except:", *self._rows(others, width)] if others else [])]
 
@@ -107,7 +107,7 @@ class Diff:
         opening = [c for c in self.changes if c.kind == "unguard"]
         others = [c for c in self.changes if c.kind != "unguard"]
         header = "nothing is dropped any more, so every container port opens to all"
-        lines = [*paragraph(f"{header}:", width=width), *self._rows(opening, width)]
+        lines = [*paragraph(f"{header}:", width=width, rest="  "), *self._rows(opening, width)]
         return [*lines, *(["by the rules:", *self._rows(others, width)] if others else [])]
 
     def _rows(self, changes: Iterable[Change], width: int) -> list[str]:

@@ -22,7 +22,10 @@ def lines(entries: Sequence[Entry], in_force: int, width: int) -> list[str]:
         for e in reversed(entries)
     ]
     back = "* is in force. Back to the one before: dockerfw rollback"
-    return [*table(rows, width=width, indent="", right=(1,)), *paragraph(back, width=width)]
+    return [
+        *table(rows, width=width, indent="", right=(1,)),
+        *paragraph(back, width=width, rest="  "),
+    ]
 
 
 def what_it_was(entry: Entry) -> str:

@@ -36,6 +36,11 @@ _STORES = frozenset(
 """Ports at which data is kept, and which nobody opens to the world on purpose."""
 _STRANGERS = tuple(map(IPv4Address, ("203.0.113.7", "198.51.100.7", "192.0.2.7")))
 """Of the networks for documentation: for expectations, somebody of whom no rule knows."""
+_EXPECT = "[[expect]]"
+_EXPECTED = (
+    "A test of this policy, as is each block like it: were a rule to let a stranger in here,"
+    " `dockerfw apply` would refuse the policy."
+)
 _NOT_FILTERED = "Not filtered here (macvlan, ipvlan, no network): no rule opens or closes it."
 
 
@@ -65,13 +70,17 @@ def starter(
     lines = [*_head(mode, keep_open=keep_open)]
     for group in _groups(inventory):
         lines += ["", *_section(group, inventory, seen, keep_open=keep_open)]
+    if _EXPECT in lines:
+        at = lines.index(_EXPECT)
+        lines[at:at] = _comment(_EXPECTED)
     return "\n".join(lines) + "\n"
 
 
 def _head(mode: Mode, *, keep_open: bool) -> Iterator[str]:
+    when = ", once its mode is enforce" if mode == "observe" else ""
     yield from _comment(
         "A first policy for what runs on this host, written by `dockerfw init`. What nothing here"
-        " allows is denied; containers reach each other as before."
+        f" allows is denied{when}; containers reach each other as before."
     )
     if keep_open:
         yield from _comment(
@@ -79,7 +88,7 @@ def _head(mode: Mode, *, keep_open: bool) -> Iterator[str]:
         )
     else:
         yield from _comment(
-            "Nothing is open yet: take the # off the rules that you need, and say who may come."
+            "No rule opens anything yet: take the # off those that you need, and say who may come."
         )
     yield from (
         "#",
@@ -165,7 +174,7 @@ def _expectations(
             continue
         for port in stores:
             yield from (
-                "[[expect]]",
+                _EXPECT,
                 f'from = "{stranger}"',
                 f'to = "{container.name}:{port}"',
                 'is = "denied"',

@@ -214,14 +214,16 @@ def test_it_writes_nothing_and_tells_a_script_what_is_open(street: Street) -> No
     assert (done.returncode, done.stderr) == (3, "")
     assert done.stdout.startswith("NOT PROTECTED by dockerfw: ")
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert host.dockerfw("audit", "--html", "/run/lab/audit.html").returncode == 0
+    done = host.dockerfw("audit", "--html", "/run/lab/audit.html", "--json")
+    assert done.stderr == "Wrote /run/lab/audit.html\n"
+    assert json.loads(done.stdout)["in_force"] == "no"
     assert standing() == before
     page = host.path("/run/lab/audit.html")
     assert page.stat().st_mode & 0o777 == 0o600
     assert "<svg" in page.read_text()
     refused = host.dockerfw("audit", "--html", "/run/lab/none/audit.html", check=False)
     assert (refused.returncode, refused.stderr) == (
-        2,
+        1,
         "dockerfw: cannot write /run/lab/none/audit.html: No such file or directory\n",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from dockerfw.cli.options import (
     config_option,
     docker_host_option,
     json_option,
+    naming,
     quiet_option,
     reason_option,
 )
@@ -26,7 +26,6 @@ from dockerfw.exit_status import ExitStatus
 from dockerfw.text import paragraph, printable
 
 if TYPE_CHECKING:
-    from dockerfw.operations.apply import Outcome
     from dockerfw.operations.session import Session
     from dockerfw.report.probe import Probed
 
@@ -91,7 +90,8 @@ def command(
         done = apply(session, config, terms, start_rollback, agree=applying.agree, act=act)
     agrees = applying.end(done, _probe(session) if probes else None)
     if not applying.silent and done.steps:
-        print_lines(_next_step(done, daemon_alive=session.store.daemon.alive()))
+        alive, observing = session.store.daemon.alive(), done.planned.observing
+        print_lines(next_step(observing=observing, daemon_alive=alive, width=width()))
         _remark_on_reload(config)
     return ExitStatus.OK if agrees else ExitStatus.NO
 
@@ -106,23 +106,23 @@ def _probe(session: Session) -> Callable[[], Probed]:
 
 def _remark_on_reload(config: Path) -> None:
     """Two files are in use where the unit applies another one than was applied here."""
-    usual = os.environ.get("DOCKERFW_CONFIG") or DEFAULT_CONFIG
-    if config.absolute() != Path(usual).absolute():
+    if naming(config):
         print_remark(
             f"note: `systemctl reload dockerfw` puts {DEFAULT_CONFIG} in force, and not "
             f"{printable(str(config))}: keep one of the two"
         )
 
 
-def _next_step(done: Outcome, *, daemon_alive: bool) -> list[str]:
-    """Return the one thing to do next, as lines."""
+def next_step(*, observing: bool, daemon_alive: bool, width: int) -> list[str]:
+    """Return what to do next, as lines."""
+    steps = []
+    if observing:
+        steps.append('dockerfw denied shows who would be turned away; then set mode = "enforce"')
     if not daemon_alive:
-        step = (
-            "enable the units (docs/operations.md): until then it does not hold after a reboot, "
+        steps.append(
+            "enable the units (docs/operations.md): until then it does not stand after a reboot, "
             "and a container that comes needs another apply"
         )
-    elif done.planned.observing:
-        step = 'dockerfw status counts what would have been denied; then set mode = "enforce"'
-    else:
-        step = "dockerfw status shows every port, what passes and what is denied"
-    return paragraph(f"Next: {step}", width=width(), rest="  ")
+    if not steps:
+        steps.append("dockerfw status shows every port, what passes and what is denied")
+    return [line for s in steps for line in paragraph(f"Next: {s}", width=width, rest="  ")]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from dockerfw.cli.options import docker_host_option, json_option
-from dockerfw.cli.output import print_json, print_lines
-from dockerfw.errors import UsageError
+from dockerfw.cli.output import print_json, print_lines, print_remark
+from dockerfw.cli.screen import width
+from dockerfw.errors import Failed
 from dockerfw.exit_status import ExitStatus
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def command(docker_host: str | None, as_json: bool, fail_on: str | None, html: P
     if as_json:
         print_json(document(found))
     else:
-        print_lines(lines(found))
+        print_lines(lines(found, width()))
+    if html is not None:
+        print_remark(f"Wrote {html}")
     return ExitStatus.NO if fail_on and found.may_be_open else ExitStatus.OK
 
 
@@ -58,4 +61,4 @@ def _write_page(path: Path, found: Audit, now: float) -> None:
     try:
         replace_file(path, text.encode())
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        raise Failed(f"cannot write {path}: {error.strerror}") from error

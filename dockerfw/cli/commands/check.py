@@ -13,7 +13,7 @@ from dockerfw.cli.options import (
     quiet_option,
     read_inventory,
 )
-from dockerfw.cli.output import print_json, print_warnings
+from dockerfw.cli.output import print_answer, print_json, print_warnings
 from dockerfw.exit_status import ExitStatus
 from dockerfw.text import counted
 
@@ -47,7 +47,7 @@ def command(config: Path, inventory_path: Path | None, as_json: bool, quiet: boo
         allows, denies = len(policy.allows), len(policy.denies)
         rules = f"{counted(allows, 'allow')}, {counted(denies, 'deny', 'denies')}"
         expects = _expectations(len(policy.expects), tried=inventory_path is not None)
-        click.echo(f"{shown_path(str(config))}: valid ({rules}, {expects})")
+        print_answer(f"{shown_path(str(config))}: valid ({rules}, {expects})")
     return ExitStatus.OK
 
 

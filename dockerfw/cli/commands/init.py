@@ -11,6 +11,7 @@ import click
 from dockerfw.cli.options import (
     docker_host_option,
     inventory_option,
+    naming,
     read_inventory,
     record_inventory,
 )
@@ -58,7 +59,8 @@ def command(
         click.echo(text, nl=False)
         return ExitStatus.OK
     _write(output, text)
-    print_remark(f"Wrote {output}. Next: read it, then `dockerfw plan -c {output}`")
+    check, plan = (f"`dockerfw {word}{naming(output)}`" for word in ("check", "plan"))
+    print_remark(f"Wrote {output}. Next: read it, then {check} and {plan}")
     return ExitStatus.OK
 
 

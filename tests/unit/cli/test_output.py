@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from dockerfw.cli.output import print_hints, print_json, print_warnings
+from dockerfw.cli.output import print_answer, print_hints, print_json, print_warnings
 
 LONG = "a rule that is explained at some length, " * 4 + "and ends here"
 
@@ -29,7 +29,12 @@ def test_programs_get_one_line_a_sentence(capsys: pytest.CaptureFixture[str]) ->
 def test_people_get_lines_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("NO_COLOR", "1")
+    print_answer(LONG)
+    assert max(map(len, screen.getvalue().splitlines())) <= 80
+    screen.truncate(0)
+    screen.seek(0)
     print_warnings((LONG,))
     first, *rest = screen.getvalue().splitlines()
     assert first.startswith("warning: ")

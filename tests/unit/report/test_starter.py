@@ -72,6 +72,8 @@ def test_each_container_has_what_is_open_today_and_the_lines_that_would_open_it(
         '# to = "compose:shop/db"\n'
         "# ports = [5432]\n"
         '# from = ["office"]\n'
+        "# A test of this policy, as is each block like it: were a rule to let a stranger\n"
+        "# in here, `dockerfw apply` would refuse the policy.\n"
         "[[expect]]\n"
         'from = "203.0.113.7"\n'
         'to = "shop-db-1:5432"\n'

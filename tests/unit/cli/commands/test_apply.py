@@ -12,6 +12,7 @@ from typing import NoReturn
 import pytest
 
 from dockerfw.cli.applying import Question
+from dockerfw.cli.commands.apply import next_step
 from tests.clock import FakeClock
 from tests.unit.cli.terminal import Terminal
 
@@ -72,6 +73,16 @@ def test_who_stops_it_is_told_what_stands(
     done = terminal.run("apply", "-c", str(policy))
     assert (done.status, done.out) == (130, "")
     assert "`dockerfw apply` carries on" in done.err
+
+
+@pytest.mark.parametrize("alive", [False, True])
+def test_who_observes_is_told_how_to_see_who_would_be_denied(*, alive: bool) -> None:
+    text = " ".join(next_step(observing=True, daemon_alive=alive, width=80))
+    assert "dockerfw denied" in text
+    assert ("enable the units" in text) is not alive
+    assert "dockerfw denied" not in " ".join(
+        next_step(observing=False, daemon_alive=alive, width=80)
+    )
 
 
 @pytest.mark.usefixtures("keys")

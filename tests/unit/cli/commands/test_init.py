@@ -30,8 +30,18 @@ def test_what_it_writes_is_valid_and_for_root_alone(
     assert (done.status, done.out) == (0, "")
     assert f"dockerfw plan -c {path}" in done.err
     assert path.stat().st_mode & 0o777 == 0o600
+    assert f"dockerfw check -c {path}" in done.err
     assert path.read_text() == terminal.run("init", "--inventory", recorded).out
     assert terminal.run("check", "-c", str(path)).status == 0
+
+
+def test_the_policy_that_commands_go_by_anyway_is_not_named(
+    terminal: Terminal, recorded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.toml"
+    monkeypatch.setenv("DOCKERFW_CONFIG", str(path))
+    done = terminal.run("init", "--inventory", recorded, "-o", str(path))
+    assert done.err.endswith("Next: read it, then `dockerfw check` and `dockerfw plan`\n")
 
 
 def test_a_file_that_is_there_stays_as_it_is(
