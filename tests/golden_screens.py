@@ -23,6 +23,7 @@ from dockerfw.report.access import access_by_policy, access_without_policy
 from dockerfw.report.denied import Reader as DenialReader, Sort, since
 from dockerfw.report.denied_text import Denied
 from dockerfw.report.diff import Diff, diff
+from dockerfw.report.last_denied import with_last_denied
 from dockerfw.report.status import Health, LastDenied, Status
 from dockerfw.report.traffic import Traffic
 from dockerfw.rules.compiler import compile_ruleset
@@ -149,8 +150,10 @@ def _compiled(policy: Policy) -> Ruleset:
 
 
 def _status(health: Health) -> Status:
-    ports = access_by_policy(_POLICY, _INVENTORY, _ALLOWED, _DENIED)
-    return Status(health, _ALLOWED, _DENIED, ports)
+    rows = access_by_policy(_POLICY, _INVENTORY, _ALLOWED, _DENIED)
+    now = 1_780_000_000.0
+    ports = with_last_denied(rows, _denied().denials, _INVENTORY)
+    return Status(health, _ALLOWED, _DENIED, ports, since=now - 86_400, now=now)
 
 
 def _probed(*, leaks: bool) -> Screen:

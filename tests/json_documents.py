@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from jsonschema import Draft202012Validator
 
@@ -45,3 +46,13 @@ def _definitions() -> dict[str, object]:
 @cache
 def _validator(kind: str) -> Draft202012Validator:
     return Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": _definitions()})
+
+
+def ports_text(row: Mapping[str, Any]) -> str:
+    """Return the ports of a way in that packets are sent to, as people read them."""
+    ranges = [
+        f"{one['first']}{'' if one['first'] == one['last'] else '-' + str(one['last'])}"
+        f"/{one['protocol']}"
+        for one in row["host_ports"]
+    ]
+    return ", ".join(ranges) or str(row["port"])

@@ -7,6 +7,7 @@ never decides what the policy means, and never talks to Docker.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dockerfw.errors import Failed
@@ -18,6 +19,7 @@ from dockerfw.plan import planner
 from dockerfw.plan.removal import removal
 from dockerfw.plan.state import KernelState
 from dockerfw.plan.steps import Plan, WriteSets
+from dockerfw.report.traffic import counted_sets
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset, Seal
 from dockerfw.state.store import Store
@@ -161,6 +163,9 @@ class Reconciler:
         except Failed as error:  # a full disk is no reason to leave anything open
             unwritten = error
         self.kernel.commit(seen.plan.steps, seen.facts, committer)
+        if seen.live.sets.keys().isdisjoint(counted_sets(seen.ruleset)):
+            with suppress(Failed):  # then what is shown is that nobody knows
+                self.store.counting.begin(self._now())
         if unwritten is not None:
             raise Unrecorded(str(unwritten)) from unwritten
 

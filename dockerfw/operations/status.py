@@ -29,7 +29,6 @@ from dockerfw.plan.steps import Plan, Step
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings, status, warnings as advice
 from dockerfw.report.bypasses import bypasses
-from dockerfw.report.denied import Names
 from dockerfw.report.endings import ended
 from dockerfw.report.lost import lost
 from dockerfw.report.obstacles import published_obstacles
@@ -70,23 +69,20 @@ def read_status(session: Session, config: Path) -> status.Status:
         health = _health(session, in_force, found, daemon, config, daemon_alive=daemon_alive)
     ruleset = found.observation.ruleset
     with session.phase("counting packets"):
-        counters = session.kernel.set_counters(counted_sets(ruleset))
-        last = _last_denied(session, in_force.policy, found.inventory)
-        return status.build(health, counters, ruleset, in_force.policy, found.inventory, last)
+        seen = status.Counted(
+            session.kernel.set_counters(counted_sets(ruleset)),
+            _denials(session),
+            session.store.counting.since(),
+            session.clock.time(),
+        )
+    return status.build(health, seen, ruleset, in_force.policy, found.inventory)
 
 
-def _last_denied(
-    session: Session, policy: Policy, inventory: Inventory
-) -> status.LastDenied | None:
-    """Return None as well where the records cannot be read: all else is told without them."""
-    found: tuple[Denial, ...] = ()
+def _denials(session: Session) -> tuple[Denial, ...]:
+    """Return none as well where the records cannot be read: all else is told without them."""
     with suppress(DockerfwError):
-        found = session.kernel.denials()
-    if not found:
-        return None
-    newest = max(found, key=lambda denial: denial.last)
-    ago = session.clock.time() - newest.last
-    return status.LastDenied(Names(policy, inventory).row(newest), ago)
+        return session.kernel.denials()
+    return ()
 
 
 def _observe_patiently(session: Session, policy: Policy, seconds: float) -> _Snapshot:

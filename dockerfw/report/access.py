@@ -7,7 +7,7 @@ print. What is open is asked of `Exposures`, as the journal asks it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dockerfw.model.inventory import Container, Inventory
@@ -16,23 +16,26 @@ from dockerfw.model.policy import Policy
 from dockerfw.report.exposure import Exposure, Exposures, HostPort
 from dockerfw.report.exposure_text import port_texts, who_text
 from dockerfw.report.labels import host_port_text
-from dockerfw.report.open_ports import Ports, Range, joined
-from dockerfw.report.tables import grid, table as table_of
-from dockerfw.report.traffic import Traffic
-from dockerfw.text import bracketed, listed, printable
+from dockerfw.report.open_ports import EVERY_PORT, NO_PORTS, Ports, Range, joined
+from dockerfw.report.port_documents import host_ports_document, ports_document
+from dockerfw.report.traffic import NOWHERE, Traffic, TrafficPlace
+from dockerfw.text import bracketed, iso_moment, listed, printable
 
 NOBODY = "nobody"
 THIS_HOST = "this host"
 ANYONE = "anyone"
-_ANY_PORT = "any port"
+ANY_PORT = "any port"
 """Of a row with what is counted for a container alone, by whatever way it came."""
+EVERY = Ports((EVERY_PORT,))
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """One port, or some in a row. ``host_port`` is empty for the container's own address alone.
 
-    ``passed`` and ``denied`` are packets since the sets were made.
+    ``passed`` and ``denied`` are packets since the sets were made, ``denied_last`` is when the last
+    one was denied (Unix time; None: none is recorded). ``ports`` and, at ``address`` of this host,
+    ``host_ports`` are the same ports as values.
     """
 
     container: str
@@ -41,15 +44,21 @@ class Access:
     open_to: str
     passed: int = 0
     denied: int = 0
+    ports: Ports = field(default=NO_PORTS, compare=False)
+    host_ports: tuple[Range, ...] = field(default=(), compare=False)
+    address: Address | None = field(default=None, compare=False)
+    denied_last: float | None = None
 
     def to_json(self) -> dict[str, object]:
         return {
             "container": self.container,
             "port": self.port,
-            "host_port": self.host_port,
+            "ports": ports_document(self.ports),
+            "host_ports": host_ports_document(self.host_ports, self.address),
             "open_to": self.open_to,
             "passed": self.passed,
             "denied": self.denied,
+            "denied_last": None if self.denied_last is None else iso_moment(self.denied_last),
         }
 
 
@@ -76,6 +85,9 @@ def access_without_policy(inventory: Inventory) -> tuple[Access, ...]:
                 None if b.wildcard else b.host_address, Range(b.protocol, b.host_port, b.host_port)
             ),
             THIS_HOST if b.host_address.is_loopback else ANYONE,
+            ports=Ports((Range(b.protocol, b.container_port, b.container_port),)),
+            host_ports=(Range(b.protocol, b.host_port, b.host_port),),
+            address=None if b.wildcard else b.host_address,
         )
         for container in sorted(inventory.containers, key=lambda c: c.name)
         for b in container.ports
@@ -83,44 +95,18 @@ def access_without_policy(inventory: Inventory) -> tuple[Access, ...]:
     return tuple(rows)
 
 
-def access_lines(rows: Iterable[Access], width: int, *, denied: str, counted: bool) -> list[str]:
-    """Return the rows as a table; ``denied`` is what its last column is called."""
-    head = ("container", "port", "host port", "open to", "passed", denied)
-    table = [head, *(_cells(row) for row in rows)]
-    if len(table) == 1:
-        return ["no container runs that dockerfw could filter"]
-    right = (4, 5) if counted else ()
-    cells = table if counted else [row[:4] for row in table]
-    return grid(cells, width=width, right=right) or _below_each_other(table[1:], width, denied)
-
-
-def _below_each_other(rows: Iterable[tuple[str, ...]], width: int, denied: str) -> list[str]:
-    """Return the same for a terminal that is too narrow for so many columns."""
-    texts = []
-    for container, port, host_port, open_to, passed, refused in rows:
-        what = [f"open to {open_to}"] if open_to else []
-        what += [f"{passed} passed"] if passed else []
-        what += [f"{refused} {denied}"] if refused else []
-        by = f" by host port {host_port}" if host_port else ""
-        texts.append((f"{container} {port}{by}".rstrip(), "; ".join(what)))
-    return table_of(texts, width=width)
-
-
-def _cells(row: Access) -> tuple[str, ...]:
-    passed = f"{row.passed:,}" if row.passed else ""
-    denied = f"{row.denied:,}" if row.denied else ""
-    return row.container, row.port, row.host_port, row.open_to, passed, denied
-
-
 class _Counts:
     """The packets of each target, each to be taken once."""
 
     def __init__(self, allowed: Iterable[Traffic], denied: Iterable[Traffic]) -> None:
         self._packets: dict[tuple[str, str, str], list[int]] = {}
+        self._places: dict[tuple[str, str, str], TrafficPlace] = {}
         for place, rows in enumerate((allowed, denied)):
             for one in rows:
-                held = self._packets.setdefault((one.container, one.port, one.host_port), [0, 0])
+                key = (one.container, one.port, one.host_port)
+                held = self._packets.setdefault(key, [0, 0])
                 held[place] += one.packets
+                self._places[key] = one.place
 
     def take(self, container: str, port: str, host_port: str = "") -> tuple[int, int]:
         passed, denied = self._packets.pop((container, port, host_port), (0, 0))
@@ -131,8 +117,10 @@ class _Counts:
         for (container, port, host_port), (passed, denied) in sorted(self._packets.items()):
             if passed or denied:
                 short = host_port.removeprefix("host port").removeprefix("s").strip()
-                where = port or ("" if host_port else _ANY_PORT)
-                yield Access(container, where, short, "", passed, denied)
+                where = port or ("" if host_port else ANY_PORT)
+                at = self._places.get((container, port, host_port), NOWHERE)
+                own = EVERY if where == ANY_PORT else at.ports
+                yield Access(container, where, short, "", passed, denied, own, *at[1:])
 
 
 def _of_container(
@@ -142,14 +130,15 @@ def _of_container(
     name = " + ".join(sorted(printable(c.name) for c in together))
     found = [*_by_host_port(exposure, name, counts), *_directly(exposure, name, counts)]
     if inventory.on_host_network(container):
-        found.append(Access(name, "other ports", "", "not guarded: the host's own"))
+        others = Ports(EVERY.ranges, others=True)
+        found.append(Access(name, "other ports", "", "not guarded: the host's own", ports=others))
     elif not found and not exposure.endpoints:
         found.append(Access(name, "", "", "not filtered here"))
     elif not found:
-        found.append(Access(name, "all ports", "", NOBODY))
+        found.append(Access(name, "all ports", "", NOBODY, ports=EVERY))
     passed, denied = counts.take(name, "")
     if passed or denied:
-        found.append(Access(name, _ANY_PORT, "", "", passed, denied))
+        found.append(Access(name, ANY_PORT, "", "", passed, denied, EVERY))
     yield from found
 
 
@@ -182,7 +171,8 @@ def _by_host_port(exposure: Exposure, name: str, counts: _Counts) -> Iterator[Ac
             own_ports = one._replace(first=one.first + shift, last=one.last + shift)
             passed, denied = _packets(mine, name, counts)
             at = _at_host(alike.address, one)
-            yield Access(name, str(own_ports), at, alike.who, passed, denied)
+            values = (Ports((own_ports,)), (one,), alike.address)
+            yield Access(name, str(own_ports), at, alike.who, passed, denied, *values)
 
 
 def _packets(ports: Iterable[HostPort], name: str, counts: _Counts) -> tuple[int, int]:
@@ -205,18 +195,24 @@ def _directly(exposure: Exposure, name: str, counts: _Counts) -> Iterator[Access
         if port.container_port is not None and exposure.as_its_own(port)
     }
     who: dict[str, dict[str, None]] = {}
+    values: dict[str, Ports] = {}
     for opening in exposure.openings:
         ports = opening.ports
         if not ports.others:
             ports = Ports(tuple(one for one in ports.ranges if one not in shown))
-        texts = port_texts(ports)
-        if ports.others and ports.ranges:
-            texts = [f"all but {listed(texts)}"]
+        called = port_texts(ports)
+        if ports.others:
+            text = f"all but {listed(called)}" if ports.ranges else called[0]
+            texts = {text: ports}
+        else:
+            ranges = zip(called, ports.ranges, strict=True)
+            texts = {text: Ports((one,)) for text, one in ranges}
+        values |= texts
         for text in texts:
             who.setdefault(text, {})[who_text(opening, exposure)] = None
     for text, words in who.items():
         passed, denied = counts.take(name, "icmp" if text == "ping" else text)
-        yield Access(name, text, "", ", ".join(words), passed, denied)
+        yield Access(name, text, "", ", ".join(words), passed, denied, values[text])
 
 
 def _at_host(address: Address | None, ports: Range) -> str:

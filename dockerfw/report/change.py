@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from dockerfw.model.net import Address
+from dockerfw.report.open_ports import Ports, Range
+from dockerfw.report.port_documents import host_ports_document, ports_document
 from dockerfw.rules.names import Place
 from dockerfw.text import iso_moment, listed, moment
 
@@ -58,7 +60,7 @@ class Change:
 
     kind: ChangeKind
     target: str
-    ports: str = ""
+    ports: tuple[Range, ...] = ()
     sources: tuple[str, ...] = ()
     excepting: tuple[str, ...] = ()
     until: int | None = None
@@ -94,13 +96,15 @@ class Change:
         return f"{sentence} without an end" if self.kind == "end" else sentence
 
     def to_json(self) -> dict[str, object]:
+        at_host = self.place == "host"
         return {
             "change": self.kind,
             "target": self.target,
             "place": self.place,
             "address": None if self.address is None else str(self.address),
             "containers": list(self.containers),
-            "ports": self.ports,
+            "ports": [] if at_host else ports_document(Ports(self.ports)),
+            "host_ports": host_ports_document(self.ports if at_host else (), self.address),
             "sources": list(self.sources[:LISTED_IN_JSON]),
             "sources_in_all": len(self.sources),
             "excepting": list(self.excepting[:LISTED_IN_JSON]),

@@ -7,7 +7,7 @@ of now is asked of `explain`: the policy may be another one than when a packet w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from dockerfw.errors import UsageError
@@ -38,6 +38,7 @@ class Row:
     container  what people call it; empty where no container can be named
     port       the container's; where that is not known, the host's
     host_port  of this host, where docker-proxy or the host's network was asked; else empty
+    own        the port of the container, where that is known
     reason     of a denial of now: the line that denies it, or that nothing allows it; empty where
                that was not asked
     remedy     the lines of an ``[[allow]]`` that would let it in; none where none would
@@ -50,6 +51,7 @@ class Row:
     host_port: str
     reason: str = ""
     remedy: tuple[str, ...] = ()
+    own: Port | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str:
@@ -96,9 +98,9 @@ class Names:
         at, port = self.at(denial), denial.port
         if network_of(self._inventory, denial.destination) is not None:
             name = "" if at is None else self._labels.label_at(denial.destination)
-            return Row(denial, names, name, _port(port), "")
-        name, port = self._behind(denial) if at is None else (printable(at.name), port)
-        return Row(denial, names, name, _port(port), _port(denial.port))
+            return Row(denial, names, name, _port(port), "", own=port)
+        name, own = self._behind(denial) if at is None else (printable(at.name), port)
+        return Row(denial, names, name, _port(own or port), _port(port), own=own)
 
     def at(self, denial: Denial) -> Container | None:
         """Return the container that packets were for; None where they were for a host port that
@@ -124,13 +126,15 @@ class Names:
                 return container
         return None
 
-    def _behind(self, denial: Denial) -> tuple[str, Port]:
-        """Return what people call those behind a host port, and the container's port."""
+    def _behind(self, denial: Denial) -> tuple[str, Port | None]:
+        """Return what people call those behind a host port, and the container's port, where it is
+        one.
+        """
         found = self._published(denial)
         if len(found) == 1:
             name, number = found[0]
             return name, Port(denial.port.protocol, number)
-        return ", ".join(name for name, _ in found), denial.port
+        return ", ".join(name for name, _ in found), None
 
     def _names(self, source: IPNetwork) -> tuple[str, ...]:
         container = self._labels.at(source.network_address)

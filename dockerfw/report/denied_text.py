@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockerfw.model.denial import Denial
+from dockerfw.model.net import Port
 from dockerfw.report.denied import Row, Sort, packets, sources
+from dockerfw.report.open_ports import Range
+from dockerfw.report.port_documents import host_ports_document, range_document
 from dockerfw.text import ago, counted, iso_moment, network_text, paragraph, printable, span_text
 
 _WHEN = 12
@@ -107,14 +110,15 @@ def _advice(row: Row, width: int) -> Iterator[str]:
 
 
 def row_json(row: Row) -> Mapping[str, object]:
-    denial = row.denial
+    denial, where = row.denial, row.denial.destination
     return {
         "source": network_text(denial.source),
         "names": list(row.names),
         "container": row.container,
         "port": row.port,
-        "host_port": row.host_port,
-        "address": str(denial.destination),
+        "ports": [] if row.own is None else [_port(row.own)],
+        "host_ports": host_ports_document([_range(denial.port)] if row.host_port else (), where),
+        "address": str(where),
         "packets": denial.packets,
         "bytes": denial.bytes,
         "first": iso_moment(denial.first),
@@ -122,6 +126,14 @@ def row_json(row: Row) -> Mapping[str, object]:
         "reason": row.reason,
         "remedy": "\n".join(row.remedy),
     }
+
+
+def _port(port: Port) -> Mapping[str, object]:
+    return range_document(_range(port))
+
+
+def _range(port: Port) -> Range:
+    return Range(port.protocol, port.number, port.number)
 
 
 def newer(before: Sequence[Denial], after: Sequence[Denial]) -> tuple[Denial, ...]:

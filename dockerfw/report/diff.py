@@ -19,6 +19,7 @@ from dockerfw.plan.state import SetState, TablesState
 from dockerfw.plan.steps import AddElements, DeleteElements, Plan, WriteRules, WriteSeal
 from dockerfw.report.change import Change
 from dockerfw.report.labels import Labels
+from dockerfw.report.open_ports import EVERY_PORT
 from dockerfw.report.reach import Difference, Side, differences, intervals_of_list
 from dockerfw.report.tables import table
 from dockerfw.report.wording import BRIDGES, Wording
@@ -265,4 +266,8 @@ def _by_chain(chains: Iterable[tuple[str, Iterable[Rule]]]) -> dict[str, list[Ru
 def _baseline_change(old: Side, new: Side) -> list[Change]:
     if old.baseline == new.baseline:
         return []
-    return [Change("open" if new.baseline else "close", "every container port", "", (BRIDGES,))]
+    return [
+        Change(
+            "open" if new.baseline else "close", "every container port", (EVERY_PORT,), (BRIDGES,)
+        )
+    ]

@@ -56,7 +56,7 @@ def _changes(kind: Literal["guard", "release"], found: Iterable[GuardedPort]) ->
             yield Change(
                 kind,
                 host_port_text(where, ranges) + behind,
-                ", ".join(map(str, ranges)),
+                tuple(ranges),
                 place="host",
                 address=where,
                 containers=tuple(sorted({name for name, _ in ports[0].behind})),

@@ -38,9 +38,17 @@ class Ports:
     ranges: tuple[Range, ...]
     others: bool = False
 
+    def __bool__(self) -> bool:
+        return bool(self.ranges) or self.others
+
     def holds(self, protocol: str, number: int) -> bool:
-        listed = any(r.protocol == protocol and r.first <= number <= r.last for r in self.ranges)
+        listed = any(
+            r.protocol in (protocol, None) and r.first <= number <= r.last for r in self.ranges
+        )
         return listed != self.others
+
+
+NO_PORTS = Ports(())
 
 
 @dataclass(frozen=True, slots=True)

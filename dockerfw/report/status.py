@@ -12,20 +12,17 @@ from datetime import datetime, timezone
 from typing import Literal, NamedTuple, TypeAlias
 
 from dockerfw.exit_status import ExitStatus
+from dockerfw.model.denial import Denial
 from dockerfw.model.host import Backend, Flavour
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
-from dockerfw.report.access import (
-    ANYONE,
-    Access,
-    access_by_policy,
-    access_lines,
-    access_without_policy,
-)
-from dockerfw.report.denied import Row
+from dockerfw.report.access import ANYONE, Access, access_by_policy, access_without_policy
+from dockerfw.report.access_table import View, access_lines
+from dockerfw.report.denied import Names, Row
+from dockerfw.report.last_denied import with_last_denied
 from dockerfw.report.remarks import remarks
 from dockerfw.report.tables import table
-from dockerfw.report.traffic import Counters, Traffic, count_traffic
+from dockerfw.report.traffic import NO_COUNTERS, Counters, Traffic, count_traffic
 from dockerfw.rules.ruleset import Ruleset
 from dockerfw.text import ago, counted, human_bytes, iso_moment, moment, paragraph, printable
 
@@ -103,6 +100,17 @@ class Health:
     first_packet_step: str | None = None
 
 
+class Counted(NamedTuple):
+    """What the kernel counted and recorded: counters of set elements ``since`` then (None: not
+    known), and ``denials``, read at ``now``. Both are Unix time.
+    """
+
+    counters: Counters = NO_COUNTERS
+    denials: tuple[Denial, ...] = ()
+    since: float | None = None
+    now: float = 0.0
+
+
 class LastDenied(NamedTuple):
     """What was denied last, and how many seconds ago."""
 
@@ -112,13 +120,18 @@ class LastDenied(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`Health`, the traffic since the sets were made, see `TrafficCounts`, and every port."""
+    """`Health`, the traffic, see `TrafficCounts`, and every port.
+
+    ``since`` is when counting began (None: not known), and ``now`` when all was read (Unix time).
+    """
 
     health: Health
     allowed: tuple[Traffic, ...] = ()
     denied: tuple[Traffic, ...] = ()
     ports: tuple[Access, ...] = ()
     last: LastDenied | None = None
+    since: float | None = None
+    now: float = 0.0
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -163,16 +176,22 @@ class Status:
     def lines(self, width: int = 80, *, verbose: bool = False) -> list[str]:
         """Return the verdict, what is wrong, and every port; ``verbose``: all that is known."""
         rows = [*self._facts(verbose=verbose), *self._remarks(verbose=verbose)]
-        denied = "would deny" if self.health.observing else "denied"
+        view = View(
+            width,
+            self.health.observing,
+            counted=self.health.first_step is None,
+            now=self.now,
+            whole=verbose,
+        )
         lines = [
             *paragraph(self.headline(), width=width, rest="  "),
             *table(rows, width=width),
-            *access_lines(self.ports, width, denied=denied, counted=self.health.first_step is None),
+            *access_lines(self.ports, view),
         ]
         if verbose:
-            title = "would be denied" if self.health.observing else "denied"
-            lines += _traffic_lines("allowed", self.allowed, width)
-            lines += _traffic_lines(title, self.denied, width)
+            would = "would be " if self.health.observing else ""
+            lines += _traffic_lines(f"{would}allowed", self.allowed, width)
+            lines += _traffic_lines(f"{would}denied", self.denied, width)
         return lines
 
     def _facts(self, *, verbose: bool) -> Iterator[tuple[str, str]]:
@@ -181,18 +200,33 @@ class Status:
             yield "policy", self._policy()
             yield "daemon", self._daemon()
         if verbose or (health.seal in ("missing", "differs") and health.first_step is None):
-            yield "seal", _SEAL_WORDS[health.seal]
+            yield "seal", self._seal()
+        unseen = health.first_packet in ("open", "until restart")
+        proxy = _FIRST_PACKET_WORDS[health.first_packet]
+        if unseen and health.observing:
+            proxy = "its packets are not counted before dockerfw knows of a port"
         if verbose:
-            proxy = _FIRST_PACKET_WORDS[health.first_packet]
             step = f": {health.first_packet_step}" if health.first_packet_step else ""
             yield "proxy", f"{proxy}{step}"
-        elif health.first_packet in ("open", "until restart") and health.first_step is None:
-            yield "proxy", f"{_FIRST_PACKET_WORDS[health.first_packet]}: see dockerfw status -v"
+        elif unseen and health.first_step is None:
+            yield "proxy", f"{proxy}: see dockerfw status -v"
         if self.last is not None:
             would = "would be, " if health.observing else ""
             when, what = ago(self.last.seconds), printable(self.last.row.text)
             yield "denied", f"{would}last {when}: {what}; see dockerfw denied"
+        if health.first_step is None and (verbose or self.allowed or self.denied):
+            yield "counts", self._since()
         yield "host", ", ".join([*self._docker(), f"iptables-{health.flavour}"])
+
+    def _seal(self) -> str:
+        if self.health.observing and self.health.seal == "missing":
+            return "MISSING: while others rewrite iptables nothing is counted"
+        return _SEAL_WORDS[self.health.seal]
+
+    def _since(self) -> str:
+        if self.since is None:
+            return "since when is not known"
+        return f"since {_moment(self.since)}, or later where a port came later"
 
     def _policy(self) -> str:
         health = self.health
@@ -251,6 +285,7 @@ class Status:
             "engine": health.engine,
             "firewall_backend": health.backend,
             "warnings": remarks(health.warnings),
+            "counted_since": _iso(self.since),
             "denied_last": None if self.last is None else iso_moment(self.last.row.denial.last),
             "allowed": [row.to_json() for row in self.allowed],
             "denied": [row.to_json() for row in self.denied],
@@ -290,17 +325,17 @@ def _target_text(row: Traffic) -> str:
 
 
 def build(
-    health: Health,
-    counters: Counters,
-    ruleset: Ruleset,
-    policy: Policy,
-    inventory: Inventory,
-    last: LastDenied | None = None,
+    health: Health, seen: Counted, ruleset: Ruleset, policy: Policy, inventory: Inventory
 ) -> Status:
     """Return the status, with the counters added up as by `count_traffic`."""
-    counts = count_traffic(counters, ruleset, inventory)
+    counts = count_traffic(seen.counters, ruleset, inventory)
     if health.first_step is None:
         ports = access_by_policy(policy, inventory, counts.allowed, counts.denied)
+        ports = with_last_denied(ports, seen.denials, inventory)
     else:
         ports = access_without_policy(inventory)
-    return Status(health, counts.allowed, counts.denied, ports, last)
+    last = None
+    if seen.denials:
+        newest = max(seen.denials, key=lambda denial: denial.last)
+        last = LastDenied(Names(policy, inventory).row(newest), seen.now - newest.last)
+    return Status(health, counts.allowed, counts.denied, ports, last, seen.since, seen.now)

@@ -5,7 +5,8 @@ Takes strings and a width, gives lines. Prints nothing, and asks the terminal no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from textwrap import wrap
 
@@ -13,6 +14,8 @@ from dockerfw.text import paragraph
 
 LEAST_LAST_COLUMN = 24
 """A last column narrower than this is no column: its text goes to lines of its own."""
+LEAST_COLUMN = 10
+"""A column of a `grid` narrower than this, or than its head, is no column."""
 _DEEPER = 6
 """So far such lines are set in."""
 
@@ -88,44 +91,64 @@ def grid(
     width: int = 80,
     indent: str = "  ",
     right: Collection[int] = (),
+    whole: bool = False,
 ) -> list[str]:
-    """Return rows of equally many cells, each wrapped in its own column; nothing where the words
-    do not allow that.
+    """Return rows of equally many cells, each in its own column, the first row being the head;
+    nothing where the terminal is too narrow for so many columns.
 
-    Those of ``right`` are numbers, aligned right and never wrapped.
+    A cell that is too long for its column goes on in a second line and is cut there, unless
+    ``whole``; the columns are as wide as makes that happen to the fewest, so that one long cell
+    breaks no other row. Those of ``right`` are numbers, aligned right and never broken.
 
-    >>> grid([["shop-web-1", "office, vpn"], ["db", "any"]], width=18, indent="")
-    ['shop-     office,', 'web-1     vpn', 'db        any']
-    >>> grid([["shop-web-1", "198.51.100.0/24"]], width=18)
-    []
+    >>> grid([["name", "to"], ["shop-web-1", "office, vpn, backup"], ["db", "any"]], width=28)
+    ['  name        to', '  shop-web-1  office, vpn,', '              backup', '  db          any']
     """
     if not rows:
         return []
     columns = range(len(rows[0]))
-    widths = [max(len(row[c]) for row in rows) for c in columns]
+    cells = [Counter((len(row[c]), " " not in row[c]) for row in rows) for c in columns]
+    widths = [max(length for length, _ in column) for column in cells]
     least = [
-        size if c in right else max((_longest(row[c]) for row in rows), default=0)
+        size if c in right else min(size, max(LEAST_COLUMN, len(rows[0][c])))
         for c, size in enumerate(widths)
     ]
     room = width - len(indent) - 2 * (len(widths) - 1)
     if sum(least) > room:
         return []
     while sum(widths) > room:
-        widest = max((c for c in columns if widths[c] > least[c]), key=lambda c: widths[c])
-        widths[widest] -= 1
-    return [line for row in rows for line in _cells(row, widths, indent, right)]
+        shrinks = (c for c in columns if widths[c] > least[c])
+        at = min(shrinks, key=lambda c: (_worse(cells[c], widths[c]), -widths[c]))
+        widths[at] -= 1
+    return [line for row in rows for line in _cells(row, widths, indent, right, whole=whole)]
 
 
-def _longest(cell: str) -> int:
-    """Return the length of the longest part of a cell that is not broken."""
-    return max(map(len, wrap(cell, 1, break_long_words=False)), default=0)
+def _worse(cells: Mapping[tuple[int, bool], int], width: int) -> int:
+    """Return how much worse a column reads that is narrower by one. ``cells`` has how many there
+    are of a length, and of one word or of several.
+    """
+    return sum(
+        count * (_badness(*cell, width - 1) - _badness(*cell, width))
+        for cell, count in cells.items()
+    )
+
+
+def _badness(length: int, one_word: bool, width: int) -> int:
+    """A second line is bad, a word that is broken is worse, and so is a cell that is cut."""
+    if length <= width:
+        return 0
+    return (1 if length <= 2 * width else 3) + one_word
 
 
 def _cells(
-    row: Sequence[str], widths: Sequence[int], indent: str, right: Collection[int]
+    row: Sequence[str],
+    widths: Sequence[int],
+    indent: str,
+    right: Collection[int],
+    *,
+    whole: bool,
 ) -> Iterator[str]:
     columns = [
-        wrap(cell, max(size, 1), break_long_words=False)
+        _wrapped(cell, max(size, 1)) if whole else two_lines(cell, max(size, 1))
         for cell, size in zip(row, widths, strict=True)
     ]
     for texts in zip_longest(*columns, fillvalue=""):
@@ -134,3 +157,38 @@ def _cells(
             for column, (text, size) in enumerate(zip(texts, widths, strict=True))
         ]
         yield (indent + "  ".join(cells)).rstrip()
+
+
+def two_lines(cell: str, width: int) -> list[str]:
+    """Return a cell as two lines at most: of a single word its end is kept, which tells most.
+
+    >>> two_lines("office, vpn, backup, staff", 12)
+    ['office, vpn,', 'backup…']
+    >>> two_lines("a-very-long-project-service-12", 10)
+    ['a-very-lon', '…ervice-12']
+    """
+    lines = _wrapped(cell, width)
+    if len(lines) <= 2:
+        return lines
+    if " " not in cell:
+        return [cell[:width], f"…{cell[1 - width :]}"]
+    return [lines[0], cut(f"{lines[1]} {lines[2]}", width)]
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    """Return a cell as lines; a word is broken where it is longer than a whole one."""
+    lines = wrap(cell, width, break_long_words=False)
+    return [line[at : at + width] for line in lines for at in range(0, len(line), width)]
+
+
+def cut(text: str, width: int) -> str:
+    """Return text of at most ``width``: whole words of it where it is longer, and a ``…``.
+
+    >>> cut("office, vpn, backup", 12), cut("198.51.100.0/24", 12)
+    ('office, vpn…', '198.51.100.…')
+    """
+    if len(text) <= width:
+        return text
+    kept = text[: width - 1]
+    words = kept if text[width - 1] in " ,;" else kept.rpartition(" ")[0]
+    return f"{(words if 2 * len(words) > width else kept).rstrip(' ,;')}…"

@@ -6,15 +6,17 @@ Pure. Takes counters that others read, with the ruleset and the inventory. Never
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
 
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.net import Family, Port
+from dockerfw.model.net import Address, Family, Port
 from dockerfw.plan.state import LiveElement, OddElement
 from dockerfw.report.labels import Labels, host_port_text
-from dockerfw.report.open_ports import EVERY_PORT, Range
+from dockerfw.report.open_ports import EVERY_PORT, NO_PORTS, Ports, Range
+from dockerfw.report.port_documents import host_ports_document, ports_document
 from dockerfw.rules.meaning import (
     BucketMeaning,
     Destination,
@@ -25,10 +27,33 @@ from dockerfw.rules.meaning import (
 )
 from dockerfw.rules.names import is_topic
 from dockerfw.rules.ruleset import Element, IPSet, Ruleset
-from dockerfw.text import iso_moment, port_text
+from dockerfw.text import iso_moment
 
 Counters: TypeAlias = Mapping[str, Mapping[LiveElement, tuple[int, int]]]
 """Set name -> element -> (packets, bytes)."""
+NO_COUNTERS: Counters = MappingProxyType({})
+
+
+class TrafficPlace(NamedTuple):
+    """Ports of a container and, at ``address`` (None: every one), of this host."""
+
+    ports: Ports = NO_PORTS
+    host_ports: tuple[Range, ...] = ()
+    address: Address | None = None
+
+
+NOWHERE = TrafficPlace()
+
+
+class _Key(NamedTuple):
+    """What `Traffic` is added up by, as it is told."""
+
+    container: str
+    port: str
+    host_port: str
+
+
+_Target: TypeAlias = tuple[_Key, TrafficPlace]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +64,7 @@ class Traffic:
     that no container has now, or empty when a host port leads to none. ``port`` is the
     container's, empty for all. ``host_port`` is the host port that the packets were sent to,
     empty when they came to the container's own address. ``until`` is when the last rule that
-    opens it ends by itself (Unix time); None: never.
+    opens it ends by itself (Unix time); None: never. ``place`` is the same ports as values.
     """
 
     container: str
@@ -48,12 +73,15 @@ class Traffic:
     packets: int
     bytes: int
     until: int | None = None
+    place: TrafficPlace = field(default=NOWHERE, compare=False)
 
     def to_json(self) -> dict[str, object]:
+        place = self.place
         return {
             "container": self.container,
             "port": self.port,
-            "host_port": self.host_port,
+            "ports": ports_document(place.ports),
+            "host_ports": host_ports_document(place.host_ports, place.address),
             "packets": self.packets,
             "bytes": self.bytes,
             **({} if self.until is None else {"until": iso_moment(self.until)}),
@@ -92,22 +120,23 @@ class _Sums:
     """Adds up the counters of each target: it may be in many elements of many sets."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[str, str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
-        self._ends: dict[tuple[str, str, str], set[int | None]] = defaultdict(set)
+        self._sums: dict[_Key, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        self._ends: dict[_Key, set[int | None]] = defaultdict(set)
+        self._places: dict[_Key, TrafficPlace] = {}
 
-    def add(
-        self, key: tuple[str, str, str], count: tuple[int, int], until: int | None = None
-    ) -> None:
+    def add(self, target: _Target, count: tuple[int, int], until: int | None = None) -> None:
+        key, self._places[key] = target
         packets, size = self._sums[key]
         self._sums[key] = (packets + count[0], size + count[1])
         self._ends[key].add(until)
 
     def rows(self) -> tuple[Traffic, ...]:
         return tuple(
-            Traffic(*key, *count, until=self._end(key)) for key, count in sorted(self._sums.items())
+            Traffic(*key, *count, until=self._end(key), place=self._places[key])
+            for key, count in sorted(self._sums.items())
         )
 
-    def _end(self, key: tuple[str, str, str]) -> int | None:
+    def _end(self, key: _Key) -> int | None:
         ends = [end for end in self._ends[key] if end is not None]
         return max(ends) if len(ends) == len(self._ends[key]) else None
 
@@ -136,29 +165,33 @@ def _counts(
             yield meaning[0], count
 
 
-def _allowed_key(target: Destination, labels: Labels) -> tuple[str, str, str]:
+def _allowed_key(target: Destination, labels: Labels) -> _Target:
+    own = _range(target)
     if target.place == "container" and target.where is not None:
-        return labels.label(target.where), target.ports, ""
+        label = labels.label(target.where)
+        return _Key(label, target.ports, ""), TrafficPlace(Ports((own,)))
     if target.protocol is None or target.first != target.last:
-        return "", "", host_port_text(target.address, [_range(target)])
-    port = Port(target.protocol, target.first)
-    container, container_port = _behind(labels.behind(target.address, target.family, port), port)
-    return container, container_port, host_port_text(target.address, [_range(target)])
+        host_port = host_port_text(target.address, [own])
+        return _Key("", "", host_port), TrafficPlace(NO_PORTS, (own,), target.address)
+    return _by_host_port(target.address, target.family, Port(target.protocol, target.first), labels)
+
+
+def _by_host_port(where: Address | None, family: Family, port: Port, labels: Labels) -> _Target:
+    """Name the container and its port, unless the host port leads to several, or to none."""
+    host = Range(port.protocol, port.number, port.number)
+    host_port = host_port_text(where, [host])
+    known = set(labels.behind(where, family, port))
+    if len(known) != 1:
+        return _Key("", "", host_port), TrafficPlace(NO_PORTS, (host,), where)
+    name, number = known.pop()
+    own = Range(port.protocol, number, number)
+    return _Key(name, str(own), host_port), TrafficPlace(Ports((own,)), (host,), where)
 
 
 def _range(target: Destination) -> Range:
     if target.protocol is None:
         return EVERY_PORT
     return Range(target.protocol, target.first, target.last)
-
-
-def _behind(pairs: Iterable[tuple[str, int]], port: Port) -> tuple[str, str]:
-    """Return the container and its port; "" when the host port leads to several, or to none."""
-    known = set(pairs)
-    if len(known) != 1:
-        return "", ""
-    name, number = known.pop()
-    return name, port_text(port.protocol, number, number)
 
 
 def _is_allow(ipset: IPSet) -> bool:
@@ -187,14 +220,9 @@ def _denied(counters: Counters, ruleset: Ruleset, labels: Labels) -> tuple[Traff
 
 def _denied_key(
     kind: Literal["target", "pub"] | None, element: Element, family: Family, labels: Labels
-) -> tuple[str, str, str] | None:
+) -> _Target | None:
     if kind == "target":
         address = read_network(element)
-        return (labels.label(address), "", "") if address is not None else None
+        return None if address is None else (_Key(labels.label(address), "", ""), NOWHERE)
     guarded = read_guarded(element) if kind == "pub" else None
-    if guarded is None:
-        return None
-    where, port = guarded
-    container, container_port = _behind(labels.behind(where, family, port), port)
-    host_port = Range(port.protocol, port.number, port.number)
-    return container, container_port, host_port_text(where, [host_port])
+    return None if guarded is None else _by_host_port(guarded[0], family, guarded[1], labels)

@@ -165,9 +165,9 @@ class Wording:
 
     def _change(self, item: _Item) -> Change:
         ports = port_text(item.protocol, item.first, item.last)
+        found = Range(item.protocol, item.first, item.last) if item.protocol else EVERY_PORT
         address = ip_address(item.label) if item.place == "host" and item.label else None
         if item.place == "host":
-            found = Range(item.protocol, item.first, item.last) if item.protocol else EVERY_PORT
             target = host_port_text(address, [found]) + behind_text(item.behind)
         elif item.protocol is None:
             target = f"{item.label}, {ports}"
@@ -176,7 +176,7 @@ class Wording:
         return Change(
             item.kind,
             target,
-            ports,
+            (found,),
             self._sources(item.sources, item.families),
             self._sources(item.excepting, item.families),
             item.until,
@@ -241,9 +241,9 @@ class Wording:
         ports_before, ports_after = self._guarded_ports(old), self._guarded_ports(new)
         before, after = self._guarded_networks(old), self._guarded_networks(new)
         yield from guarded_ports("guard", ports_after - ports_before)
-        yield from (Change("guard", name, "all ports") for name in sorted(after - before))
+        yield from (Change("guard", name, (EVERY_PORT,)) for name in sorted(after - before))
         yield from guarded_ports("release", ports_before - ports_after)
-        yield from (Change("release", name, "all ports") for name in sorted(before - after))
+        yield from (Change("release", name, (EVERY_PORT,)) for name in sorted(before - after))
 
     def closing(self, new: Side) -> Iterator[Change]:
         """Yield every published port and every container, for a first apply."""
@@ -253,7 +253,7 @@ class Wording:
             texts = listed([network_text(a) for a in addresses])
             names = {name for a in addresses for name in self.labels.at(a.network_address)}
             yield Change(
-                "guard", f"{label} ({texts})", "all ports", containers=tuple(sorted(names))
+                "guard", f"{label} ({texts})", (EVERY_PORT,), containers=tuple(sorted(names))
             )
 
     def _guarded_networks(self, side: Side) -> set[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dockerfw.clock import Clock
 from dockerfw.state.confirm import Confirm
+from dockerfw.state.counting import Counting
 from dockerfw.state.daemon_record import DaemonRecord
 from dockerfw.state.folder import Folder
 from dockerfw.state.history import History
@@ -40,6 +41,7 @@ class Store:
         self.last_seen = LastSeen(kept)
         self.kernel = KernelRecord(kept)
         self.daemon = DaemonRecord(Folder(self.run))
+        self.counting = Counting(Folder(self.run))
 
     def lock(self, say: Callable[[str], None]) -> AbstractContextManager[None]:
         """Be the one process that writes; another one waits and reports that with ``say``."""

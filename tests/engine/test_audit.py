@@ -18,6 +18,7 @@ import pytest
 
 from tests.engine.scene import OFFICE, STRANGER, apply, source_for
 from tests.engine.street import POLICY, UNPUBLISHED, Street
+from tests.json_documents import ports_text
 from tests.lab.engine import Engine, Version
 from tests.lab.firewalld import Firewalld
 from tests.lab.host import HOST_V4, HOST_V6, Host
@@ -92,7 +93,7 @@ def questions(row: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Iterator
     listed = {
         one
         for other in rows
-        if row["ports"].startswith("all") and other is not row and other["at"] == row["at"]
+        if row["port"].startswith("all") and other is not row and other["at"] == row["at"]
         for one in _ports(other)
     }
     for family in row["families"]:
@@ -103,7 +104,7 @@ def questions(row: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Iterator
 
 
 def _ports(row: Mapping[str, Any]) -> Iterator[tuple[Literal["tcp", "udp"], int]]:
-    text = row["host_ports"] or row["ports"]
+    text = ports_text(row)
     if text.startswith("all"):
         if row["path"] != "macvlan":
             if "udp ports" not in text:

@@ -61,7 +61,9 @@ def test_who_is_denied_is_shown_and_the_lines_let_them_in(
             ("2001:db8:1::/64", "web", "80/tcp"),
         }
         assert rows[GUEST, "db", "5432/tcp"]["names"] == ["office"]
-        assert rows["2001:db8:1::/64", "web", "80/tcp"]["host_port"] == "8080/tcp"
+        assert rows["2001:db8:1::/64", "web", "80/tcp"]["host_ports"] == [
+            {"address": HOST_V6, "protocol": "tcp", "first": 8080, "last": 8080, "others": False}
+        ]
         assert told("--since", "1m", "--sort", "noisiest")["schema"] == 1
         assert f"office ({GUEST}) → db:5432/tcp" in follower.stdout.readline()
         follower.kill()

@@ -16,6 +16,7 @@ import pytest
 
 from tests.engine.scene import apply
 from tests.engine.street import POLICY, Street
+from tests.json_documents import ports_text
 from tests.lab.engine import Engine, Version
 from tests.lab.host import HOST_V4, Host
 from tests.lab.wait import becomes_true
@@ -91,7 +92,7 @@ def _rows_about(one: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Iterat
             continue
         if row["at"] not in (None, one["address"]):
             continue
-        if _holds(row["host_ports"] or row["ports"], one):
+        if _holds(ports_text(row), one):
             yield row
 
 

@@ -19,6 +19,15 @@ def test_a_socket_that_was_named_and_is_not_there_is_never_well(tmp_path: Path) 
         host.dockerfw("apply", "--yes", "-H", engine.url)
         assert host.dockerfw("status", "-H", engine.url).stdout.startswith("PROTECTED")
 
+        since = json.loads(host.dockerfw("status", "--json", "-H", engine.url).stdout)
+        assert since["counted_since"] >= since["applied_at"]
+        host.write(CONFIG, "defaults.baseline = []", 0o600)
+        host.dockerfw("apply", "--yes", "--allow-unenforced", "-H", engine.url)
+        later = json.loads(host.dockerfw("status", "--json", "-H", engine.url, check=False).stdout)
+        assert later["counted_since"] == since["counted_since"], "counters that stand go on"
+        host.write(CONFIG, "", 0o600)
+        host.dockerfw("apply", "--yes", "-H", engine.url)
+
         done = host.dockerfw("status", "-H", NOWHERE, check=False)
         assert done.returncode == 3
         assert done.stdout.startswith("NOT CHECKED: Docker does not answer"), done.stdout

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 
+from dockerfw.model.denial import Denial
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
+from dockerfw.model.net import Port
 from dockerfw.plan.state import LiveElement
 from dockerfw.policy.files import PolicyText
 from dockerfw.report.audit.auditor import Host, audit
 from dockerfw.report.explain import answer
 from dockerfw.report.obstacles import published_obstacles
-from dockerfw.report.status import Health, build
+from dockerfw.report.status import Counted, Health, build
 from dockerfw.report.traffic import counted_sets
 from dockerfw.rules.compiler import compile_ruleset
 from tests.growth import (
@@ -41,12 +44,20 @@ def work(written: PolicyText, running: Inventory) -> dict[str, Callable[[], obje
     counters: dict[str, dict[LiveElement, tuple[int, int]]] = {
         name: dict.fromkeys(held[name].elements, (1, 60)) for name in counted_sets(ruleset)
     }
-    status = build(WELL, counters, ruleset, policy, running)
+    stranger = ip_network("203.0.113.9/32")
+    denials = tuple(
+        Denial(stranger, address, Port("tcp", 80), 1, 60, 0, 0)
+        for container in running.containers
+        for endpoint in container.endpoints
+        for address in endpoint.addresses
+    )
+    seen = Counted(counters, denials)
+    status = build(WELL, seen, ruleset, policy, running)
     # Anew: an inventory keeps what it was asked.
     fresh = Inventory(running.containers, running.networks)
     host = Host(fresh, facts, tables=tables, in_force="enforcing", policy=policy)
     return {
-        "status": lambda: build(WELL, counters, ruleset, policy, fresh),
+        "status": lambda: build(WELL, seen, ruleset, policy, fresh),
         "status in words": status.lines,
         "obstacles": lambda: published_obstacles(tables, fresh),
         "audit": lambda: audit(host),

@@ -34,7 +34,7 @@ from dockerfw.plan.steps import AddElements, DeleteElements, Plan, WriteSets
 from dockerfw.report import warnings as advice
 from dockerfw.report.diff import diff
 from dockerfw.report.endings import ended
-from dockerfw.report.status import Health, Status, build
+from dockerfw.report.status import Counted, Health, Status, build
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ledger import Ledger
 from dockerfw.rules.names import end_of, ending
@@ -315,7 +315,7 @@ def status_of(*ends: datetime | None) -> Status:
     health = Health(enforcing=True, observing=False, in_sync=True)
     return build(
         health,
-        {name: {ELEMENT: (1, 60)} for name in names},
+        Counted({name: {ELEMENT: (1, 60)} for name in names}),
         ruleset,
         Policy(allows=allows),
         RUNNING,

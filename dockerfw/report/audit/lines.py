@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from dockerfw.report.audit.row import REACHES, Audit, InForce, Reach, Row
 from dockerfw.report.open_ports import Range
+from dockerfw.report.port_documents import host_ports_document, ports_document
 from dockerfw.text import bracketed, counted, listed, paragraph, printable
 
 _TITLES: Mapping[Reach, str] = {
@@ -159,13 +160,15 @@ def document(audit: Audit) -> dict[str, object]:
 
 
 def _way(row: Row) -> dict[str, object]:
+    at = ip_address(row.at) if row.at and row.host_ports else None
     return {
         "container": row.containers[0],
         "sharing": list(row.containers[1:]),
         "path": row.path,
         "families": list(row.families),
-        "ports": ports_text(row),
-        "host_ports": None if row.host_ports is None else str(row.host_ports),
+        "port": ports_text(row),
+        "ports": ports_document(row.ports),
+        "host_ports": host_ports_document([row.host_ports] if row.host_ports else [], at),
         "at": row.at or None,
         "reach": row.reach,
         "who": row.who,

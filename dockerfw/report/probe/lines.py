@@ -39,7 +39,7 @@ def lines(probed: Probed, width: int = 80) -> list[str]:
     found = paragraph(headline(probed), width=width, rest="  ")
     if probed.rows:
         rows = [_HEAD, *_cells(probed)]
-        found += ["", *(grid(rows, width=width) or table(rows, width=width))]
+        found += ["", *(grid(rows, width=width, whole=True) or table(rows, width=width))]
     reasons = list(dict.fromkeys(_reasons(probed)))
     if reasons:
         found.append("")

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from dockerfw.model.policy import Policy
-from dockerfw.report.access import Access, access_by_policy, access_lines, access_without_policy
+from dockerfw.report.access import Access, access_by_policy, access_without_policy
+from dockerfw.report.access_table import View, access_lines
 from dockerfw.report.traffic import Traffic
 from tests.build import allow, container, deny, inventory, network, policy
 
@@ -87,26 +88,41 @@ def test_without_a_policy_what_is_published_is_open_to_anyone() -> None:
 def test_escape_sequences_in_names_do_not_reach_the_terminal() -> None:
     odd = inventory(container("web\x1b[2J", "front 172.18.0.2", published="8080:80"))
     for found in (access_by_policy(RULES, odd, (), ()), access_without_policy(odd)):
-        assert all("\x1b" not in line for line in access_lines(found, 80, denied="", counted=True))
+        assert all("\x1b" not in line for line in access_lines(found, View()))
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_table_fits_the_terminal(width: int) -> None:
-    lines = access_lines(
-        access_by_policy(RULES, SHOP, (), ()), width, denied="denied", counted=True
-    )
+    lines = access_lines(access_by_policy(RULES, SHOP, (), ()), View(width))
     assert max(map(len, lines)) <= width
 
 
 def test_a_terminal_that_is_too_narrow_has_no_columns() -> None:
     wide = Access("shop-db-1", "5432/tcp", "192.0.2.10:5432", "198.51.100.0/24", 1234, 5)
-    assert access_lines((wide,), 60, denied="denied", counted=True) == [
+    assert access_lines((wide,), View(60)) == [
         "  shop-db-1 5432/tcp by host port 192.0.2.10:5432",
         "        open to 198.51.100.0/24; 1,234 passed; 5 denied",
     ]
 
 
 def test_where_nothing_runs_that_is_said() -> None:
-    assert access_lines((), 80, denied="denied", counted=True) == [
-        "no container runs that dockerfw could filter"
-    ]
+    assert access_lines((), View()) == ["no container runs that dockerfw could filter"]
+
+
+LONG_NAME = "a-project-with-a-very-long-name-" * 4 + "web-12"
+MANY = "office, vpn, backup, 198.51.100.0/24, 2001:db8:10::/48 and 12 more but not blocked"
+
+
+@pytest.mark.parametrize("observing", [False, True])
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_one_long_row_breaks_no_other_and_is_two_lines_itself(width: int, observing: bool) -> None:
+    short = Access("db", "5432/tcp", "5432", "office", 1204, 17, denied_last=100.0)
+    long = Access(LONG_NAME, "80/tcp", "[2001:db8:10::7]:8080", MANY, 48_211, 12, denied_last=100.0)
+    view = View(width, observing, now=180.0)
+    alone, lines = access_lines((short,), view), access_lines((short, long), view)
+    assert max(map(len, lines)) <= width
+    assert len(lines) - len(alone) <= 2 + (width == 60)
+    assert "web-12" in "".join("".join(lines).split())
+    whole = access_lines((short, long), View(width, observing, now=180.0, whole=True))
+    assert max(map(len, whole)) <= width
+    assert "…" not in "".join(whole)

@@ -14,7 +14,9 @@ from tests.json_documents import holds
 ONE = Denial(
     ip_network("203.0.113.9/32"), ip_address("172.18.0.3"), Port("tcp", 5432), 3, 180, 1000, 1100
 )
-ROW = Row(ONE, (), "db", "5432/tcp", "", "denied: nothing allows it", ("[[allow]]", "to = 1"))
+ROW = Row(
+    ONE, (), "db", "5432/tcp", "", "denied: nothing allows it", ("[[allow]]", "to = 1"), ONE.port
+)
 
 
 def test_observing_stands_in_the_first_line() -> None:
@@ -37,7 +39,8 @@ def test_json_has_whole_times_and_the_lines_in_one_text() -> None:
         "names": [],
         "container": "db",
         "port": "5432/tcp",
-        "host_port": "",
+        "ports": [{"protocol": "tcp", "first": 5432, "last": 5432, "others": False}],
+        "host_ports": [],
         "address": "172.18.0.3",
         "packets": 3,
         "bytes": 180,

@@ -30,7 +30,7 @@ def test_ports_in_a_row_are_one_line_for_one_container() -> None:
 def test_many_ports_that_are_in_no_row_are_one_line_as_well() -> None:
     [change] = guarded_ports("guard", [port(number) for number in range(1000, 4004, 2)])
     assert change.target == "host ports 1000/udp, 1002/udp, 1004/udp, 1006/udp and 1,498 more (rtp)"
-    assert change.ports.count(",") == 1501
+    assert len(change.ports) == 1502
 
 
 def test_addresses_protocols_and_containers_are_kept_apart() -> None:

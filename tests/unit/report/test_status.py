@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -13,12 +14,12 @@ from dockerfw.model.denial import Denial
 from dockerfw.model.host import Backend, HostFacts
 from dockerfw.model.net import Port
 from dockerfw.report import host_warnings
-from dockerfw.report.denied import Row
-from dockerfw.report.status import Health, LastDenied, Status, build
+from dockerfw.report.status import Counted, Health, Status, build
 from dockerfw.report.traffic import Counters, Traffic, counted_sets
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
 from tests.build import address_list, allow, container, inventory, network, policy
+from tests.json_documents import holds
 from tests.standing import element
 
 RUNNING = inventory(
@@ -119,7 +120,7 @@ CASES: list[tuple[str, CounterTexts, list[Traffic]]] = [
 def test_allowed_packets_are_told_by_container_port(
     counted: CounterTexts, rows: list[Traffic]
 ) -> None:
-    assert list(build(WELL, counters(counted), RULESET, RULES, RUNNING).allowed) == rows
+    assert list(build(WELL, Counted(counters(counted)), RULESET, RULES, RUNNING).allowed) == rows
 
 
 def test_denied_packets_are_told_by_container_and_by_docker_proxys_port() -> None:
@@ -129,7 +130,7 @@ def test_denied_packets_are_told_by_container_and_by_docker_proxys_port() -> Non
         "dockerfw-pub6": {"::/1,tcp:8080": (2, 160), "x,tcp:1": (1, 1)},
         "dockerfw-guarded4": {"172.18.0.0/16": (9, 9)},
     }
-    assert build(WELL, counters(counted), RULESET, RULES, RUNNING).denied == (
+    assert build(WELL, Counted(counters(counted)), RULESET, RULES, RUNNING).denied == (
         Traffic("db", "", "", 5, 300),
         Traffic("proxy", "80/tcp", "host port 8080/tcp", 4, 280),
     )
@@ -220,13 +221,15 @@ def test_all_of_it_reads_well() -> None:
         "dockerfw-port4": {"0.0.0.0/1,tcp:8080": (12, 3 * 2**20)},
         "dockerfw-target4": {"172.18.0.4": (5, 300)},
     }
-    status = build(health, counters(counted), RULESET, RULES, RUNNING)
+    seen = Counted(counters(counted), since=1_780_000_060)
+    status = build(health, seen, RULESET, RULES, RUNNING)
     brief = status.lines(verbose=False)
     assert brief == [
         "PROTECTED: the policy is enforced, in sync",
         "  policy   /etc/dockerfw/config.toml, applied 2026-05-28 20:26:40 UTC; the file",
         "           DIFFERS from what was applied: dockerfw plan shows how",
         "  daemon   alive",
+        "  counts   since 2026-05-28 20:27:40 UTC, or later where a port came later",
         "  host     Docker 28.5.2, iptables-nft",
         "  note     chain DOCKERFW was edited",
         "  warning  db matches no port 5433?[2J",
@@ -259,7 +262,7 @@ def test_before_any_policy_the_first_line_counts_what_is_open_and_names_the_next
         WELL, enforcing=False, in_sync=False, seal="missing", daemon_alive=False,
         engine="28.5.2", first_step="dockerfw plan",
     )  # fmt: skip
-    assert build(health, {}, RULESET, RULES, RUNNING).lines() == [
+    assert build(health, Counted(), RULESET, RULES, RUNNING).lines() == [
         "NOT PROTECTED: 2 ports open to anyone; next: dockerfw plan",
         "  host  Docker 28.5.2, iptables-nft",
         "  container  port     host port       open to",
@@ -272,8 +275,7 @@ def test_what_was_denied_last_is_told_with_its_time() -> None:
     denial = Denial(
         ip_network("203.0.113.9/32"), ip_address("172.18.0.4"), Port("tcp", 22), 1, 60, 500, 1000
     )
-    last = LastDenied(Row(denial, (), "db", "22/tcp", ""), 200.0)
-    found = build(WELL, {}, RULESET, RULES, RUNNING, last)
+    found = build(WELL, Counted(denials=(denial,), now=1200.0), RULESET, RULES, RUNNING)
     told = "last 3 min ago: 203.0.113.9 → db:22/tcp; see dockerfw denied"
     assert f"  denied  {told}" in found.lines()
     assert found.to_json()["denied_last"] == "1970-01-01T00:16:40Z"
@@ -285,8 +287,40 @@ def test_what_was_denied_last_is_told_with_its_time() -> None:
 def test_it_fits_the_terminal(width: int) -> None:
     health = replace(WELL, notes=("chain DOCKERFW was edited " * 9,), unenforced=("so " * 90,))
     for verbose in (False, True):
-        lines = build(health, {}, RULESET, RULES, RUNNING).lines(width, verbose=verbose)
+        lines = build(health, Counted(), RULESET, RULES, RUNNING).lines(width, verbose=verbose)
         assert max(map(len, lines)) <= width
+
+
+def test_while_observing_nothing_is_said_to_be_open_or_closed() -> None:
+    denial = Denial(
+        ip_network("203.0.113.9/32"), ip_address("172.18.0.5"), Port("tcp", 80), 1, 60, 500, 1000
+    )
+    seen = Counted(
+        counters({"dockerfw-pub4": {"0.0.0.0/1,tcp:8080": (7, 60)}}), (denial,), now=1080
+    )
+    health = replace(WELL, observing=True, enforcing=False, seal="missing")
+    status = build(replace(health, first_packet="open"), seen, RULESET, RULES, RUNNING)
+    text = "\n".join([*status.lines(100), *status.lines(60), *status.lines(verbose=True)])
+    assert re.search("would let in +allowed  would deny  last", text)
+    assert "closed from its first packet" not in text
+    assert "would let in any; deny 7, last 1 min ago" in text
+    assert "open to" not in text
+    assert "denied packets pass" not in text
+    assert "MISSING: while others rewrite iptables nothing is counted" in text
+
+
+def test_every_port_says_when_somebody_was_denied_there_last() -> None:
+    denial = Denial(
+        ip_network("203.0.113.9/32"), ip_address("172.18.0.5"), Port("tcp", 80), 1, 60, 500, 1000
+    )
+    found = build(WELL, Counted(denials=(denial,), now=1200.0), RULESET, RULES, RUNNING)
+    row = next(line for line in found.lines() if line.startswith("  proxy      80/tcp"))
+    assert row.endswith("  3 min ago")
+    (told,) = (port for port in found.to_json()["ports"] if port["denied_last"])  # type: ignore[attr-defined]
+    assert (told["port"], told["denied_last"]) == ("80/tcp", "1970-01-01T00:16:40Z")
+    assert told["host_ports"] == [
+        {"address": None, "protocol": "tcp", "first": 8080, "last": 8080, "others": False}
+    ]
 
 
 def test_where_docker_proxy_is_open_at_first_the_next_step_is_told() -> None:
@@ -309,7 +343,7 @@ def test_where_docker_proxy_is_open_at_first_the_next_step_is_told() -> None:
 def test_what_observing_counts_was_not_denied() -> None:
     status = Status(replace(WELL, observing=True))
     assert status.lines(verbose=True)[-2:] == [
-        "allowed: no packet yet",
+        "would be allowed: no packet yet",
         "would be denied: no packet yet",
     ]
 
@@ -317,7 +351,7 @@ def test_what_observing_counts_was_not_denied() -> None:
 def test_the_json_document_holds_everything() -> None:
     health = replace(WELL, applied_at=1_780_000_000.5, policy="/etc/dockerfw/config.toml")
     counted = counters({"dockerfw-target4": {"172.18.0.4": (5, 300)}})
-    status = build(health, counted, RULESET, RULES, RUNNING)
+    status = build(health, Counted(counted, since=1_780_000_060.0), RULESET, RULES, RUNNING)
     assert json.loads(json.dumps(status.to_json())) == {
         "enforcing": True,
         "observing": False,
@@ -340,10 +374,21 @@ def test_the_json_document_holds_everything() -> None:
         "warnings": [],
         "denied_last": None,
         "allowed": [],
-        "denied": [{"container": "db", "port": "", "host_port": "", "packets": 5, "bytes": 300}],
+        "counted_since": "2026-05-28T20:27:40Z",
+        "denied": [
+            {
+                "container": "db",
+                "port": "",
+                "ports": [],
+                "host_ports": [],
+                "packets": 5,
+                "bytes": 300,
+            }
+        ],
         "ports": [row.to_json() for row in status.ports],
     }
     assert status.ports
+    holds("status", {"schema": 1, **status.to_json()})
 
 
 @pytest.mark.parametrize(

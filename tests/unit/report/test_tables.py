@@ -7,7 +7,7 @@ import doctest
 import pytest
 
 from dockerfw.report import tables
-from dockerfw.report.tables import grid, table
+from dockerfw.report.tables import grid, table, two_lines
 
 ROWS = [
     ("+", "web 80/tcp", "opens to any"),
@@ -42,9 +42,36 @@ def test_a_grid_wraps_each_cell_in_its_column() -> None:
         ("db", "5432/tcp", "nobody", ""),
     ]
     assert grid(rows, width=60) == [
-        "  container            port      open to              passed",
-        "  shop-a-rather-long-  80/tcp    office, vpn and 3    1,234",
-        "  name-1                         more",
-        "  db                   5432/tcp  nobody",
+        "  container                  port      open to        passed",
+        "  shop-a-rather-long-name-1  80/tcp    office, vpn    1,234",
+        "                                       and 3 more",
+        "  db                         5432/tcp  nobody",
     ]
     assert grid([]) == []
+
+
+SHOP = (
+    ("container", "port", "open to"),
+    *((f"shop-web-{n}", "80/tcp", "office, vpn but not 192.0.2.66") for n in range(3)),
+)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("long", ["a" * 200, "a-name-" * 30, "198.51.100.0/24, " * 30])
+@pytest.mark.parametrize("column", [0, 2])
+def test_one_long_cell_breaks_no_other_row_and_its_own_row_once(
+    width: int, long: str, column: int
+) -> None:
+    row = ["camera", "554/tcp", "any"]
+    row[column] = long
+    lines = grid([*SHOP, row], width=width)
+    assert max(map(len, lines)) <= width
+    assert len(lines) == len(SHOP) + 2
+    whole = grid([*SHOP, row], width=width, whole=True)
+    assert max(map(len, whole)) <= width
+    assert "…" not in "".join(whole)
+    assert ("…" in lines[-1]) is (len(whole) > len(lines))
+
+
+def test_of_a_name_that_is_too_long_both_ends_are_shown() -> None:
+    assert two_lines("a" * 30 + "-web-12", 12) == ["a" * 12, "…aaaa-web-12"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from dockerfw.report.audit import audit, document, lines
 from tests.build import allow, container, policy
+from tests.json_documents import holds
 from tests.unit.report.audit.hosts import WEB, shop
 
 SCREEN = """\
@@ -69,8 +70,11 @@ def test_programs_get_one_document() -> None:
         "sharing": [],
         "path": "published",
         "families": [4],
-        "ports": "80/tcp",
-        "host_ports": "8080/tcp",
+        "port": "80/tcp",
+        "ports": [{"protocol": "tcp", "first": 80, "last": 80, "others": False}],
+        "host_ports": [
+            {"address": None, "protocol": "tcp", "first": 8080, "last": 8080, "others": False}
+        ],
         "at": None,
         "reach": "anyone",
         "who": "anyone",
@@ -80,4 +84,5 @@ def test_programs_get_one_document() -> None:
         ),
         "enforced": None,
     }
+    holds("audit", {"schema": 1, **found})
     assert found["own_ports"] == [{"port": "22", "program": "sshd"}]
