@@ -52,6 +52,7 @@ def check(text: PolicyText, inventory: Inventory, facts: HostFacts, now: float) 
         *ended(policy, now),
         *advice.advise(policy.without_ended(now), inventory, facts),
     )
-    warnings = (*text.warnings, *policy.warnings, *text.without_contents(about_rules))
+    found = (*text.warnings, *policy.warnings, *text.without_contents(about_rules))
+    warnings = host_warnings.while_observing(policy, found)
     unenforced = host_warnings.unenforced(policy, inventory, facts)
     return CheckedPolicy(text, policy, inventory, facts, warnings, unenforced)

@@ -174,21 +174,28 @@ def _health(
         engine=inventory.engine,
         backend=facts.backend,
         backend_reported=inventory.backend,
-        warnings=(
-            *(() if found.silent else host_warnings.docker_rules_gone(inventory, facts)),
-            *host_warnings.odd_bridges(facts),
-            *host_warnings.overlaps(inventory, facts),
-            *host_warnings.spoofing_guessed(facts),
-            *host_warnings.lost_without_seal(facts),
-            *host_warnings.lost_without_labels(facts),
-            *host_warnings.lost_without_frames(policy, inventory, facts),
-            *(() if daemon_alive else host_warnings.lost_without_daemon(policy, inventory, facts)),
-            *not_filtered(policy, inventory),
-            *published_obstacles(tables, inventory),
-            *bypasses(tables),
-            *ended(policy, session.clock.time()),
-            *advice.nameless(policy),
-            *_rules_that_do_nothing(policy, found, session.clock.time()),
+        warnings=host_warnings.while_observing(
+            policy,
+            (
+                *(() if found.silent else host_warnings.docker_rules_gone(inventory, facts)),
+                *host_warnings.odd_bridges(facts),
+                *host_warnings.overlaps(inventory, facts),
+                *host_warnings.spoofing_guessed(facts),
+                *host_warnings.lost_without_seal(facts),
+                *host_warnings.lost_without_labels(facts),
+                *host_warnings.lost_without_frames(policy, inventory, facts),
+                *(
+                    ()
+                    if daemon_alive
+                    else host_warnings.lost_without_daemon(policy, inventory, facts)
+                ),
+                *not_filtered(policy, inventory),
+                *published_obstacles(tables, inventory),
+                *bypasses(tables),
+                *ended(policy, session.clock.time()),
+                *advice.nameless(policy),
+                *_rules_that_do_nothing(policy, found, session.clock.time()),
+            ),
         ),
         unenforced=(
             *host_warnings.unenforced(policy, inventory, facts),

@@ -7,7 +7,7 @@ be decided here may hold or not: then there are several ends.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -23,6 +23,7 @@ _DEPTH = 16
 class Traveller:
     """One new packet at one hook. An interface that is None is not known, and no Docker bridge.
 
+    ``not_by`` are bridges of Docker with a name of their own, by which it does not come either.
     ``port`` None: any port but those in ``but``. ``sent_to`` is the address and port that it had
     before Docker's NAT, where that has been. ``local``: its destination is this host's own.
     """
@@ -38,6 +39,7 @@ class Traveller:
     sent_to: tuple[Address, int] | None = None
     local: bool = False
     but: frozenset[int] = frozenset()
+    not_by: frozenset[str | None] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class _Walk:
                 yield inside != networks.negated
         if asked.ports is not None:
             yield self._port_in(asked.ports)
-        yield _named(asked.in_interface, packet.in_interface)
+        yield _named(asked.in_interface, packet.in_interface, packet.not_by)
         yield _named(asked.out_interface, packet.out_interface)
         if asked.states is not None:
             yield bool(asked.states & ({"NEW", "DNAT"} if packet.dnat else {"NEW"}))
@@ -200,11 +202,13 @@ def _within(port: int, ranges: tuple[tuple[int, int], ...]) -> bool:
     return any(first <= port <= last for first, last in ranges)
 
 
-def _named(asked: NameAsked | None, interface: str | None) -> bool | None:
+def _named(
+    asked: NameAsked | None, interface: str | None, not_by: Container[str | None] = ()
+) -> bool | None:
     if asked is None:
         return True
     if interface is None:
-        return asked.negated if is_elsewhere(asked.name) else None
+        return asked.negated if is_elsewhere(asked.name) or asked.name in not_by else None
     if asked.name.endswith("*"):
         return interface.startswith(asked.name[:-1]) != asked.negated
     return (interface == asked.name) != asked.negated

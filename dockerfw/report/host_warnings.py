@@ -15,7 +15,7 @@ from dockerfw.model.host import FirstPacket, HostFacts
 from dockerfw.model.inventory import Inventory, Network, is_interface_name
 from dockerfw.model.net import Family, IPNetwork
 from dockerfw.model.policy import BridgeSource, InterfaceSource, Policy, Source, may_be_inside
-from dockerfw.model.remark import coded
+from dockerfw.model.remark import Remark, coded
 from dockerfw.model.routes import Route
 from dockerfw.model.supernets import Supernets
 from dockerfw.plan.state import SealState
@@ -302,6 +302,27 @@ def _containers(inventory: Inventory, network: Network) -> str:
         if any(e.network_id == network.id for e in inventory.endpoints(container))
     ]
     return listed(names) if names else "every container"
+
+
+# --- observing -----------------------------------------------------------------------------------
+
+_OF_ENFORCING = frozenset(
+    {"mixed-bridge", "no-daemon", "no-frames", "no-labels", "no-seal", "odd-bridge",
+     "overlapping-subnet", "spoofing-guessed"}
+)  # fmt: skip
+"""Codes of sentences about what is dropped, or passes though the rest is."""
+
+
+def while_observing(policy: Policy, sentences: Iterable[str]) -> tuple[str, ...]:
+    """Return the sentences as they hold under this policy: ``observe`` drops nothing."""
+    if policy.mode != "observe":
+        return tuple(sentences)
+    return tuple(
+        Remark(f"once this is enforced: {one}", one.code)
+        if isinstance(one, Remark) and one.code in _OF_ENFORCING
+        else one
+        for one in sentences
+    )
 
 
 # --- br_netfilter --------------------------------------------------------------------------------

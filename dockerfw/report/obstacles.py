@@ -13,16 +13,11 @@ from dockerfw.model.docker_names import NFTABLES_TABLE, is_docker_chain
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import FAMILIES, Address, Family, family_of
-from dockerfw.report.foreign_walk import ForeignRules, Traveller, ends
+from dockerfw.report.foreign_walk import ForeignRules, Traveller
 from dockerfw.text import listed, short_port
 
 STRANGERS: Mapping[Family, Address] = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::1")}
 """Addresses that nobody has (RFC 7600 dummy, RFC 6666 discard)."""
-
-
-def obstacles(tables: Iterable[ForeignTable], packet: Traveller) -> tuple[str, ...]:
-    """Return the rules that may drop this packet at its hook, each with where it stands."""
-    return ends(tables, packet).drops
 
 
 def docker_writes(tables: Iterable[ForeignTable], family: int) -> bool:

@@ -155,7 +155,10 @@ class Status:
         else:
             first = _WELL
         if health.unenforced:
-            first = f"{first}, but NOT ON EVERY PATH: {printable(health.unenforced[0])}"
+            but = ", but NOT ON EVERY PATH"
+            if health.observing:
+                but = "; enforced, it would NOT HOLD ON EVERY PATH"
+            first = f"{first}{but}: {printable(health.unenforced[0])}"
         if health.in_sync:
             return first if health.unenforced else f"{first}, in sync"
         verdict = "NOT CHECKED" if health.unchecked else "NOT IN SYNC"

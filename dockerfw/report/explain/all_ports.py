@@ -14,6 +14,7 @@ from dockerfw.report.explain.explanation import (
     NOT_IN_FORCE,
     OBSERVING,
     Explanation,
+    as_observed,
 )
 from dockerfw.report.tables import table
 from dockerfw.text import paragraph, printable, short_port
@@ -57,7 +58,9 @@ class PortList:
         for remark in (OBSERVING,) * first.observing + (NOT_IN_FORCE,) * (not first.in_force):
             found += paragraph(remark, width=width, rest="  ")
         allowed = sum(answer.verdict == "allowed" for answer in self.answers)
-        head = f"{self.source} → {self.target}: {allowed} of {len(self.answers)} ports allowed"
+        would = "would be " if first.observing else ""
+        number = f"{allowed} of {len(self.answers)} ports {would}allowed"
+        head = f"{self.source} → {self.target}: {number}"
         found += paragraph(printable(head), width=width, rest="  ")
         rows = [(_port(answer.target), printable(_why(answer))) for answer in self.answers]
         found += table(rows, width=width)
@@ -71,7 +74,9 @@ def _port(target: str) -> str:
 
 def _why(answer: Explanation) -> str:
     reasons = {row.reason for row in answer.rows}
-    return reasons.pop() if len(reasons) == 1 else answer.words
+    if len(reasons) > 1 or any(row.refused for row in answer.rows):
+        return answer.words
+    return as_observed(reasons.pop()) if answer.observing else reasons.pop()
 
 
 def targets_of(target: str, policy: Policy, inventory: Inventory) -> tuple[str, ...]:

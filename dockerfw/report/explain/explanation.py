@@ -17,9 +17,10 @@ NOT_IN_FORCE = "NOT PROTECTED: no policy is in force, so dockerfw filters nothin
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One path of one family: ``path`` as in ``P1 published 8080 → 80 (DNAT)``.
+    """One path of one family: ``path`` as in ``published 8080 → 80 (DNAT)``.
 
-    ``others`` are rules of others that may drop what dockerfw lets pass there. ``conditional``:
+    ``others`` are rules of others that may drop what dockerfw lets pass there, ``refused`` is the
+    one that does for certain, with what is known of it; empty where none does. ``conditional``:
     whether the packet takes this path depends on NAT of others in a way that is not known here.
     ``rule``: where the rule of the policy stands that decides it, if one does.
     """
@@ -29,6 +30,7 @@ class Row:
     allowed: bool
     reason: str
     others: tuple[str, ...] = ()
+    refused: str = ""
     conditional: bool = False
     rule: Origin | None = None
 
@@ -82,6 +84,7 @@ class Explanation:
                     "reason": r.reason,
                     "rule": None if r.rule is None else {"file": r.rule.file, "line": r.rule.line},
                     "others": list(r.others),
+                    "refused_by": r.refused or None,
                 }
                 for r in self.rows
             ],
@@ -100,13 +103,7 @@ class Explanation:
         head = f"{self.source} → {self.target}: {self.words}"
         found += paragraph(printable(head), width=width, rest="  ")
         for row in self.rows:
-            verdict = "allowed" if row.allowed else "denied "
-            first, rest = f"  IPv{row.family} {verdict}  ", " " * 16
-            found += paragraph(printable(row.path), width=width, first=first, rest=rest)
-            found += paragraph(printable(row.reason), width=width, first=rest, rest=rest)
-            for other in row.others:
-                text = printable(f"dockerfw lets it pass; {other} may not")
-                found += paragraph(text, width=width, first=rest, rest=rest)
+            found += self._row_lines(row, width)
         for warning in self.warnings:
             found += paragraph(printable(f"note: {warning}"), width=width, rest="  ")
         if self.remedy:
@@ -114,13 +111,56 @@ class Explanation:
             found += [f"  {printable(line)}" for line in self.remedy]
         return tuple(found)
 
+    def _row_lines(self, row: Row, width: int) -> list[str]:
+        verdict = "allowed" if row.allowed else "denied "
+        if self.observing:
+            verdict = f"would be {verdict}"
+        first = f"  IPv{row.family} {verdict}  "
+        rest = " " * len(first)
+        found = paragraph(printable(row.path), width=width, first=first, rest=rest)
+        texts = [as_observed(row.reason) if self.observing else row.reason]
+        if row.refused:
+            texts.append(f"refused all the same by {row.refused}")
+        else:
+            texts += [f"dockerfw lets it pass; {other} may not" for other in row.others]
+        for text in texts:
+            found += paragraph(printable(text), width=width, first=rest, rest=rest)
+        return found
+
     @property
     def words(self) -> str:
         """The verdict, in words."""
+        return f"{self._by_policy}{self._by_others}"
+
+    @property
+    def _by_policy(self) -> str:
         if not self.in_force and self.verdict == "allowed":
-            return "OPEN on all paths"
-        return {
+            refused = any(row.refused for row in self.rows)
+            return "not filtered by dockerfw" if refused else "OPEN on all paths"
+        found = {
             "allowed": "allowed on all paths",
             "denied": "denied on all paths",
             "mixed": "allowed on some paths, denied on others",
         }[self.verdict]
+        return f"would be {found}" if self.observing else found
+
+    @property
+    def _by_others(self) -> str:
+        """Return that rules of others refuse what the policy allows, where they do."""
+        allowed = [row for row in self.rows if row.allowed]
+        refused = sum(bool(row.refused) for row in allowed)
+        if not refused:
+            return ""
+        which = "there" if refused == len(allowed) else f"on {refused} of {len(self.rows)}"
+        if not self.in_force and refused == len(self.rows):
+            which = "on all paths"
+        return f", but refused by other rules {which}"
+
+
+def as_observed(reason: str) -> str:
+    """Return the reason of a verdict while nothing is dropped.
+
+    >>> as_observed("denied: nothing allows it"), as_observed("allowed by baseline bridge")
+    ('would be denied: nothing allows it', 'would be allowed by baseline bridge')
+    """
+    return f"would be {reason}" if reason.startswith(("allowed", "denied")) else reason

@@ -31,6 +31,8 @@ HOST_ELSEWHERE = f"{HOST_ITSELF}, at its other addresses"
 """The same, where the port is published at some addresses of this host and not at these."""
 HOST_UNLESS_LED_ON = f"{HOST_ITSELF}, where NAT of others does not apply"
 _ECHO_REQUEST: dict[Family, int] = {4: 8, 6: 128}
+_DROPS_DIRECT_ACCESS = 28
+"""From this engine on Docker drops what was not sent by its bridge to a container's address."""
 _UNFILTERED = ("macvlan", "ipvlan")
 
 
@@ -88,7 +90,7 @@ class Paths:
         families = sorted({a.version for a in addresses}) or [4]
         for version in families:
             family: Family = 4 if version == 4 else 6
-            yield Row("P6 this host", family, True, "allowed: this host reaches its containers")
+            yield Row("from this host", family, True, "allowed: this host reaches its containers")
 
     def _unfiltered(self, source: ParsedSource, target: ParsedTarget) -> Iterator[Row]:
         """P9: networks that this host's kernel does not forward."""
@@ -108,7 +110,7 @@ class Paths:
                 family = family_of(address)
                 if same or (family in families and network.driver in _UNFILTERED):
                     yield Row(
-                        f"P9 {network.driver} network {network.name}, to {address}",
+                        f"{network.driver} network {network.name}, to {address}",
                         family,
                         True,
                         f"allowed: {network.driver} networks cannot be filtered here",
@@ -141,13 +143,13 @@ class Paths:
         if sender.bridge is None:
             if sender.address.is_link_local and family == 6:
                 return  # the kernel never forwards these
-            label = f"P2 directly to {address}"
+            label = f"directly to {address}"
         elif home is None or home.id != sender.bridge.id:
             if sender.address in LINK_LOCAL:
                 return  # nor these
-            label = f"P5 other bridge, directly to {address}"
+            label = f"other bridge, directly to {address}"
         else:
-            label = f"P4 same bridge, to {address}"
+            label = f"same bridge, to {address}"
             if not self.facts.br_netfilter[0 if family == 4 else 1]:
                 reason = "allowed: the kernel does not show it (br_netfilter is off)"
                 yield Row(label, family, True, reason)
@@ -161,7 +163,20 @@ class Paths:
             target.port,
             icmp_type=icmp_type,
         )
-        yield _row(label, family, self.reasons.decide(Route("", "forward", packet)))
+        decision = self.reasons.decide(Route("", "forward", packet))
+        yield _row(label, family, decision, self._dockers_own(sender, home))
+
+    def _dockers_own(self, sender: Sender, home: Network | None) -> str:
+        """Return what Docker's own rules refuse on the way to a container's address."""
+        if home is None or (sender.bridge is not None and sender.bridge.id == home.id):
+            return ""
+        if home.internal:
+            return f"the network {home.name} is internal"
+        if sender.bridge is not None:
+            return "Docker keeps its networks apart"
+        major = self.inventory.engine.partition(".")[0]
+        drops = major.isdecimal() and int(major) >= _DROPS_DIRECT_ACCESS
+        return "Docker drops direct access from engine 28 on" if drops else ""
 
     # by a port of this host
 
@@ -258,11 +273,11 @@ class Paths:
         behind = f"{container.name}:" if target.host_port else ""
         leads = f"{number if binding.wildcard else at} → {behind}{binding.container_port}"
         if sender.bridge is not None:
-            label = f"P5 {self._nearness(sender.bridge, container)}, by published port {leads}"
+            label = f"{self._nearness(sender.bridge, container)}, by published port {leads}"
         elif inner is None:
-            label = f"P3 by docker-proxy {at}"
+            label = f"by docker-proxy {at}"
         else:
-            label = f"P1 published {leads} (DNAT)"
+            label = f"published {leads} (DNAT)"
         where = target.address if binding.wildcard else bound
         port = Port(binding.protocol, binding.host_port)
         yield from self._at_host(
@@ -297,7 +312,7 @@ class Paths:
         if self.reasons.guards(sender.family, target.protocol, target.port):
             yield from self._to_host_itself(_host_network_label(target), sender, target, but_at)
         elif subnets:
-            label = f"P10 swarm published {short_port(target.port, target.protocol)}"
+            label = f"swarm published {short_port(target.port, target.protocol)}"
             # Stands for the ingress: the inventory has no address of its.
             ingress: Address = subnets[0].network_address + 2
             port = Port(target.protocol, target.port)
@@ -398,12 +413,15 @@ def _listens_at(binding: PublishedPort, address: Address) -> bool:
     return binding.wildcard or binding.host_address == address
 
 
-def _row(path: str, family: Family, decision: Decision) -> Row:
-    allowed, reason = decision.allowed, decision.reason
-    return Row(path, family, allowed, reason, decision.others, rule=decision.rule)
+def _row(path: str, family: Family, decision: Decision, known: str = "") -> Row:
+    """``known`` is what is known of a rule of others that refuses it."""
+    allowed, reason, refused = decision.allowed, decision.reason, decision.refused
+    if refused and known:
+        refused += f": {known}"
+    return Row(path, family, allowed, reason, decision.others, refused, rule=decision.rule)
 
 
 def _host_network_label(target: ParsedTarget) -> str:
     if target.protocol == "icmp":
-        return "P8 host network, ping"
-    return f"P8 host network, port {short_port(target.port, target.protocol)}"
+        return "host network, ping"
+    return f"host network, port {short_port(target.port, target.protocol)}"

@@ -19,8 +19,8 @@ from dockerfw.model.policy import Allow, Deny, Origin, Policy, Source
 from dockerfw.report.explain.reader import network_of
 from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
 from dockerfw.report.explain.ways import Ways
-from dockerfw.report.foreign_walk import Traveller
-from dockerfw.report.obstacles import docker_writes, obstacles
+from dockerfw.report.foreign_walk import Ends, ForeignRules, Traveller
+from dockerfw.report.obstacles import docker_writes
 from dockerfw.rules.chains import SPOOFED_ELSE
 from dockerfw.rules.compiler import compile_ruleset
 from dockerfw.rules.ruleset import Ruleset
@@ -37,11 +37,15 @@ the one statement of that index."""
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a packet passes, and why, in words; and who may drop it all the same."""
+    """Whether a packet passes, and why, in words; and who may drop it all the same.
+
+    ``refused``: the rule of others that does for certain; empty where none does.
+    """
 
     allowed: bool
     reason: str
     others: tuple[str, ...] = ()
+    refused: str = ""
     rule: Origin | None = None
     """The rule of the policy that decides it, where one does."""
 
@@ -66,7 +70,7 @@ class Reasons:
         self.facts = facts
         self.local = local
         self.ways = Ways(inventory, facts)
-        self._bridges = {network.bridge for network in inventory.bridges()}
+        self._bridges = frozenset(network.bridge for network in inventory.bridges())
         self.without_sources = self._without_sources()
         self._parts: dict[_Part, Ruleset] = {}
 
@@ -74,6 +78,10 @@ class Reasons:
     def whole(self) -> Ruleset:
         """The ruleset of the whole policy; mostly nobody asks."""
         return self._compiled(self.policy)
+
+    @cached_property
+    def _foreign_rules(self) -> ForeignRules:
+        return ForeignRules(self.foreign)
 
     @cached_property
     def closed(self) -> Ruleset:
@@ -90,14 +98,17 @@ class Reasons:
             return Decision(False, SPOOFED_ELSE)  # by the seal
         if result.passed:
             reason, rule = self._why_allowed(route, result)
-            return Decision(True, reason, self._others(route), rule)
+            ends = self._others(route)
+            others = dict.fromkeys(drop for one in ends for drop in one.drops)
+            refused = next((one.closing for one in ends if one.closing), "")
+            return Decision(True, reason, tuple(others), refused, rule)
         if from_docker and not comes_back:
             return Decision(False, SPOOFED_ELSE)
         reason, rule = self._why_denied(route, result)
         return Decision(False, reason, rule=rule)
 
-    def _others(self, route: Route) -> tuple[str, ...]:
-        """Return the rules of others that may drop it, at both hooks that it meets."""
+    def _others(self, route: Route) -> tuple[Ends, Ends]:
+        """Return how it may end by the rules of others, at both hooks that it meets."""
         packet = route.packet
         home = network_of(self.inventory, packet.destination) if route.hook == "forward" else None
         here = Traveller(
@@ -111,6 +122,7 @@ class Reasons:
             dnat=packet.dnat,
             sent_to=packet.host_port,
             local=route.hook == "input",
+            not_by=self._bridges,
         )
         address, port = packet.host_port or (packet.destination, packet.port)
         arriving = replace(
@@ -124,8 +136,7 @@ class Reasons:
         )
         if route.by_docker and not docker_writes(self.foreign, address.version):
             here = replace(arriving, hook="input")
-        found = (*obstacles(self.foreign, arriving), *obstacles(self.foreign, here))
-        return tuple(dict.fromkeys(found))
+        return self._foreign_rules.ends(arriving), self._foreign_rules.ends(here)
 
     def guards(self, family: Family, protocol: str, port: int) -> bool:
         """Return True if a rule guards this port of the host for a host-network container."""

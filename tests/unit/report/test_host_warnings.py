@@ -10,6 +10,7 @@ import pytest
 from dockerfw.model.host import Bridge, FirstPacket, HostFacts, Proxy
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
+from dockerfw.model.remark import Remark
 from dockerfw.model.routes import Route
 from dockerfw.report.host_warnings import (
     cut_off_text,
@@ -23,6 +24,7 @@ from dockerfw.report.host_warnings import (
     overlaps,
     proxy_next_step,
     unenforced,
+    while_observing,
 )
 from dockerfw.report.warnings import advise
 from tests.build import container, policy
@@ -199,3 +201,14 @@ def test_of_a_bridge_that_cannot_be_written_it_is_not_said_that_docker_will_be_a
     text = cut_off_text("a*b")
     assert "until Docker was asked" not in text
     assert "rename it" in text
+
+
+def test_while_observing_nothing_is_said_to_be_cut_off_or_to_pass() -> None:
+    (loss,) = lost_without_seal(HostFacts(nf_tables=False))
+    observing = policy(mode="observe")
+    (told,) = while_observing(observing, [loss])
+    assert told == f"once this is enforced: {loss}"
+    assert isinstance(told, Remark)
+    assert told.code == "no-seal"
+    assert while_observing(policy(), [loss]) == (loss,)
+    assert while_observing(observing, ["plain text"]) == ("plain text",)

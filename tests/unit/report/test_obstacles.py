@@ -12,8 +12,8 @@ from dockerfw.kernel.iptables.foreign import TABLES, foreign_tables
 from dockerfw.kernel.iptables.parse import parse
 from dockerfw.kernel.nft.foreign import foreign_table
 from dockerfw.plan.state import TablesState
-from dockerfw.report.foreign_walk import Traveller
-from dockerfw.report.obstacles import obstacles, published_obstacles
+from dockerfw.report.foreign_walk import Traveller, ends
+from dockerfw.report.obstacles import published_obstacles
 from tests.build import container, inventory, network
 
 BRIDGE = "br-0123456789ab"
@@ -42,7 +42,7 @@ STANDS = "filter FORWARD of iptables-nft"
 
 def forward(*rules: str, policy: str = "ACCEPT", packet: Traveller = PACKET) -> tuple[str, ...]:
     text = MIXED.replace("POLICY", policy).replace("RULES", "\n".join(rules))
-    return obstacles(foreign_tables(TablesState(4, parse(text, TABLES)), "nft"), packet)
+    return ends(foreign_tables(TablesState(4, parse(text, TABLES)), "nft"), packet).drops
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def nft(*rules: list[Any], policy: str = "accept") -> tuple[str, ...]:
     ]  # fmt: skip
     table = foreign_table(json.dumps({"nftables": items}), "  tcp dport 80 drop # handle 7\n")
     assert table is not None
-    return obstacles([table], PACKET)
+    return ends([table], PACKET).drops
 
 
 PORT_80 = {

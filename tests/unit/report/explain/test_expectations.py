@@ -58,7 +58,7 @@ def test_a_broken_expectation_names_path_and_line() -> None:
     found = broken_expectations(expecting("198.51.100.7", "web:80", allowed=False), SHOP, BRIDGED)
     (error,) = found.errors
     assert error == (
-        "config.toml:30: expected denied, but 198.51.100.7 reaches web:80 (P1 published 8080 → "
+        "config.toml:30: expected denied, but 198.51.100.7 reaches web:80 (published 8080 → "
         "80): allowed by config.toml:3 (from office), and likewise on 1 more path"
     )
     found = broken_expectations(expecting("203.0.113.7", "web:80", allowed=True), SHOP, BRIDGED)

@@ -31,10 +31,11 @@ def test_the_document_has_every_row() -> None:
     document = json.loads(json.dumps(found.to_json()))
     assert document["verdict"] == "allowed"
     assert document["paths"][0] == {
-        "path": "P1 published 8080 → 80 (DNAT)",
+        "path": "published 8080 → 80 (DNAT)",
         "family": 4,
         "allowed": True,
         "reason": "allowed by config.toml:3 (from office)",
         "others": [],
+        "refused_by": None,
         "rule": {"file": "config.toml", "line": 3},
     }

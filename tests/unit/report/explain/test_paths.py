@@ -17,8 +17,8 @@ from tests.unit.report.explain.scene import BRIDGED, OFFICE, OPEN_WEB, SHOP, pat
 def test_an_outside_source_has_a_path_by_published_port_and_one_directly() -> None:
     found = explain(policy(OPEN_WEB), SHOP, BRIDGED, "198.51.100.7", "web:80")
     assert rows(found) == [
-        ("P1 published 8080 → 80 (DNAT)", 4, True, "allowed by config.toml:3 (from office)"),
-        ("P2 directly to 172.18.0.2", 4, True, "allowed by config.toml:3 (from office)"),
+        ("published 8080 → 80 (DNAT)", 4, True, "allowed by config.toml:3 (from office)"),
+        ("directly to 172.18.0.2", 4, True, "allowed by config.toml:3 (from office)"),
     ]
     assert found.exit_status == 0
 
@@ -28,12 +28,12 @@ def test_a_rule_by_host_port_opens_no_other_path_so_the_verdict_is_mixed() -> No
     rules = policy(rule)
     found = explain(rules, SHOP, BRIDGED, "203.0.113.7", "web:80")
     assert paths(found) == {
-        "P1 published 8080 → 80 (DNAT)": True,
-        "P2 directly to 172.18.0.2": False,
+        "published 8080 → 80 (DNAT)": True,
+        "directly to 172.18.0.2": False,
     }
     assert found.exit_status == 4
     by_host_port = explain(rules, SHOP, BRIDGED, "203.0.113.7", ":8080/tcp")
-    assert paths(by_host_port) == {"P1 published 8080 → web:80 (DNAT)": True}
+    assert paths(by_host_port) == {"published 8080 → web:80 (DNAT)": True}
     assert by_host_port.exit_status == 0
 
 
@@ -41,8 +41,8 @@ def test_a_rule_for_one_host_address_gets_a_row_of_its_own() -> None:
     rules = policy(allow("any", published="192.0.2.10:8080", line=7))
     found = explain(rules, SHOP, BRIDGED, "203.0.113.7", ":8080")
     assert paths(found) == {
-        "P1 published 8080 → web:80 (DNAT)": False,
-        "P1 published 8080 → web:80 (DNAT) at 192.0.2.10": True,
+        "published 8080 → web:80 (DNAT)": False,
+        "published 8080 → web:80 (DNAT) at 192.0.2.10": True,
     }
     assert explain(rules, SHOP, BRIDGED, "203.0.113.7", "192.0.2.10:8080").exit_status == 0
     assert explain(rules, SHOP, BRIDGED, "203.0.113.7", "192.0.2.11:8080").exit_status == 3
@@ -51,9 +51,9 @@ def test_a_rule_for_one_host_address_gets_a_row_of_its_own() -> None:
 @pytest.mark.parametrize(
     "target, path",
     [
-        ("web:80", "P3 by docker-proxy [::]:8080"),
-        ("shop-db-1:5432", "P1 published 5432 → 5432 (DNAT)"),
-        ("shop-db-1:5432", "P2 directly to fd00:19::2"),
+        ("web:80", "by docker-proxy [::]:8080"),
+        ("shop-db-1:5432", "published 5432 → 5432 (DNAT)"),
+        ("shop-db-1:5432", "directly to fd00:19::2"),
     ],
 )
 def test_ipv6_goes_through_docker_proxy_where_the_container_has_none(
@@ -65,13 +65,13 @@ def test_ipv6_goes_through_docker_proxy_where_the_container_has_none(
 
 def test_a_link_local_source_is_never_forwarded() -> None:
     found = explain(policy(), SHOP, BRIDGED, "fe80::1@eth0", "shop-db-1:5432")
-    assert paths(found) == {"P3 by docker-proxy [::]:5432": False}
+    assert paths(found) == {"by docker-proxy [::]:5432": False}
 
 
 def test_ping_has_no_published_path() -> None:
     rule = allow(OFFICE, to="web", ports="icmp", line=3)
     found = explain(policy(rule), SHOP, BRIDGED, "198.51.100.7", "web:icmp")
-    assert paths(found) == {"P2 directly to 172.18.0.2": True}
+    assert paths(found) == {"directly to 172.18.0.2": True}
 
 
 def test_a_host_port_bound_to_loopback_is_no_path_for_others() -> None:
@@ -96,7 +96,7 @@ def test_a_port_bound_to_one_address_is_the_hosts_own_at_its_others(
 ) -> None:
     here = facts(*own, br_netfilter=True)
     found = paths(explain(policy(), BOUND, here, "203.0.113.7", ":8443"))
-    at_one = {"P1 published 192.0.2.1:8443 → web:443 (DNAT)": False}
+    at_one = {"published 192.0.2.1:8443 → web:443 (DNAT)": False}
     assert found == at_one | ({ELSEWHERE: True} if elsewhere else {})
     for address, path in (("192.0.2.1", [*at_one]), ("192.0.2.2", ["this host's own port"])):
         if address in own:
@@ -146,18 +146,18 @@ def test_this_host_always_reaches_its_containers(source: str, target: str) -> No
     own = frozenset({ip_address("192.0.2.1")})
     closed = policy(deny("any", "bridge", line=20), baseline=())
     found = explain(closed, SHOP, BRIDGED, source, target, own)
-    assert set(paths(found)) == {"P6 this host"}
+    assert set(paths(found)) == {"from this host"}
     assert found.exit_status == 0
 
 
 def test_containers_of_one_bridge_need_br_netfilter_to_be_separated() -> None:
     seen = explain(policy(baseline=()), SHOP, BRIDGED, "web", "proxy:80")
-    assert ("P4 same bridge, to 172.18.0.3", 4, False, "denied: nothing allows it") in rows(seen)
+    assert ("same bridge, to 172.18.0.3", 4, False, "denied: nothing allows it") in rows(seen)
     unseen = explain(
         policy(baseline=()), SHOP, HostFacts(br_netfilter=(False, True)), "web", "proxy:80"
     )
     assert (
-        "P4 same bridge, to 172.18.0.3",
+        "same bridge, to 172.18.0.3",
         4,
         True,
         "allowed: the kernel does not show it (br_netfilter is off)",
@@ -167,10 +167,10 @@ def test_containers_of_one_bridge_need_br_netfilter_to_be_separated() -> None:
 def test_containers_reach_each_other_by_the_baseline_on_every_path() -> None:
     found = explain(policy(), SHOP, BRIDGED, "proxy", "web:80")
     assert paths(found) == {
-        "P5 other bridge, by published port 8080 → 80": True,
-        "P5 other bridge, directly to 172.18.0.2": True,
-        "P5 same bridge, by published port 8080 → 80": True,
-        "P4 same bridge, to 172.18.0.2": True,
+        "other bridge, by published port 8080 → 80": True,
+        "other bridge, directly to 172.18.0.2": True,
+        "same bridge, by published port 8080 → 80": True,
+        "same bridge, to 172.18.0.2": True,
     }
     assert reasons(found) == {"allowed by baseline bridge"}
 
@@ -184,7 +184,7 @@ def test_a_deny_between_containers_closes_published_ports_too() -> None:
 
 def test_an_address_of_a_bridge_comes_from_that_bridge_unless_told_otherwise() -> None:
     found = explain(policy(), SHOP, BRIDGED, "172.18.0.77", "web:80")
-    assert "P4 same bridge, to 172.18.0.2" in paths(found)
+    assert "same bridge, to 172.18.0.2" in paths(found)
     assert found.exit_status == 0
 
 
@@ -202,7 +202,7 @@ def test_a_host_network_container_is_guarded_at_the_ports_of_rules_that_name_it(
     rules = policy(rule)
     assert rows(explain(rules, SHOP, BRIDGED, "198.51.100.7", "exporter:9100")) == [
         (
-            "P8 host network, port 9100",
+            "host network, port 9100",
             4,
             True,
             "allowed by config.toml:5 (from 198.51.100.0/24)",
@@ -221,7 +221,7 @@ def test_a_macvlan_network_is_not_filtered_and_the_row_says_so() -> None:
     found = explain(policy(baseline=()), SHOP, BRIDGED, "203.0.113.7", "camera:80")
     assert rows(found) == [
         (
-            "P9 macvlan network lan, to 192.0.2.130",
+            "macvlan network lan, to 192.0.2.130",
             4,
             True,
             "allowed: macvlan networks cannot be filtered here",
@@ -235,10 +235,10 @@ def test_a_swarm_published_port_is_allowed_by_host_port() -> None:
     rule = allow(OFFICE, published=8443, line=7)
     rules = policy(rule)
     assert paths(explain(rules, swarm, BRIDGED, "198.51.100.7", ":8443")) == {
-        "P10 swarm published 8443": True
+        "swarm published 8443": True
     }
     assert paths(explain(rules, swarm, BRIDGED, "203.0.113.7", ":8443")) == {
-        "P10 swarm published 8443": False
+        "swarm published 8443": False
     }
 
 
@@ -249,13 +249,13 @@ def test_a_port_of_the_host_itself_is_left_alone() -> None:
 
 def test_an_address_without_a_container_is_guarded_all_the_same() -> None:
     found = explain(policy(), SHOP, BRIDGED, "203.0.113.7", "172.18.0.200:80")
-    assert paths(found) == {"P2 directly to 172.18.0.200": False}
+    assert paths(found) == {"directly to 172.18.0.200": False}
 
 
 def test_a_gateway_of_a_docker_network_is_an_address_of_this_host() -> None:
     host = facts("172.18.0.1", br_netfilter=True)
     found = explain(policy(), SHOP, host, "203.0.113.7", "172.18.0.1:8080")
-    assert paths(found) == {"P1 published 8080 → web:80 (DNAT)": False}
+    assert paths(found) == {"published 8080 → web:80 (DNAT)": False}
 
 
 # --- NAT that Docker did not make ----------------------------------------------------------------
@@ -298,7 +298,7 @@ def test_nat_that_may_not_apply_leaves_the_port_to_the_host_or_to_who_publishes_
     published = explain(policy(OPEN_WEB), SHOP, here, "203.0.113.7", ":8080")
     assert paths(published) == {
         led.format(8080): False,
-        "P1 published 8080 → web:80 (DNAT)": False,
+        "published 8080 → web:80 (DNAT)": False,
     }
 
 

@@ -27,5 +27,5 @@ def test_a_host_port_in_place_of_the_container_port_gets_a_hint() -> None:
 
 def test_a_sidecar_is_reached_at_the_addresses_of_its_network_owner() -> None:
     found = explain(policy(OPEN_WEB), SHOP, BRIDGED, "198.51.100.7", "sidecar:80")
-    assert "P2 directly to 172.18.0.2" in paths(found)
+    assert "directly to 172.18.0.2" in paths(found)
     assert "sidecar is at the addresses of web" in found.warnings
