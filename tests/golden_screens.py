@@ -33,6 +33,7 @@ from tests.standing import sets_of, tables_of
 
 Screen: TypeAlias = Callable[[int], Iterable[str]]
 WIDTHS = (60, 80, 120)
+LONG = "production-eu-west-frontend-cluster"
 SHOP = GOLDEN / "example"
 FOLDER = SHOP / "screens"
 
@@ -98,6 +99,34 @@ def _screens() -> Mapping[str, Screen]:
         "probe-agrees": _probed(leaks=False),
         "probe-disagrees": _probed(leaks=True),
         "explain-open": explain.open_to_all(_INVENTORY, _FACTS, "203.0.113.7", "shop-db-1").lines,
+    }
+
+
+def crowded() -> Mapping[str, Screen]:
+    """Return screens of the shop where names are long: they are to fit, and are not recorded."""
+    running = replace(
+        _INVENTORY,
+        containers=tuple(replace(c, name=f"{LONG}-{c.name}") for c in _INVENTORY.containers),
+    )
+    rows = access_by_policy(_POLICY, running, (), ())
+    now = 1_780_000_000.0
+    observing = replace(_WELL, observing=True, enforcing=False)
+    ports = with_last_denied(rows, _denied().denials, running)
+    reader = DenialReader(_POLICY, running, _FACTS)
+    denied = replace(_denied(), rows=tuple(map(reader.row, _denied().denials)))
+    audited = audit.audit(audit.Host(running, _FACTS, Surroundings(listeners=None)))
+    target = f"{LONG}-shop-db-1:5432"
+    ruleset = _compiled(_POLICY)
+    planned = diff({}, ruleset, running, before_installed=False)
+    return {
+        "status": Status(_WELL, ports=ports, now=now).lines,
+        "status-observing": Status(observing, ports=ports, now=now).lines,
+        "status-verbose": lambda width: Status(_WELL, ports=ports).lines(width, verbose=True),
+        "status-unprotected": Status(_WELL, ports=access_without_policy(running)).lines,
+        "plan": planned.lines,
+        "explain": explain.answer(_POLICY, running, _FACTS, "office", target).lines,
+        "denied": denied.lines,
+        "audit": lambda width: audit.lines(audited, width),
     }
 
 

@@ -91,8 +91,9 @@ def _document(rows: Iterable[Row], began: float, *, observing: bool) -> dict[str
 def row_lines(row: Row, when: str, width: int) -> list[str]:
     """Return one row: when, who, whereto, how often, and what would let it in."""
     first = f"  {when.ljust(_WHEN)}"
-    text = f"{row.text}, {_often(row.denial)}"
-    found = paragraph(printable(text), width=width, first=first, rest=_DEEP + "  ")
+    text = printable(f"{row.text}, {_often(row.denial)}")
+    rest = min(len(_DEEP) + 2, max(0, width - max(map(len, text.split()))))
+    found = paragraph(text, width=width, first=first, rest=" " * rest)
     return [*found, *_advice(row, width)]
 
 
@@ -105,8 +106,10 @@ def _often(denial: Denial) -> str:
 def _advice(row: Row, width: int) -> Iterator[str]:
     if not row.remedy:
         yield from paragraph(printable(row.reason), width=width, first=_DEEP, rest=_DEEP)
+    # Lines of a policy are not broken, and no further in than they fit.
+    deep = min(len(_DEEP), max(0, width - max(map(len, row.remedy), default=0)))
     for line in row.remedy:
-        yield f"{_DEEP}{printable(line)}"
+        yield f"{' ' * deep}{printable(line)}"
 
 
 def row_json(row: Row) -> Mapping[str, object]:

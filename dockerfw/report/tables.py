@@ -74,14 +74,19 @@ def _lines(length: int, room: int) -> int:
 def _row(
     row: Sequence[str], widths: Sequence[int], width: int, indent: str, right: Collection[int]
 ) -> list[str]:
-    head = indent
+    head = before = indent
     for column, size in enumerate(widths):
+        before = head
         cell = row[column].rjust(size) if column in right else row[column].ljust(size)
         head += cell + " " * _gap(size)
     start = len(indent) + sum(size + _gap(size) for size in widths)
     if len(head) > start:
         deeper = indent + " " * _DEEPER
-        return [head.rstrip(), *paragraph(row[-1], width=width, first=deeper, rest=deeper)]
+        cell = row[len(widths) - 1]
+        return [
+            *paragraph(cell, width=width, first=before, rest=indent + " " * (_DEEPER - 2)),
+            *paragraph(row[-1], width=width, first=deeper, rest=deeper),
+        ]
     return paragraph(row[-1], width=width, first=head, rest=" " * start)
 
 

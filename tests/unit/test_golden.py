@@ -30,6 +30,13 @@ def test_a_screen_is_as_recorded_and_fits_the_terminal(recorded: Path) -> None:
     assert [line for line in text.splitlines() if len(line) > width] == []
 
 
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("name", golden_screens.crowded())
+def test_a_screen_with_long_names_fits_every_terminal(name: str, width: int) -> None:
+    lines = list(golden_screens.crowded()[name](width))
+    assert [line for line in lines if len(line) > width] == []
+
+
 def test_no_screen_is_recorded_that_is_not_shown() -> None:
     assert set(golden_screens.FOLDER.iterdir()) == set(SCREENS)
 

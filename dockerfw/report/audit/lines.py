@@ -60,7 +60,7 @@ def _section(rows: list[Row], width: int) -> Iterator[str]:
         own = "  ".join(cell.ljust(size) for cell, size in zip(cells[at], sizes, strict=True))
         first = f"  {own}  "
         if len(first) + len(where(row)) > width:
-            yield first.rstrip()
+            yield from paragraph(own.rstrip(), width=width, first="  ", rest=_DEEPER)
             first = _DEEPER
         yield from paragraph(where(row), width=width, first=first, rest=_DEEPER)
         following = rows[at + 1] if at + 1 < len(rows) else None
