@@ -37,6 +37,8 @@ from tests.lab.wait import Closable, becomes_true, until
 from tests.paths import REPOSITORY
 
 Suite: TypeAlias = Literal["bookworm", "trixie"]
+Kind: TypeAlias = Literal["boot", "ssh"]
+"""With what Docker and dockerfw need; and with what Ansible needs to come in."""
 
 PACKAGING = REPOSITORY / "packaging"
 _PROGRAM = "#!/usr/bin/python3\nfrom dockerfw.cli.app import main\n\nmain()\n"
@@ -146,7 +148,7 @@ def _child(pid: int) -> int | None:
 class Machine(Files, Closable):
     """A disk, and a network for each boot; see the module."""
 
-    def __init__(self, suite: Suite) -> None:
+    def __init__(self, suite: Suite, kind: Kind = "boot") -> None:
         self.suite = suite
         self._cgroup = f"dockerfw-lab-{uuid.uuid4().hex[:12]}"
         self._system: subprocess.Popen[str] | None = None
@@ -155,7 +157,7 @@ class Machine(Files, Closable):
         self._disk = process.start(
             [
                 *("unshare", "--mount", "--propagation", "private", "sh", "-c", _DISK, "sh"),
-                *(str(root(f"{suite}-boot")), *_MASKED),
+                *(str(root(f"{suite}-{kind}")), *_MASKED),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

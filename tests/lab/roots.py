@@ -35,12 +35,16 @@ _BUILD = (
     "debhelper,dh-python,pybuild-plugin-pyproject,python3-all,python3-setuptools,python3-click,"
     "lintian"
 )
+# What Ansible finds on a host that it comes to by ssh.
+_SSH = "openssh-server,sudo,python3-apt"
 _PACKAGES = {
     "trixie": _ENGINE,
     "forky": _ENGINE,
     "trixie-firewalld": "firewalld,iptables,nftables,ipset",
     "bookworm-boot": _BOOT,
     "trixie-boot": f"{_BOOT},docker-cli",
+    "bookworm-ssh": f"{_BOOT},{_SSH}",
+    "trixie-ssh": f"{_BOOT},docker-cli,{_SSH}",
     "bookworm-build": _BUILD,
     "trixie-build": _BUILD,
 }
