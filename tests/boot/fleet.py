@@ -16,13 +16,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.boot.scene import WEB, built
+from tests.boot.scene import WEB
 from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow
+from tests.lab import process
 from tests.lab.boot import Machine, Suite
 from tests.lab.controller import Controller
 from tests.lab.engine import IMAGE
 from tests.lab.host import HOST_V4
+from tests.lab.roots import root
 from tests.lab.wait import until
+from tests.paths import REPOSITORY
 
 SUITES: Mapping[str, Suite] = {"one": "bookworm", "two": "trixie", "three": "trixie"}
 ROLLOUT = "dockerfw.dockerfw.rollout"
@@ -62,9 +65,12 @@ class Play:
 class Fleet:
     """The machines by name, with dockerfw on ``two`` and ``three``, and nothing in force."""
 
-    def __init__(self, machines: Mapping[str, Machine], controller: Controller) -> None:
+    def __init__(
+        self, machines: Mapping[str, Machine], controller: Controller, package: Path
+    ) -> None:
         self.machines = machines
         self.controller = controller
+        self.package = package
 
     @cached_property
     def first(self) -> Play:
@@ -102,7 +108,7 @@ class Fleet:
     def state(self, name: str) -> list[str]:
         """All that dockerfw has on this machine, in the kernel and on the disk, as lines."""
         folders = "/etc/dockerfw /var/lib/dockerfw/policy/manifest.json /run/dockerfw-*"
-        files = f"find {folders} -type f -printf '%m %p ' -exec sha256sum {{}} +"
+        files = f"find {folders} -type f -printf '%m %p\\n' -exec sha256sum {{}} +"
         kernel = "iptables-save; ip6tables-save; ipset save; nft list table inet dockerfw"
         done = self.machines[name].run(["sh", "-c", f"{files}; {kernel}"], check=False)
         return sorted(
@@ -125,7 +131,7 @@ class Fleet:
 def fleet(folder: Path) -> Iterator[Fleet]:
     """Debian 12, 13 and 13 with a container ``web`` each; the package is built meanwhile."""
     with ExitStack() as stack:
-        package = stack.enter_context(ThreadPoolExecutor(1)).submit(built, "bookworm", folder)
+        building = stack.enter_context(ThreadPoolExecutor(1)).submit(_built, folder)
         machines = {
             name: stack.enter_context(Machine(suite, "ssh")) for name, suite in SUITES.items()
         }
@@ -139,10 +145,19 @@ def fleet(folder: Path) -> Iterator[Fleet]:
             machines[name].install_dockerfw()
             machines[name].systemctl("enable", "--now", "dockerfw-boot", "dockerfw")
         controller = stack.enter_context(Controller(machines))
-        hosts = f"one dockerfw_deb={package.result()}", "two", "three"
+        package = building.result()
+        hosts = f"one dockerfw_deb={package}", "two", "three"
         controller.write("inventory", "\n".join(("[dockerfw]", *hosts, "")))
         come_by_a_container(machines["two"], controller)
-        yield Fleet(machines, controller)
+        yield Fleet(machines, controller, package)
+
+
+def _built(folder: Path) -> Path:
+    """The package, out of a clean root."""
+    root("bookworm-build")
+    argv = [str(REPOSITORY / "script" / "build-deb"), "bookworm", str(folder)]
+    process.run(argv, timeout=900)
+    return next(folder.glob("dockerfw_*.deb"))
 
 
 def come_by_a_container(two: Machine, controller: Controller) -> None:

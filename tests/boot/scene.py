@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow
-from tests.lab import process
 from tests.lab.boot import Machine
 from tests.lab.guard import LabError
 from tests.lab.host import HOST_V4, HOST_V6
 from tests.lab.place import Blows, Hammer, Probe, patient
-from tests.lab.roots import root
 from tests.lab.wait import becomes_true, until
-from tests.paths import REPOSITORY
 
 WEB, DATABASE = 8080, 5432
 GUESSED = ("172.17.0.2", "172.17.0.3")
@@ -24,14 +20,6 @@ POLICY = (
     + allow('to = "web"\nports = [80]', "office")
     + allow(f"published = [{DATABASE}]", "office")
 )
-
-
-def built(suite: str, folder: Path) -> Path:
-    """The package, out of a clean root; that fails where lintian finds anything."""
-    root(f"{suite}-build")
-    argv = [str(REPOSITORY / "script" / "build-deb"), suite, str(folder)]
-    process.run(argv, timeout=900)
-    return next(folder.glob("dockerfw_*.deb"))
 
 
 def by_port(who: tuple[str, str]) -> list[tuple[str, int, str]]:

@@ -11,7 +11,6 @@ from tests.boot.scene import (
     POLICY,
     WEB,
     assert_answered,
-    built,
     by_port,
     everywhere,
     furnish,
@@ -22,7 +21,9 @@ from tests.boot.scene import (
 from tests.engine.scene import CONFIG, OFFICE, STRANGER
 from tests.lab import process
 from tests.lab.boot import Machine
+from tests.lab.roots import root
 from tests.lab.wait import until
+from tests.paths import REPOSITORY
 
 pytestmark = pytest.mark.engine
 
@@ -32,6 +33,14 @@ LOWER = "0.0.9"
 UNITS = ("dockerfw.service", "dockerfw-boot.service")
 # Where the test puts it, and apt what it was given.
 NOT_OURS = "/root|/var/cache/apt"
+
+
+def built(suite: str, folder: Path) -> Path:
+    """The package, out of a clean root; that fails where lintian finds anything."""
+    root(f"{suite}-build")
+    argv = [str(REPOSITORY / "script" / "build-deb"), suite, str(folder)]
+    process.run(argv, timeout=900)
+    return next(folder.glob("dockerfw_*.deb"))
 
 
 def lower(package: Path) -> Path:

@@ -10,7 +10,7 @@ but its ssh: neither keys nor known hosts of the user, nor the network that it i
 from __future__ import annotations
 
 import os
-import subprocess
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from fcntl import LOCK_EX, flock
 from hashlib import sha256
 from ipaddress import IPv4Network
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from tests.lab import process
 from tests.lab.boot import Machine
@@ -36,6 +37,7 @@ PACKAGES = (
 )
 USER = "admin"
 """Who comes to the machines: with a key, and with sudo."""
+_BARE = shutil.ignore_patterns("__pycache__")
 _NETWORK = IPv4Network("192.0.2.16/28")
 _LINK = "fleet"
 _SSH = """\
@@ -76,6 +78,21 @@ def ansible() -> Path:
             process.run([*pip, *PACKAGES], timeout=600, env=os.environ)
             (ready / "whole").touch()
     return ready / "bin"
+
+
+def run_on_collection(folder: Path, program: str, *arguments: str) -> CompletedProcess[str]:
+    """Run a program of Ansible's in a copy of the collection, which is made in an empty folder."""
+    place = folder / "ansible_collections" / "dockerfw" / "dockerfw"
+    shutil.copytree(COLLECTION, place, ignore=_BARE)
+    env = {
+        "HOME": str(folder),
+        "PATH": f"{ansible()}:{process.environment()['PATH']}",
+        "ANSIBLE_COLLECTIONS_PATH": str(folder),
+        "NO_COLOR": "1",
+        "PYTHONPATH": "",
+    }
+    argv = ["env", f"--chdir={place}", program, *arguments]
+    return process.run(argv, timeout=300, check=False, env=env)
 
 
 class Controller(Closable):
@@ -128,12 +145,13 @@ class Controller(Closable):
         for name, machine in self.machines.items():
             self._let_in(machine, key.with_suffix(".pub").read_text(encoding="utf-8"))
             self.known(name, machine, self.address(name))
-        built = [str(ansible() / "ansible-galaxy"), "collection", "install", "--force"]
-        self.run([*built, "-p", str(self.folder / "collections"), str(COLLECTION)], timeout=120)
+        shutil.copytree(COLLECTION, self.folder / "packaging" / "ansible", ignore=_BARE)
+        self.run(["ansible-galaxy", "collection", "install", "./packaging/ansible"], timeout=120)
 
     def write(self, name: str, text: str) -> Path:
         """A file in the folder in which plays run."""
         path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return path
 
@@ -161,7 +179,7 @@ class Controller(Closable):
 
     def run(
         self, argv: list[str], *, timeout: float = 60, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
+    ) -> CompletedProcess[str]:
         """Run a program of Ansible's, or another one, on the controller."""
         env = {
             "HOME": str(self.folder),
@@ -175,7 +193,7 @@ class Controller(Closable):
 
     def play(
         self, playbook: str, *arguments: str, timeout: float = 300, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
+    ) -> CompletedProcess[str]:
         """Run a playbook: one of the collection by its name, or one that `write` has written."""
         return self.run(["ansible-playbook", playbook, *arguments], timeout=timeout, check=check)
 

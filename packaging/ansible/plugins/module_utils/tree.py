@@ -71,7 +71,7 @@ class Tree:
             path.unlink(missing_ok=True)
             return
         self._made += _make_folders(Path("/"), path.parent)
-        _write(path, data, self._modes[name])
+        _write(path.resolve(), data, self._modes[name])
 
 
 def _inside(name: str) -> str:

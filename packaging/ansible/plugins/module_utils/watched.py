@@ -18,8 +18,10 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ansible_collections.dockerfw.dockerfw.plugins.module_utils.tree import Tree
+if TYPE_CHECKING:
+    from ansible_collections.dockerfw.dockerfw.plugins.module_utils.tree import Tree
 
 LOCK = Path("/run/dockerfw-ansible.lock")
 """Held by a process of this host for as long as an apply is not through."""

@@ -35,12 +35,15 @@ def file_diff(path: str, before: str, after: str) -> dict[str, Any]:
     return {**diff, "before": before, "after": after}
 
 
-def disagreements(probe: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each packet that did not do what the policy says."""
-    return [
-        f"{one['container']}, {one['path']} {one['address']} {one['port']}/{one['protocol']}, from "
-        f"{one['from']}: expected {one['expected']}, "
-        f"{'let in' if one['let_in'] else 'not let in'} ({one['reason']})"
-        for one in probe["tried"]
-        if one["outcome"] == "disagrees"
-    ]
+def disagreeing(probe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the packets that did not do what the policy says."""
+    return [one for one in probe["tried"] if one["outcome"] == "disagrees"]
+
+
+def disagreement(one: Mapping[str, Any]) -> str:
+    """Return what was expected of a packet, and what it did."""
+    did = "let in" if one["let_in"] else "not let in"
+    return (
+        f"{one['container']}, {one['path']} {one['address']} {one['port']}/{one['protocol']}, "
+        f"from {one['from']}: expected {one['expected']}, {did} ({one['reason']})"
+    )

@@ -99,16 +99,16 @@ EXAMPLES = r"""
 RETURN = r"""
 pending:
   description: Whether all goes back unless it is confirmed.
-  returned: O(state=applied)
+  returned: with O(state=applied)
   type: bool
 files:
   description: The files that were written or taken away, or would be.
-  returned: O(state=applied)
+  returned: with O(state=applied)
   type: list
   elements: str
 changes:
   description: What opens and closes, as C(dockerfw plan --json) has it.
-  returned: O(state=applied)
+  returned: with O(state=applied)
   type: list
   elements: dict
 errors:
@@ -117,8 +117,10 @@ errors:
   type: list
   elements: dict
 tried:
-  description: The packets that were sent, as C(dockerfw probe --json) has them.
-  returned: O(state=probed)
+  description:
+    - The packets that were sent, as C(dockerfw probe --json) has them; where it fails, those alone
+      that did not do what the policy says.
+  returned: with O(state=probed)
   type: list
   elements: dict
 """
@@ -212,8 +214,9 @@ class Host:
             return {"changed": False, "tried": []}
         probe = self._ask("probe")
         if not probe["agrees"]:
-            wrong = "; ".join(words.disagreements(probe))
-            self._fail(f"packets do not do what the policy says: {wrong}", tried=probe["tried"])
+            wrong = words.disagreeing(probe)
+            why = "; ".join(map(words.disagreement, wrong))
+            self._fail(f"packets do not do what the policy says: {why}", tried=wrong)
         return {"changed": False, "tried": probe["tried"]}
 
     # --- the plan --------------------------------------------------------------------------------
