@@ -90,6 +90,6 @@ machine's own; "2.3" runs in a root of its own. Start it before the engine that 
 
 **Daemon** (`daemon.py`) is ``dockerfw daemon`` in a host; **SlicedEngine** (`cgroups.py`) is an
 engine in ``dockerd.slice``, as the drop-in of the units has it; **Machine** (`boot.py`) is a Debian
-that boots with systemd as its PID 1; **Controller** (`controller.py`) is the host from which Ansible
-comes to such machines by ssh.
+that boots with systemd as its PID 1; **Controller** (`controller.py`) is the host from which
+Ansible comes to such machines by ssh.
 """
