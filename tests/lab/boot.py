@@ -319,7 +319,7 @@ class Machine(Files, Closable):
         """Dockerfw as a package of this repository would bring it, units and all; none enabled."""
         self.copy(REPOSITORY / "dockerfw", "/usr/lib/python3/dist-packages/dockerfw")
         self.write("/usr/bin/dockerfw", _PROGRAM, 0o755)
-        for unit in (*PACKAGING.glob("systemd/*.service"), *PACKAGING.glob("systemd/*.slice")):
+        for unit in filter(Path.is_file, PACKAGING.glob("systemd/*")):
             self.copy(unit, f"/usr/lib/systemd/system/{unit.name}")
         self.copy(
             PACKAGING / "modules-load.d/dockerfw.conf", "/usr/lib/modules-load.d/dockerfw.conf"

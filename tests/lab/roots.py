@@ -2,7 +2,8 @@
 
 ``/var/cache/dockerfw-lab``, or where DOCKERFW_LAB_CACHE says. Downloads packages from the mirror
 that the machine's own apt is configured with; touches nothing outside the cache folder. A host
-enters a root with a layer in memory on top, so that the cached root never changes.
+enters a root with a layer in memory on top, so that the cached root never changes: one with other
+packages has another folder.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shutil
 import subprocess
 from fcntl import LOCK_EX, flock
+from hashlib import sha256
 from pathlib import Path
 
 from tests.lab import process
@@ -27,12 +29,13 @@ _ENGINE = "docker.io,docker-cli,iptables,nftables,ipset,iproute2"
 _BOOT = (
     "systemd,systemd-sysv,mount,dbus,procps,iproute2,docker.io,iptables,nftables,ipset,"
     "firewalld,ufw,busybox-static,"
-    "python3,python3-venv,python3-setuptools,python3-wheel,"
+    "curl,openssl,"
+    "python3,python3-venv,python3-hatchling,"
     "python3-click,python3-docker,python3-prometheus-client,python3-dnspython"
 )
 # What script/build-deb needs to build the package, and to find fault with it.
 _BUILD = (
-    "debhelper,dh-python,pybuild-plugin-pyproject,python3-all,python3-setuptools,python3-click,"
+    "debhelper,dh-python,pybuild-plugin-pyproject,python3-all,python3-hatchling,python3-click,"
     "lintian"
 )
 # What Ansible finds on a host that it comes to by ssh.
@@ -112,17 +115,18 @@ def _make(name: str, target: Path) -> None:
 
 def root(name: str) -> Path:
     """The folder with this Debian root; made now if need be (a minute)."""
-    ready = cache() / name
+    unique = f"{name}-{sha256(_PACKAGES[name].encode()).hexdigest()[:8]}"
+    ready = cache() / unique
     if ready.is_dir():
         return ready
     if name == "forky":
         root("trixie")
     cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / f".{name}.lock").open("w") as lock:
+    with (cache() / f".{unique}.lock").open("w") as lock:
         flock(lock, LOCK_EX)
         if ready.is_dir():
             return ready
-        unfinished = cache() / f".{name}.unfinished"
+        unfinished = cache() / f".{unique}.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         _make(name, unfinished)
         unfinished.rename(ready)
