@@ -1,0 +1,60 @@
+"""Sdist and wheel: the same bytes each time, and all in them that an installation needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+from tests.install.built import Built, build
+from tests.paths import EXAMPLE, REPOSITORY
+
+PACKAGING = REPOSITORY / "packaging"
+SHIPPED = "dockerfw/shipped"
+
+
+def unpacked(sdist: Path, folder: Path) -> Path:
+    """The tree of an sdist, as somebody else has it: other dates, no repository around it."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (tree,) = folder.iterdir()
+    for path in tree.rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    # What script/setup would make there, of the same pyproject.toml.
+    (tree / ".venv").symlink_to(REPOSITORY / ".venv")
+    return tree
+
+
+def test_the_tree_and_its_unpacked_sdist_give_the_same_bytes(built: Built, tmp_path: Path) -> None:
+    again = build(unpacked(built.sdist, tmp_path / "elsewhere"), tmp_path / "again")
+
+    assert again.sdist.read_bytes() == built.sdist.read_bytes()
+    assert again.wheel.read_bytes() == built.wheel.read_bytes()
+
+
+def test_the_wheel_has_every_unit_and_what_else_a_package_lays(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as archive:
+        inside = {name: archive.read(name) for name in archive.namelist()}
+    files = [
+        path
+        for folder in ("systemd", "modules-load.d")
+        for path in (PACKAGING / folder).rglob("*")
+        if path.is_file()
+    ]
+    assert len(files) > 5
+    for path in files:
+        assert inside[f"{SHIPPED}/{path.relative_to(PACKAGING)}"] == path.read_bytes()
+    assert inside[f"{SHIPPED}/config.example.toml"] == EXAMPLE.read_bytes()
+
+    share = "dockerfw-0.1.0.data/data/share"
+    assert json.loads(inside[f"{share}/dockerfw/policy.schema.json"])["title"] == "dockerfw policy"
+    assert inside[f"{share}/man/man8/dockerfw.8"].startswith(b".TH DOCKERFW 8")
+    for name in (
+        "bash-completion/completions/dockerfw",
+        "zsh/site-functions/_dockerfw",
+        "fish/vendor_completions.d/dockerfw.fish",
+        "doc/dockerfw/operations.md",
+    ):
+        assert inside[f"{share}/{name}"]
