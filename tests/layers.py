@@ -129,8 +129,8 @@ OUR_NAMES = re.compile(
 """Names of chains, sets and tables anywhere in a text, and what such a name is put together from.
 ``DOCKERFW_`` begins names of variables of the environment and of the journal's fields."""
 PROGRAM = "dockerfw"
-PROGRAM_NAMED = ("cli/app.py", "daemon/log.py")
-"""Where this text is what the program is called: in its help, and in the journal."""
+PROGRAM_NAMED = ("cli/app.py", "cli/commands/install_units.py", "daemon/log.py")
+"""Where this text is what the program is called: in its help, on the disk, and in the journal."""
 NAME_OWNER = "rules/names.py"
 FOR_PEOPLE = {
     "tool": ("cli/plan_output.py",),

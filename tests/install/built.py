@@ -15,10 +15,12 @@ class Built:
     wheel: Path
 
 
-def run(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> str:
+def run(
+    argv: Sequence[str | Path], env: Mapping[str, str] | None = None, *, status: int = 0
+) -> str:
     """What a command prints, in the environment of the tests but for Python's own words.
 
-    Fails with all that it said.
+    Fails with all that it said if it leaves with another status.
     """
     own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     done = subprocess.run(
@@ -31,7 +33,7 @@ def run(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> str
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}"
+    assert done.returncode == status, f"{argv}: {done.returncode}\n{done.stdout}"
     return done.stdout
 
 

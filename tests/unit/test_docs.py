@@ -18,7 +18,7 @@ TEXT = (DOCS / "commands.md").read_text(encoding="utf-8")
 COMMANDS = {
     name: (does, statuses)
     for name, does, statuses in re.findall(
-        r"^\| `(\w+)[^`]*` \| (.*) \| ([^|]*) \|$", TEXT, flags=re.MULTILINE
+        r"^\| `(\w[\w-]*)[^`]*` \| (.*) \| ([^|]*) \|$", TEXT, flags=re.MULTILINE
     )
 }
 # | `-o`, `--option` | commands | what it means |
