@@ -39,6 +39,10 @@ def everywhere(who: tuple[str, str]) -> list[tuple[str, int, str]]:
 def furnish(machine: Machine) -> None:
     """Boot it and start two containers that come back with every boot."""
     machine.boot()
+    start_containers(machine)
+
+
+def start_containers(machine: Machine) -> None:
     machine.import_image()
     machine.container("web", "-p", f"{WEB}:80")
     machine.container("db", "-p", f"{DATABASE}:{DATABASE}", env={"PORT": str(DATABASE)})

@@ -13,10 +13,10 @@ from tests.boot.scene import (
     assert_answered,
     by_port,
     everywhere,
-    furnish,
     leaks_everywhere,
     put_in_force,
     served,
+    start_containers,
 )
 from tests.engine.scene import CONFIG, OFFICE, STRANGER
 from tests.lab import process
@@ -31,6 +31,16 @@ EXAMPLES = "/usr/share/doc/dockerfw/examples"
 DROP_INS = "/etc/systemd/system/docker.service.d"
 LOWER = "0.0.9"
 UNITS = ("dockerfw.service", "dockerfw-boot.service")
+LIST_TIMER = "dockerfw-list@cdn.timer"
+BROUGHT = (
+    "/usr/share/bash-completion/completions/dockerfw",
+    "/usr/share/doc/dockerfw/operations.md",
+    "/usr/share/dockerfw/policy.schema.json",
+    "/usr/share/fish/vendor_completions.d/dockerfw.fish",
+    "/usr/share/man/man8/dockerfw.8.gz",
+    "/usr/share/zsh/vendor-completions/_dockerfw",
+)
+DOCKER = ("lib/systemd/system/docker.service", "lib/systemd/system/docker.socket", "sbin/dockerd")
 # Where the test puts it, and apt what it was given.
 NOT_OURS = "/root|/var/cache/apt"
 
@@ -74,7 +84,7 @@ def install(machine: Machine, package: Path) -> str:
 
 def verified(machine: Machine) -> str:
     """What systemd has to say against the units, which is nothing."""
-    argv = ["systemd-analyze", "verify", *UNITS, "dockerd.slice", "docker.socket"]
+    argv = ["systemd-analyze", "verify", *UNITS, LIST_TIMER, "dockerd.slice", "docker.socket"]
     done = machine.run(argv, check=False)
     return "\n".join(line for line in done.stderr.splitlines() if "ockerfw" in line)
 
@@ -92,14 +102,35 @@ def in_sync(machine: Machine) -> bool:
     return machine.dockerfw("status", check=False).returncode == 0
 
 
-def installed_it_closes_nothing(machine: Machine, package: Path) -> None:
+def boot_without_docker(machine: Machine) -> None:
+    for name in DOCKER:
+        path = machine.path(f"/usr/{name}")
+        path.rename(path.with_name(f"{path.name}.away"))
+    machine.boot()
+
+
+def docker_comes(machine: Machine) -> None:
+    for name in DOCKER:
+        path = machine.path(f"/usr/{name}")
+        path.with_name(f"{path.name}.away").rename(path)
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "docker.socket", "docker.service")
+    start_containers(machine)
+
+
+def installed_before_docker_it_waits(machine: Machine, package: Path) -> None:
     said = install(machine, package)
     assert "no port is closed yet. Next: dockerfw init -o /etc/dockerfw/config.toml" in said
     for unit in UNITS:
         assert machine.systemctl("is-enabled", unit) == "enabled"
         assert machine.systemctl("is-active", unit) == "active"
+    assert "a package brings the units" in machine.dockerfw("install-units", check=False).stderr
+    assert [path for path in BROUGHT if not machine.path(path).exists()] == []
     assert verified(machine) == ""
     machine.run(["systemd-analyze", "security", "--threshold=30", *UNITS])
+
+
+def installed_it_closes_nothing(machine: Machine) -> None:
     with machine.outside.hammer(*everywhere(STRANGER)) as stranger:
         leaks_everywhere(stranger)
     example = f"{EXAMPLES}/config.toml"
@@ -168,8 +199,11 @@ def test_the_package_keeps_closed_what_it_closed_until_it_goes_and_leaves_nothin
     machine: Machine, tmp_path: Path
 ) -> None:
     package = built(machine.suite, tmp_path)
-    furnish(machine)
-    installed_it_closes_nothing(machine, lower(package))
+    boot_without_docker(machine)
+    installed_before_docker_it_waits(machine, lower(package))
+    docker_comes(machine)
+    installed_it_closes_nothing(machine)
+    machine.systemctl("enable", "--now", LIST_TIMER)
 
     put_in_force(machine)
     assert_answered(machine, OFFICE[0], WEB)
@@ -185,3 +219,18 @@ def test_the_package_keeps_closed_what_it_closed_until_it_goes_and_leaves_nothin
     apt(machine, "purge", "dockerfw")
     assert left(machine) == []
     assert machine.systemctl("is-failed", "dockerfw*", check=False) in ("", "inactive")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", ["bookworm"], indirect=True)
+def test_purged_at_once_with_its_daemon_at_work_nothing_is_left(
+    machine: Machine, tmp_path: Path
+) -> None:
+    machine.boot()
+    start_containers(machine)
+    install(machine, built(machine.suite, tmp_path))
+    put_in_force(machine)
+    machine.systemctl("enable", "--now", LIST_TIMER)
+    assert machine.systemctl("is-active", "dockerfw") == "active"
+    assert "its rules are gone" in apt(machine, "purge", "dockerfw")
+    assert left(machine) == []
