@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from dockerfw.operations.unit_files import Installation
 
 
-@click.command("install-units")
+@click.command(
+    "install-units",
+    epilog="""\b
+dockerfw install-units            lay them; the last lines say what to do next
+dockerfw install-units --remove   take them out again
+Status: 0""",
+)
 @click.option("--remove", is_flag=True, help="Take them out again.")
 def command(remove: bool) -> int:
     """Lay the units of systemd, where no package brings them."""
