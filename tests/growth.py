@@ -113,6 +113,8 @@ def operations(function: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    # From Python 3.12 on they are seen only if somebody has asked for them before.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         function()

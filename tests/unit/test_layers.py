@@ -98,7 +98,7 @@ OFFENCES = [
     ("operations/x.py", "from dockerfw.docker import connection\nconnection.docker.from_env()"),
     ("operations/x.py", "import shutil\nshutil.os.system('ls')"),
     ("operations/x.py", "import tempfile\ntempfile._os.system('ls')"),
-    ("operations/x.py", "from pathlib import os as o"),
+    ("operations/x.py", "from shutil import os as o"),
     ("rules/x.py", "import dataclasses\ndataclasses.sys.stdout.write('a')"),
     # names that are made at run time
     ("operations/x.py", "import sys\nsys.modules['subprocess'].run(['ls'])"),

@@ -31,8 +31,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
 def test_every_file_of_commands_is_a_command_of_that_name() -> None:
     files = {path.stem for path in Path(*commands.__path__).glob("*.py")} - {"__init__"}
-    assert files == set(cli.commands)
-    assert {command.name for command in cli.commands.values()} == files
+    names = {file.replace("_", "-") for file in files}
+    assert names == set(cli.commands)
+    assert {command.name for command in cli.commands.values()} == names
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "-c", str(EXAMPLE)]])

@@ -293,8 +293,9 @@ def instructions(rules: int, others: int) -> int:
     ) + allow('"shop-*"', "5432")
     exposures = Exposures(policy(text))
     inventory = running(*crowd, DB)
-    describe_exposure(exposures, inventory, DB)
-    return operations(lambda: describe_exposure(exposures, inventory, DB))
+    # Python 3.13 sees all instructions of a function only when it has traced it before.
+    counts = [operations(lambda: describe_exposure(exposures, inventory, DB)) for _ in range(3)]
+    return counts[-1]
 
 
 def test_a_line_costs_the_same_however_many_others_run_or_rules_are_written() -> None:
