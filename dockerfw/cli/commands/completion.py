@@ -12,15 +12,15 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command(
     "completion",
     epilog="""\b
-bash    dockerfw completion bash > /usr/share/bash-completion/completions/dockerfw
-zsh     dockerfw completion zsh > /usr/local/share/zsh/site-functions/_dockerfw
-fish    dockerfw completion fish > /etc/fish/completions/dockerfw.fish
-For root it has names of containers and sources, too: as dockerfw last saw them
+dockerfw completion bash >/usr/share/bash-completion/completions/dockerfw
+dockerfw completion zsh >/usr/local/share/zsh/site-functions/_dockerfw
+dockerfw completion fish >/etc/fish/completions/dockerfw.fish
+TAB has names of containers and sources for root alone
 Status: 0""",
 )
 @click.argument("shell", type=click.Choice(SHELLS))
 def command(shell: str) -> int:
-    """Print the completion script of a shell; the package has them."""
+    """Print what completes commands and names in a shell."""
     from dockerfw.cli.app import cli
     from dockerfw.cli.completion import script
 
