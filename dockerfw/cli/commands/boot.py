@@ -10,7 +10,7 @@ from dockerfw.exit_status import ExitStatus
 @click.command(
     "boot",
     epilog="""\b
-dockerfw boot                   what dockerfw-boot.service does
+dockerfw boot                   what its unit does, before Docker starts
 Status: 0 closed as the policy in force says, 1 failed""",
 )
 def command() -> int:
