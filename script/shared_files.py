@@ -1,4 +1,4 @@
-"""What the program says of itself, as files below ``share/``: manual page, completions, schema.
+"""What the program says of itself, as files below ``share/``: manual pages, completions, schema.
 
 Hatchling calls it for each wheel (`SharedFiles`), so that ``pip``, ``pipx`` and Debian's tools lay
 them where they belong. Runs the program of this tree in processes of its own, with the Python that
@@ -17,13 +17,15 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _PROGRAM = ("-m", "dockerfw")
+_MANUAL = "script/manual.py"
 _FILES = {
-    # below share/: arguments of Python, and what the shell of a completion is called
-    "man/man8/dockerfw.8": (("script/manual.py",), None),
-    "dockerfw/policy.schema.json": ((*_PROGRAM, "schema"), None),
-    "bash-completion/completions/dockerfw": (_PROGRAM, "bash"),
-    "zsh/site-functions/_dockerfw": (_PROGRAM, "zsh"),
-    "fish/vendor_completions.d/dockerfw.fish": (_PROGRAM, "fish"),
+    # below share/: what Python is to run
+    "man/man1/dockerfw.1": (_MANUAL, "dockerfw.1"),
+    "man/man5/dockerfw.toml.5": (_MANUAL, "dockerfw.toml.5"),
+    "dockerfw/policy.schema.json": (*_PROGRAM, "schema"),
+    "bash-completion/completions/dockerfw": (*_PROGRAM, "completion", "bash"),
+    "zsh/site-functions/_dockerfw": (*_PROGRAM, "completion", "zsh"),
+    "fish/vendor_completions.d/dockerfw.fish": (*_PROGRAM, "completion", "fish"),
 }
 
 
@@ -44,12 +46,11 @@ def write(top: Path) -> None:
     clean = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     # Where the build's own requirements are: of an isolated build that is no folder of Python's.
     python_path = os.pathsep.join([str(top), *sys.path])
-    for name, (arguments, shell) in _FILES.items():
-        completing = {"_DOCKERFW_COMPLETE": f"{shell}_source"} if shell else {}
+    for name, arguments in _FILES.items():
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=top,
-            env={**clean, **completing, "PYTHONPATH": python_path},
+            env={**clean, "PYTHONPATH": python_path},
             stdout=subprocess.PIPE,
             check=True,
         )

@@ -18,6 +18,11 @@ _ALLOW = (
     "write an [[allow]] into the policy, then run `dockerfw apply`; for a while: "
     "`dockerfw allow 203.0.113.7 web:80 --for 2h`, say"
 )
+_CLOSE = (
+    "what nothing allows is closed: take its [[allow]] out of the policy, then run `dockerfw "
+    "apply`; all at once: `dockerfw lockdown`"
+)
+_UNLOCK = "a lockdown ends with the next `dockerfw apply`"
 _UNITS = "the units of docs/operations.md do that, by systemctl"
 _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "run `dockerfw status`": (
@@ -32,12 +37,25 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "run `dockerfw plan`": ("diff", "preview", "dry-run", "dryrun", "simulate", "what-if"),
     "run `dockerfw explain`": ("why", "trace", "query", "can", "reach", "simulate-packet"),
     "run `dockerfw remove`": ("uninstall", "flush", "reset", "destroy", "purge", "clear", "down"),
-    "run `dockerfw lockdown`": ("panic", "panic-on", "emergency", "lock", "close", "block-all"),
+    "run `dockerfw lockdown`": ("panic", "panic-on", "emergency", "lock", "close-all", "block-all"),
+    "run `dockerfw status --watch`": ("monitor", "watch"),
+    "run `dockerfw audit`": ("doctor", "scan", "inspect", "exposed", "diagnose"),
+    _CLOSE: ("close", "unpublish", "unexpose"),
+    _UNLOCK: ("unlock", "unlockdown", "panic-off"),
+    'write mode = "observe" or "enforce" below [firewall] of the policy, then run `dockerfw '
+    "apply`": ("mode", "observe", "enforce", "learn", "complain", "permissive"),
     "run `dockerfw --version`": ("version",),
     "run `dockerfw --help`": ("help", "commands", "usage", "man"),
-    _DENY: ("ban", "block", "deny", "drop", "reject", "blacklist", "banip"),
-    _ALLOW: ("open", "accept", "permit", "unban", "add", "insert", "expose", "publish"),
-    "take its lines out of the policy, then run `dockerfw apply`": ("delete", "del", "rm"),
+    _DENY: (
+        "ban", "block", "deny", "drop", "reject", "blacklist", "banip", "blocklist", "denylist",
+    ),
+    _ALLOW: (
+        "open", "accept", "permit", "add", "whitelist", "allowlist", "allow-list", "insert",
+        "expose", "publish",
+    ),
+    "take its lines out of the policy, then run `dockerfw apply`": (
+        "delete", "del", "rm", "unban", "unblock", "revoke",
+    ),
     _UNITS: ("enable", "start", "install", "persist", "save", "run", "serve"),
     "the daemon ends by `systemctl stop dockerfw`, and its rules stay; all of it goes by "
     "`dockerfw remove`": ("stop", "disable", "off", "kill"),
@@ -47,7 +65,9 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "`dockerfw init` prints a first policy for what runs": (
         "generate", "new", "setup", "wizard",
     ),
-    "edit /etc/dockerfw/config.toml, then run `dockerfw plan`": ("edit", "config", "configure"),
+    "edit /etc/dockerfw/config.toml, then run `dockerfw plan`": (
+        "edit", "config", "configure", "policy", "rule", "import",
+    ),
 }  # fmt: skip
 OTHERS_WORDS: Mapping[str, str] = {
     word: meant for meant, words in _COMMANDS.items() for word in words
@@ -60,10 +80,19 @@ _SAME: Mapping[str, tuple[str, ...]] = {
     "--json": ("-j", "--format", "--output", "-o"),
     "--docker-host": ("--host", "--socket", "--url"),
     "--confirm": ("--timeout", "--rollback", "--try"),
+    "--end": ("--remove", "--delete", "--rm", "-d"),
+    "--reason": ("--comment", "--message", "-m"),
+    "--since": ("--last", "--after"),
     "--verbose": ("-vv", "--debug"),
     "--quiet": ("--silent", "-s"),
 }  # fmt: skip
 _DRY = ("--dry-run", "-n", "--check", "--diff", "--noop", "--simulate", "--dryrun")
+_WRITERS = ("", "allow", "apply", "lockdown", "plan", "remove", "rollback")
+"""Commands of which somebody may want to see first what they would do."""
+_TO_STDOUT = "it prints: `dockerfw {0} > FILE`"
+_LIST = "`dockerfw allow` alone lists what is open for a while"
+_SYSTEMCTL = "run `systemctl start dockerfw`; in the foreground: `dockerfw daemon`"
+_ONE_BACK = "it goes back to the policy before, and once more goes further: `dockerfw rollback`"
 _WATCH = "run `dockerfw status --watch`"
 _FOLLOW = "run `journalctl -fu dockerfw`"
 _PLAIN = "colours are left out by `NO_COLOR=1` in the environment"
@@ -71,6 +100,24 @@ _KERNEL_TEXT = "the kernel text is shown by `dockerfw plan -v`"
 _WITHOUT_OPTION: Mapping[tuple[str, str], str] = {
     ("status", "-w"): _WATCH,
     ("status", "--follow"): _WATCH,
+    ("allow", "--list"): _LIST,
+    ("allow", "-l"): _LIST,
+    ("allow", "--until"): "here it is --for, with a time: `--for 2h`",
+    ("daemon", "-d"): _SYSTEMCTL,
+    ("daemon", "--detach"): _SYSTEMCTL,
+    ("daemon", "--foreground"): "it stays there anyway: `dockerfw daemon`",
+    ("denied", "-n"): "all rows are shown by `dockerfw denied --verbose`",
+    ("denied", "--all"): "all rows are shown by `dockerfw denied --verbose`",
+    ("explain", "--from"): "who comes first: `dockerfw explain 203.0.113.7 web:80`",
+    ("explain", "--to"): "who comes first: `dockerfw explain 203.0.113.7 web:80`",
+    ("init", "--force"): "init never writes over a file: move that one away",
+    ("init", "-f"): "here it is -o; over a file init never writes",
+    ("inventory", "-o"): _TO_STDOUT.format("inventory"),
+    ("inventory", "--output"): _TO_STDOUT.format("inventory"),
+    ("schema", "-o"): _TO_STDOUT.format("schema"),
+    ("schema", "--output"): _TO_STDOUT.format("schema"),
+    ("lockdown", "--off"): _UNLOCK,
+    ("rollback", "--to"): _ONE_BACK,
     ("apply", "-v"): _KERNEL_TEXT,
     ("apply", "--verbose"): _KERNEL_TEXT,
     ("", "--follow"): _FOLLOW,
@@ -78,6 +125,16 @@ _WITHOUT_OPTION: Mapping[tuple[str, str], str] = {
     ("", "--no-colour"): _PLAIN,
 }
 """What to do for an option that a command ("": any) does not have."""
+_WITHOUT_ARGUMENTS: Mapping[str, str] = {
+    "daemon": _SYSTEMCTL,
+    "history": "it lists; what is another thing than then shows `dockerfw plan --since {}`",
+    "init": "a file stands behind -o: `dockerfw init -o {}`",
+    "inventory": _TO_STDOUT.format("inventory"),
+    "lockdown": f"it closes everything at once; {_UNLOCK}",
+    "rollback": _ONE_BACK,
+    "schema": _TO_STDOUT.format("schema"),
+    "status": "`dockerfw status`; one port is shown by explain",
+}
 _IN_FORCE = "goes by the policy in force, wherever that came from"
 
 
@@ -109,6 +166,8 @@ def sentence(error: click.UsageError, typed: Sequence[str]) -> str:
         return _unknown_option(error, command, typed)
     if isinstance(error, click.MissingParameter) and name == "explain":
         return _explain_half(typed)
+    if name == "completion" and not isinstance(error, click.NoSuchOption):
+        return "completion takes the name of a shell: `dockerfw completion bash`, or zsh, or fish"
     if command is not None and "unexpected extra argument" in error.message:
         return _too_many(command, typed)
     text = error.format_message().rstrip(".")
@@ -162,10 +221,9 @@ def _option_before_command(option: str, typed: Sequence[str], context: click.Con
 
 
 def _unknown_option(error: click.NoSuchOption, command: click.Command, typed: Sequence[str]) -> str:
-    near = [word for word in error.possibilities or () if word in _options(command)]
-    own = next((word for word in near if word.startswith(error.option_name)), None) or (
-        near[0] if near else None
-    )
+    options = sorted(word for word in _options(command) if word.startswith("--"))
+    begin_so = [word for word in options if word.startswith(error.option_name)]
+    own = next(iter([*begin_so, *similar_words(error.option_name, options, limit=1)]), None)
     meant = _foreign_option(error.option_name, command, typed)
     if meant.endswith(_help(command.name)) and own:
         return f"{command.name} has no option {error.option_name}: did you mean {own}?"
@@ -175,7 +233,7 @@ def _unknown_option(error: click.NoSuchOption, command: click.Command, typed: Se
 def _foreign_option(option: str, command: click.Command, typed: Sequence[str]) -> str:
     """Return what to write for an option that this command does not have."""
     name = command.name or ""
-    if option in _DRY:
+    if option in _DRY and name in _WRITERS:
         if name == "plan":
             return f"plan writes nothing, and needs no {option}: `dockerfw plan`"
         return "what an apply would change is shown by `dockerfw plan`, and nothing is written"
@@ -187,11 +245,21 @@ def _foreign_option(option: str, command: click.Command, typed: Sequence[str]) -
         )
     if option in ("-V", "--version"):
         return "run `dockerfw --version`"
-    for own, others in _SAME.items():
-        if option in others and own in _options(command):
-            return f"{name} has no option {option}: here it is {own}"
+    own = _own_word_for(option, command, typed)
+    if own is not None:
+        return f"{name} has no option {option}: here it is {own}"
+    if option in ("--yes", *_SAME["--yes"]) and (name, option) not in _WITHOUT_OPTION:
+        return f"{name} asks nothing, and has no option {option}: `dockerfw {name}`"
     step = _WITHOUT_OPTION.get((name, option)) or _WITHOUT_OPTION.get(("", option))
     return f"{name} has no option {option}" + (f": {step}" if step else f"; {_help(name)}")
+
+
+def _own_word_for(option: str, command: click.Command, typed: Sequence[str]) -> str | None:
+    """Return the option of this command that others call so."""
+    own = [word for word, others in _SAME.items() if option in others and word in _options(command)]
+    if "--config" in own and not (_value_of(option, typed) or "-").startswith("-"):
+        return "--config"  # -f with a file behind it means no --force
+    return own[0] if own else None
 
 
 def _options(command: click.Command) -> set[str]:
@@ -211,7 +279,8 @@ def _value_of(option: str, typed: Sequence[str]) -> str | None:
 def _explain_half(typed: Sequence[str]) -> str:
     words = [word for word in typed[1:] if not word.startswith("-")]
     one = words[0] if words else "203.0.113.7"
-    pair = ("203.0.113.7", one) if ":" in one and one.count(":") == 1 else (one, "web:80")
+    is_source = one.count(":") > 1 or one[:1].isdigit() or one in ("any", "host")
+    pair = (one, "web:80") if is_source else ("203.0.113.7", one)
     return f"explain takes a source and a target: `{_line('explain', *pair)}`, say"
 
 
@@ -230,9 +299,15 @@ def _too_many(command: click.Command, typed: Sequence[str]) -> str:
         )
     if name == "explain":
         return "explain takes one source and one target: `dockerfw explain 203.0.113.7 web:80`, say"
+    if name == "probe":
+        return "probe takes one target, and who asks by --from: `dockerfw probe web:80 --from any`"
+    if name == "plan" and words[0].isdigit():
+        return f"a policy of the history stands behind --since: `dockerfw plan --since {words[0]}`"
+    if name in _WITHOUT_ARGUMENTS:
+        return (
+            f"{name} takes no arguments: {_WITHOUT_ARGUMENTS[name].format(shlex.quote(words[0]))}"
+        )
     file = next((word for word in words if word.endswith(".toml")), None)
     if file and "--config" in _options(command):
         return f"a file stands behind -c: `{_line(name, '-c', file)}`"
-    if name == "status":
-        return "status takes no arguments: `dockerfw status`; one port is shown by explain"
     return f"{name} takes no arguments: `dockerfw {name}`"

@@ -58,6 +58,8 @@ from dockerfw.docker.reports import Report
 from dockerfw.errors import DockerfwError, Failed
 from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
+from dockerfw.model.policy import Policy
+from dockerfw.report import completion
 from dockerfw.rules.ruleset import Seal
 
 LOCK_PATIENCE = 5.0
@@ -123,7 +125,7 @@ class Daemon:
         self._reports: deque[Report] = deque()
         self._held_up_since: float | None = None
         """Since when another process has the lock (monotonic); None: it was ours the last time."""
-        self._recorded: tuple[Inventory, Seal, HostFacts] | None = None
+        self._recorded: tuple[Inventory, Seal, HostFacts, Policy] | None = None
         """What the record for the next boot has."""
         self._record_again_at = 0.0
         """When it is compared with the files, whatever was written (monotonic)."""
@@ -408,12 +410,15 @@ class Daemon:
         if not self.enforcer.followed or seal is None:  # nothing is known that was not before
             return
         store, reconciler = self._edges.store, self._edges.reconciler
-        now, record = self._edges.clock.monotonic(), (inventory, seal, facts)
+        policy = self.policy.policy or Policy()
+        record = (inventory, seal, facts, policy)
+        now = self._edges.clock.monotonic()
         if record == self._recorded and now < self._record_again_at:
             return
         self._record_again_at = now + RECORD_ANEW
 
         def write() -> None:
+            store.completion.remember(completion.names(policy, inventory))
             store.last_seen.remember(inventory)
             store.last_seen.remember_host(facts)
             reconciler.keep_seal(seal, facts)

@@ -21,6 +21,7 @@ from dockerfw.kernel.interface import Kernel
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.reconcile import Reconciler
+from dockerfw.report import completion
 from dockerfw.state.store import Store
 
 Phase: TypeAlias = Callable[[str], AbstractContextManager[None]]
@@ -67,7 +68,8 @@ class Session:
     def inventory(
         self, policy: Policy, timeout: float = TIMEOUT, *, warn: bool = True
     ) -> Inventory:
-        """Return what runs now; images and labels are read for policies that need them alone.
+        """Return what runs now; images and labels are read for policies that need them alone. What
+        it is called is written down for completion.
 
         ``timeout`` is in seconds, for each answer of Docker; with ``warn`` people are notified of
         what could not be read. Raises `Failed` without an answer.
@@ -76,6 +78,7 @@ class Session:
             docker = Docker.connect(self.docker_host, timeout=timeout)
             found = docker.read_inventory({}, policy.needs())
             docker.close()
+        self.store.completion.remember(completion.names(policy, found))
         for warning in docker.warnings if warn else ():
             self.notify(f"warning: {warning}")
         return found

@@ -21,6 +21,7 @@ _BARE = re.compile(r"[A-Za-z!*][^\s,\]#;]*")
 _NUMBER_LIKE = re.compile(r"[0-9a-fA-F]*[.:/-][0-9a-zA-Z.:/-]*|[0-9]+/[a-z]+|[0-9][0-9a-zA-Z.:/-]*")
 _DATE = re.compile(r"(?P<day>\d{4}-\d\d-\d\d)(?:[T ](?P<time>\d\d:\d\d)(?::\d\d)?)?")
 _TABLE_NAME = re.compile(r"\('([^']+)'(?:, '([^']+)')?,?\)")
+_TRUTH = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _EVERY = "[[{}]]"
 _YAML = "this is YAML: a policy is TOML, as config.example.toml shows it"
 
@@ -95,6 +96,14 @@ def _quotes(place: _Place) -> str | None:
     return f"typographic quotes are no quotes here: write {shown(plain)}"
 
 
+def _space(place: _Place) -> str | None:
+    """A space that looks as any other does, and is none to TOML."""
+    odd = place.rest[:1]
+    if not odd.isspace() or odd in " \t\r\n":
+        return None
+    return f"a space that is no plain one (U+{ord(odd):04X}) stands in this line: type it anew"
+
+
 def _twice(place: _Place) -> str | None:
     header = _HEADER.fullmatch(place.line)
     if not place.key and header:
@@ -146,11 +155,17 @@ def _behind(place: _Place) -> str | None:
     """Something stands behind a value."""
     key, value, rest = place.key, place.value, place.rest.strip()
     if not key:
-        return None
+        header = place.line.strip().startswith("[") and rest
+        return f"nothing stands behind a table's name: leave out {shown(rest)}" if header else None
+    if rest.startswith(",") and rest.strip(","):
+        return f"{shown(key)}: several words are a list: write {_assignment(key, f'[{value}]')}"
     if rest.startswith((";", ",")):
         return f"{shown(key)}: nothing stands at the end of a line: leave out {shown(rest[0])}"
     if re.match(r"[\w.-]+\s*=", rest):
         return f"{shown(key)}: one key a line: write what begins with {shown(rest)} on the next"
+    if re.match(r"(?:and\b|or\b|\+|&|\|)?\s*[\"']", rest):
+        listed = _assignment(key, '["…", "…"]')
+        return f"{shown(key)}: several words are a list: write {listed}"
     if date := _DATE.match(value):
         whole = f"{date['day']}T{date['time'] or '00:00'}:00Z"
         return f"{shown(key)}: a moment has seconds and a zone: write {_assignment(key, whole)}"
@@ -174,6 +189,10 @@ def _no_equals(place: _Place) -> str | None:
     if found := re.fullmatch(r"([\w.-]+(?: [\w.-]+)+)\s*=.*", line):
         joined = found[1].replace(" ", "-")
         return f"a key has no space in it: write {shown(joined)}"
+    if place.value.startswith("{"):
+        return f"{shown(place.key)}: a list stands in `[` and `]`"
+    if re.fullmatch(r"[\w.-]+(?:\s+[\w./*-]+)+", line):
+        return "a line is a key, `=` and a value: config.example.toml shows what a rule looks like"
     return None
 
 
@@ -202,12 +221,19 @@ def _value(place: _Place) -> str | None:
     if not rest.strip() or rest.lstrip().startswith("#"):
         example = f": write {_assignment(key, chr(34) + '…' + chr(34))}" if key else ""
         return f"{named}there is no value{example}"
-    if rest[:1] in "([{" or rest[:1] == ",":
+    if rest.startswith("="):
+        return f"{named}one `=` is enough: write {_assignment(key, rest.lstrip('= '))}"
+    if rest.startswith("("):
+        whole = f"[{rest.strip().strip('()')}]"
+        return f"{named}a list stands in `[` and `]`: write {_assignment(key, whole)}"
+    if rest[:1] in "[{" or rest[:1] == ",":
         return f"{named}one word is missing here, or a comma is too many"
     if word := _BARE.match(rest):
         lower = word[0].lower()
         if lower in ("true", "false"):
             return f"{named}write it small, {shown(lower)}"
+        if lower in _TRUTH:
+            return f"{named}yes is `true` and no is `false`: write {shown(_TRUTH[lower])}"
         quoted = f'"{word[0]}"'
         return f"{named}write it in quotes, {shown(quoted)}"
     if word := _NUMBER_LIKE.match(rest):
@@ -229,9 +255,17 @@ def _statement(place: _Place) -> str | None:
     return None
 
 
+def _braces(place: _Place) -> str | None:
+    name = place.key
+    if name in place.lists:
+        return f"{shown(name)}: a table in braces ends in its line: write {_EVERY.format(name)}"
+    return None
+
+
 _Explain = Callable[[_Place], "str | None"]
 _EXPLANATIONS: tuple[tuple[str, _Explain], ...] = (
     ("", _quotes),
+    ("", _space),
     ("Cannot overwrite", _twice),
     ("Cannot declare", _declared),
     ("Cannot mutate", _twice),
@@ -243,6 +277,8 @@ _EXPLANATIONS: tuple[tuple[str, _Explain], ...] = (
     ("Illegal character", _illegal),
     ("Unescaped", _backslash),
     ("Invalid value", _value),
+    ("Invalid initial character for a key", _braces),
+    ("Unclosed inline table", _braces),
     ("Invalid statement", _statement),
 )
 """How a message of the parser begins, and what explains it."""

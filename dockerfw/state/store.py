@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dockerfw.clock import Clock
+from dockerfw.state.completion_names import CompletionNames
 from dockerfw.state.confirm import Confirm
 from dockerfw.state.counting import Counting
 from dockerfw.state.daemon_record import DaemonRecord
@@ -24,6 +25,9 @@ from dockerfw.state.last_seen import LastSeen
 from dockerfw.state.locks import try_lock, wait_a_while, wait_for_lock
 from dockerfw.state.stored_policy import StoredPolicy
 
+KEPT = "/var/lib/dockerfw"
+RUN = "/run/dockerfw"
+HISTORY = "history"
 _LOCK = "lock"
 _PROBE_LOCK = "probe.lock"
 
@@ -32,16 +36,17 @@ class Store:
     """The two folders, and what is in them. Every write replaces a file whole."""
 
     def __init__(self, folder: Path | None = None, run: Path | None = None) -> None:
-        self.folder = folder or Path(os.environ.get("STATE_DIRECTORY", "/var/lib/dockerfw"))
-        self.run = run or Path(os.environ.get("RUNTIME_DIRECTORY", "/run/dockerfw"))
+        self.folder = folder or Path(os.environ.get("STATE_DIRECTORY", KEPT))
+        self.run = run or Path(os.environ.get("RUNTIME_DIRECTORY", RUN))
         kept = Folder(self.folder)
         self.policy = StoredPolicy(kept)
         self.confirm = Confirm(kept, self.policy)
-        self.history = History(Folder(kept.file("history")), kept.file("policy"))
+        self.history = History(Folder(kept.file(HISTORY)), kept.file("policy"))
         self.last_seen = LastSeen(kept)
         self.kernel = KernelRecord(kept)
         self.daemon = DaemonRecord(Folder(self.run))
         self.counting = Counting(Folder(self.run))
+        self.completion = CompletionNames(Folder(self.run))
 
     def lock(self, say: Callable[[str], None]) -> AbstractContextManager[None]:
         """Be the one process that writes; another one waits and reports that with ``say``."""
@@ -62,7 +67,8 @@ class Store:
         return wait_for_lock(Folder(self.run), _PROBE_LOCK, say)
 
     def forget(self) -> None:
-        """Remove everything that is kept for the next boot; locks stay."""
+        """Remove everything that is kept for the next boot, and names; locks stay."""
+        self.completion.forget()
         for child in self.folder.glob("*"):
             if child.is_dir():
                 shutil.rmtree(child, ignore_errors=True)

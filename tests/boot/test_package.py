@@ -37,7 +37,8 @@ BROUGHT = (
     "/usr/share/doc/dockerfw/operations.md",
     "/usr/share/dockerfw/policy.schema.json",
     "/usr/share/fish/vendor_completions.d/dockerfw.fish",
-    "/usr/share/man/man8/dockerfw.8.gz",
+    "/usr/share/man/man1/dockerfw.1.gz",
+    "/usr/share/man/man5/dockerfw.toml.5.gz",
     "/usr/share/zsh/vendor-completions/_dockerfw",
 )
 DOCKER = ("lib/systemd/system/docker.service", "lib/systemd/system/docker.socket", "sbin/dockerd")

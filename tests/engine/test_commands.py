@@ -454,5 +454,18 @@ def test_a_recorded_inventory_serves_plan_check_and_explain(scene: Scene) -> Non
     assert scene.status("explain", OFFICE, "db:5432", *recorded) == 0
 
 
+def test_what_docker_answered_is_kept_for_completion_until_all_is_removed(scene: Scene) -> None:
+    scene.policy(f'[sources]\noffice = "198.51.100.0/24"\n{OFFICE_ONLY}')
+    scene.host.dockerfw("apply", "--yes")
+    names = scene.host.run(["stat", "--format=%a %U", "/run/dockerfw/completion"]).stdout
+    known = scene.host.run(["cat", "/run/dockerfw/completion"]).stdout
+    assert (names, known) == (
+        "600 root\n",
+        "container db\nsource office\ntarget :5432\ntarget db:5432\n",
+    )
+    scene.host.dockerfw("remove", "--yes")
+    assert scene.host.run(["ls", "/run/dockerfw"]).stdout.split().count("completion") == 0
+
+
 def test_the_schema_is_a_json_document(scene: Scene) -> None:
     assert "$schema" in json.loads(scene.host.dockerfw("schema").stdout)

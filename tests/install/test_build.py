@@ -50,7 +50,8 @@ def test_the_wheel_has_every_unit_and_what_else_a_package_lays(built: Built) -> 
 
     share = "dockerfw-0.1.0.data/data/share"
     assert json.loads(inside[f"{share}/dockerfw/policy.schema.json"])["title"] == "dockerfw policy"
-    assert inside[f"{share}/man/man8/dockerfw.8"].startswith(b".TH DOCKERFW 8")
+    assert b".TH DOCKERFW 1" in inside[f"{share}/man/man1/dockerfw.1"]
+    assert b".TH DOCKERFW.TOML 5" in inside[f"{share}/man/man5/dockerfw.toml.5"]
     for name in (
         "bash-completion/completions/dockerfw",
         "zsh/site-functions/_dockerfw",

@@ -52,6 +52,6 @@ def test_pipx_installs_it_with_its_manual_page(built: Built, tmp_path: Path, ver
     run([*pipx, "install", "--python", PYTHONS[version], built.wheel], where)
 
     uses(tmp_path / "bin" / "dockerfw")
-    assert (tmp_path / "man" / "man8" / "dockerfw.8").read_text().startswith(".TH DOCKERFW 8")
+    assert ".TH DOCKERFW 1" in (tmp_path / "man" / "man1" / "dockerfw.1").read_text()
     run([*pipx, "uninstall", "dockerfw"], where)
     assert not (tmp_path / "bin" / "dockerfw").exists()

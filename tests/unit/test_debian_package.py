@@ -1,4 +1,4 @@
-"""The Debian package and its manual page say what dockerfw says of itself."""
+"""The Debian package and the manual pages say what dockerfw says of itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 from dockerfw import __version__
 from dockerfw.cli.app import cli
-from script.manual import page
-from tests.paths import REPOSITORY
+from script.manual import PAGES
+from tests.paths import DOCS, REPOSITORY
 
 DEBIAN = REPOSITORY / "packaging" / "deb"
-PAGE = page().replace(r"\-", "-")
+PAGE = PAGES["dockerfw.1"]().replace(r"\-", "-").replace(r"\(ga", "`").replace(r"\(aq", "'")
 
 
 def test_the_package_has_the_version_of_the_program() -> None:
@@ -32,6 +32,22 @@ def test_the_manual_page_has_every_command_with_every_option(name: str) -> None:
             assert all(option in section for option in parameter.opts)
 
 
-def test_no_line_of_the_manual_page_is_a_request_by_chance() -> None:
-    requests = set(re.findall(r"^[.'][^ \n]*", PAGE, flags=re.MULTILINE))
-    assert requests == {".TH", ".SH", ".SS", ".TP"}
+@pytest.mark.parametrize("name", PAGES)
+def test_no_line_of_a_manual_page_is_a_request_by_chance(name: str) -> None:
+    requests = set(re.findall(r"^[.'][^ \n]*", PAGES[name](), flags=re.MULTILINE))
+    known = {".TH", ".SH", ".SS", ".TP", ".IP", ".PP", ".nf", ".fi", ".in"}
+    assert requests <= known
+
+
+def test_every_word_of_the_policy_is_in_its_page() -> None:
+    words = set(re.findall(r"[a-z]{3,}", (DOCS / "policy.md").read_text(encoding="utf-8").lower()))
+    page = PAGES["dockerfw.toml.5"]().lower()
+
+    # Names of columns in a table, and where links lead.
+    assert {word for word in words if word not in page} <= {"key", "means", "write", "written"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_wheel_and_so_the_package_has_each_page(name: str) -> None:
+    files = (REPOSITORY / "script" / "shared_files.py").read_text(encoding="utf-8")
+    assert f'"man/man{name[-1]}/{name}"' in files

@@ -58,7 +58,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Let SOURCE reach TARGET for a while; or list what is open so."""
+    """Let SOURCE reach TARGET for a while; or list what is open."""
     from dockerfw.cli.session import open_session
     from dockerfw.operations.allow import Hands, allow, end
     from dockerfw.policy.trust import user_name

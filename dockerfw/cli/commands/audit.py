@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from dockerfw.report.audit import Audit
 
 
-@click.command("audit")
+@click.command(
+    "audit",
+    epilog="""\b
+dockerfw audit                  the worst way in comes first
+dockerfw audit --fail-on open   for scripts
+dockerfw audit --html out.html  as a page for a browser, too
+Status: 0; with --fail-on open 3 if something is, or may be, open to anyone""",
+)
 @docker_host_option
 @json_option
 @click.option(

@@ -18,13 +18,20 @@ from dockerfw.exit_status import ExitStatus
 from dockerfw.text import counted
 
 
-@click.command("check")
+@click.command(
+    "check",
+    epilog="""\b
+dockerfw check                  /etc/dockerfw/config.toml and its conf.d
+dockerfw check -c new.toml      another file
+dockerfw check -c new.toml --inventory host.json    its expectations, too
+Status: 0 valid, 2 not""",
+)
 @config_option
 @inventory_option
 @json_option
 @quiet_option
 def command(config: Path, inventory_path: Path | None, as_json: bool, quiet: bool) -> int:
-    """Validate the policy; with --inventory its expectations as well."""
+    """Validate the policy; with --inventory expectations, too."""
     from dockerfw.clock import SystemClock
     from dockerfw.policy.files import collect
     from dockerfw.policy.trust import shown_path

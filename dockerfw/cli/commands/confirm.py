@@ -9,7 +9,13 @@ from dockerfw.cli.output import print_lines
 from dockerfw.exit_status import ExitStatus
 
 
-@click.command("confirm")
+@click.command(
+    "confirm",
+    epilog="""\b
+dockerfw apply --confirm 60     goes back after a minute, unless
+dockerfw confirm                is what somebody says who is still let in
+Status: 0 kept, 1 nothing waits, or it is too late""",
+)
 @quiet_option
 def command(quiet: bool) -> int:
     """Keep what `apply --confirm` did."""

@@ -9,7 +9,12 @@ import click
 from dockerfw.cli.options import docker_host_option
 
 
-@click.command("daemon")
+@click.command(
+    "daemon",
+    epilog="""\b
+dockerfw daemon                 what dockerfw.service does
+Status: 0 ended by SIGTERM, 1 failed, or one runs already""",
+)
 @docker_host_option
 @click.option(
     "--log-format",

@@ -16,7 +16,7 @@ from dockerfw.exit_status import ExitStatus
 dockerfw denied                           the newest of the last day
 dockerfw denied --since 1h --sort noisiest
 dockerfw denied --follow                  what is denied from now on
-An IPv6 source is shown as its /64; any source may be forged, and most that are
+An IPv6 source is shown as its /64. Any source may be forged; most of those
 are dropped before they are recorded
 Status: 0""",
 )

@@ -22,6 +22,7 @@ from dockerfw.cli.screen import width
 SOURCE  203.0.113.7, 10.8.0.2@wg0, a container, a list of [sources], host
 TARGET  web:80, web:53/udp, web:icmp, web (all its ports), :8080 (a port of
         this host), 172.18.0.2:80, [2001:db8::1]:443
+dockerfw explain 203.0.113.7 web:80    may a stranger, and by which line
 Status  0 allowed on all paths, 3 denied on all, 4 on some""",
 )
 @click.argument("source")

@@ -10,7 +10,13 @@ from dockerfw.cli.screen import width
 from dockerfw.exit_status import ExitStatus
 
 
-@click.command("history")
+@click.command(
+    "history",
+    epilog="""\b
+dockerfw history                the newest comes first
+dockerfw plan --since 3         what is another thing than under policy 3
+Status: 0""",
+)
 @json_option
 def command(as_json: bool) -> int:
     """The last policies in force: since when, by whom, and why."""

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from dockerfw.model.denial import Denial
 
 
-@click.command("init")
+@click.command(
+    "init",
+    epilog="""\b
+dockerfw init                   shows it
+dockerfw init -o /etc/dockerfw/config.toml
+dockerfw init --keep-open       nothing closes with it
+Status: 0 written, 1 failed, 2 the file is there already""",
+)
 @click.option(
     "-o",
     "--output",
@@ -42,7 +49,7 @@ def command(
     docker_host: str | None,
     inventory_path: Path | None,
 ) -> int:
-    """Print a first policy for what runs: closed to all but whom you add."""
+    """Print a first policy for what runs: closed until you open."""
     from dockerfw.cli.session import open_session
     from dockerfw.operations.denied import seen_lately
     from dockerfw.report.starter import beginning, starter

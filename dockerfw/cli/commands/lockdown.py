@@ -11,7 +11,13 @@ from dockerfw.exit_status import ExitStatus
 from dockerfw.text import listed, paragraph, printable
 
 
-@click.command("lockdown")
+@click.command(
+    "lockdown",
+    epilog="""\b
+dockerfw lockdown               closes, and asks nothing
+dockerfw apply                  opens again what the policy allows
+Status: 0 all is closed, 1 not whole: it says what is left""",
+)
 @docker_host_option
 def command(docker_host: str | None) -> int:
     """Close every container port at once, until the next apply."""

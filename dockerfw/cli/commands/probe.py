@@ -14,7 +14,8 @@ from dockerfw.exit_status import ExitStatus
     "probe",
     epilog="""\b
 TARGET  web (all its ports), web:80, web:53/udp, :8080 (a port of this host)
-SOURCE  any, a list of [sources], or an IP address that this host does not talk to
+SOURCE  any, a list of [sources], or an IP address that has no connection here
+dockerfw probe web:80 --from office    one port, as one source
 Status  0 all is as the policy says, 3 something is not""",
 )
 @click.argument("target", required=False)

@@ -10,7 +10,13 @@ from dockerfw.errors import Stopped, UsageError
 from dockerfw.exit_status import ExitStatus
 
 
-@click.command("remove")
+@click.command(
+    "remove",
+    epilog="""\b
+dockerfw remove                 shows what opens, and asks
+dockerfw remove --yes           for scripts: asks nothing
+Status: 0 removed, 1 failed, or the daemon runs, 2 no terminal and no --yes""",
+)
 @docker_host_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def command(docker_host: str | None, yes: bool) -> int:

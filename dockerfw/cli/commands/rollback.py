@@ -27,7 +27,7 @@ Status: 0 done, 1 failed, gone back or nothing to go back to""",
 @json_option
 @quiet_option
 def command(docker_host: str | None, yes: bool, as_json: bool, quiet: bool) -> int:
-    """Put the policy before in force again; files stay as they are."""
+    """Put the policy before in force again; files stay."""
     from dockerfw.cli import rollback
     from dockerfw.cli.session import open_session
     from dockerfw.operations.apply import Terms

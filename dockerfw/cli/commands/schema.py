@@ -9,7 +9,12 @@ import click
 from dockerfw.exit_status import ExitStatus
 
 
-@click.command("schema")
+@click.command(
+    "schema",
+    epilog="""\b
+dockerfw schema > policy.schema.json
+Status: 0""",
+)
 def command() -> int:
     """The JSON Schema of the policy, for editors."""
     from dockerfw.policy.json_schema import json_schema

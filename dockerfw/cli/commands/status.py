@@ -23,6 +23,8 @@ PAUSE = 2.0
 @click.command(
     "status",
     epilog="""\b
+dockerfw status                 a verdict, and every port
+dockerfw status --watch         again and again
 Status: 0 enforcing all of the policy and in sync, 3 otherwise""",
 )
 @docker_host_option
@@ -30,7 +32,7 @@ Status: 0 enforcing all of the policy and in sync, 3 otherwise""",
 @verbose_option
 @click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
 def command(docker_host: str | None, as_json: bool, verbose: bool, watch: bool) -> int:
-    """Is it enforced, and in sync; who may reach every port, who did."""
+    """Is it enforced, in sync; who may reach each port, who did."""
     from dockerfw.cli.session import open_session
     from dockerfw.operations.status import read_status
 
