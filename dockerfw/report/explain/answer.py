@@ -39,9 +39,12 @@ def answer(
     """Return what ``dockerfw explain`` answers: as `explain`, for each port of a target without
     one. Refuses an interface that is not there; an expectation may be about one that comes later.
     """
-    explainer = Explainer(policy, inventory, facts, foreign=foreign)
-    _refuse_unknown_interface(source, facts)
-    targets = targets_of(target, policy, inventory)
+    return _answer(Explainer(policy, inventory, facts, foreign=foreign), source, target)
+
+
+def _answer(explainer: Explainer, source: str, target: str) -> Explanation | PortList:
+    _refuse_unknown_interface(source, explainer.facts)
+    targets = targets_of(target, explainer.policy, explainer.inventory)
     if not targets:
         return explainer.explain(source, target)
     return PortList(source, target, tuple(explainer.explain(source, one) for one in targets))
@@ -55,7 +58,8 @@ def open_to_all(
     foreign: tuple[ForeignTable, ...] = (),
 ) -> Explanation | PortList:
     """Return the same where no policy is in force and nothing is filtered."""
-    found = answer(_OPEN, inventory, facts, source, target, foreign)
+    explainer = Explainer(_OPEN, inventory, facts, foreign=foreign, in_force=False)
+    found = _answer(explainer, source, target)
     if isinstance(found, PortList):
         return replace(found, answers=tuple(map(_as_open, found.answers)))
     return _as_open(found)
@@ -63,7 +67,7 @@ def open_to_all(
 
 def _as_open(found: Explanation) -> Explanation:
     rows = tuple(
-        row if _is_so_anyway(row) else replace(row, allowed=True, reason=_NOT_FILTERED)
+        row if _is_so_anyway(row) else replace(row, allowed=True, reason=_NOT_FILTERED, rule=None)
         for row in found.rows
     )
     return replace(found, rows=rows, in_force=False, remedy=())

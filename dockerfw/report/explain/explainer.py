@@ -48,12 +48,14 @@ class Explainer:
         facts: HostFacts,
         local_addresses: frozenset[Address] = frozenset(),
         foreign: tuple[ForeignTable, ...] = (),
+        *,
+        in_force: bool = True,
     ) -> None:
         self.policy = policy
         self.inventory = inventory
         self.facts = facts
         local = local_addresses | facts.addresses
-        self.paths = Paths(policy, inventory, facts, local, foreign)
+        self.paths = Paths(policy, inventory, facts, local, foreign, in_force=in_force)
         self.reader = Reader(inventory, local, self.paths.reasons.ways, dict(policy.named))
 
     def explain(self, source: str, target: str) -> Explanation:

@@ -19,6 +19,7 @@ from dockerfw.report.explain.explanation import Row
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_of
 from dockerfw.report.explain.reasons import Decision, Reasons
 from dockerfw.report.explain.routes import ANY_HOST, HostPort, Route, Sender
+from dockerfw.report.obstacles import docker_writes
 from dockerfw.rules.sources import LINK_LOCAL
 from dockerfw.rules.targets import is_reachable
 from dockerfw.rules.walk import Packet
@@ -37,7 +38,9 @@ _UNFILTERED = ("macvlan", "ipvlan")
 
 
 class Paths:
-    """``local`` are all of this host's own addresses that are known."""
+    """``local`` are all of this host's own addresses that are known; ``in_force`` False: no policy
+    is, and nothing is closed but by others.
+    """
 
     def __init__(
         self,
@@ -46,7 +49,10 @@ class Paths:
         facts: HostFacts,
         local: frozenset[Address],
         foreign: tuple[ForeignTable, ...] = (),
+        *,
+        in_force: bool = True,
     ) -> None:
+        self.in_force = in_force
         self.policy = policy
         self.inventory = inventory
         self.facts = facts
@@ -185,12 +191,9 @@ class Paths:
             if target.address.version != sender.family:
                 return
             if target.address.is_loopback:
-                yield Row(
-                    f"to {bracketed(target.address)}:{target.port}",
-                    sender.family,
-                    False,
-                    ONLY_THIS_HOST,
-                )
+                led_on = tuple(self._from_loopback(sender, target))
+                label = f"to {bracketed(target.address)}:{target.port}"
+                yield from led_on or (Row(label, sender.family, False, ONLY_THIS_HOST),)
                 return
         bindings = [
             (container, binding)
@@ -227,6 +230,25 @@ class Paths:
             own = _own_path(bindings, (*forwards, *blind))
             for row in self._unpublished(sender, target, own, places):
                 yield replace(row, conditional=own == HOST_UNLESS_LED_ON)
+
+    def _from_loopback(self, sender: Sender, target: ParsedTarget) -> Iterator[Row]:
+        """From a neighbour: Docker's NAT comes before the kernel looks whose address that is."""
+        if self.in_force or not docker_writes(self.reasons.foreign, 4):
+            return
+        for container in self.inventory.containers:
+            inner = self._behind(container, sender)
+            for binding in container.ports if inner and not sender.bridge else ():
+                asked = (binding.host_address, binding.host_port, binding.protocol)
+                if asked != (target.address, target.port, target.protocol) or sender.family == 6:
+                    continue
+                at = f"{binding.host_address}:{short_port(binding.host_port, binding.protocol)}"
+                behind = f"{container.name}:{binding.container_port}"
+                port = Port(binding.protocol, binding.host_port)
+                host_port = HostPort(port, inner, binding.container_port, by_proxy=False)
+                for route in host_port.routes(sender, binding.host_address):
+                    label = f"published {at} → {behind} (DNAT), from a neighbour"
+                    others, refused = self.reasons.by_others(route)
+                    yield Row(label, sender.family, True, "", others, refused)
 
     def _led_on(
         self, sender: Sender, forward: PortForward, port: Port, target: ParsedTarget

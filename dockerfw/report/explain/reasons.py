@@ -98,14 +98,18 @@ class Reasons:
             return Decision(False, SPOOFED_ELSE)  # by the seal
         if result.passed:
             reason, rule = self._why_allowed(route, result)
-            ends = self._others(route)
-            others = dict.fromkeys(drop for one in ends for drop in one.drops)
-            refused = next((one.closing for one in ends if one.closing), "")
-            return Decision(True, reason, tuple(others), refused, rule)
+            others, refused = self.by_others(route)
+            return Decision(True, reason, others, refused, rule)
         if from_docker and not comes_back:
             return Decision(False, SPOOFED_ELSE)
         reason, rule = self._why_denied(route, result)
         return Decision(False, reason, rule=rule)
+
+    def by_others(self, route: Route) -> tuple[tuple[str, ...], str]:
+        """Return the rules of others that may drop it, and the one that does for certain."""
+        ends = self._others(route)
+        others = dict.fromkeys(drop for one in ends for drop in one.drops)
+        return tuple(others), next((one.closing for one in ends if one.closing), "")
 
     def _others(self, route: Route) -> tuple[Ends, Ends]:
         """Return how it may end by the rules of others, at both hooks that it meets."""

@@ -8,11 +8,14 @@ from ipaddress import ip_network
 import pytest
 
 from dockerfw.errors import UsageError
+from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.policy import Policy
 from dockerfw.model.routes import Route
 from dockerfw.report.explain import Explanation, PortList, answer, open_to_all
-from tests.build import facts
+from dockerfw.report.explain.explanation import Row
+from tests.build import container, facts, inventory, network
 from tests.policy_text import read
+from tests.unit.report.audit.hosts import docker, user
 from tests.unit.report.explain.scene import BRIDGED, OPEN_WEB, SHOP, paths, reasons
 
 NAMED = """
@@ -86,6 +89,28 @@ def test_without_a_policy_everything_is_open(source: str) -> None:
 def test_what_only_this_host_reaches_is_not_open_without_a_policy_either() -> None:
     found = open_to_all(SHOP, facts("203.0.113.1"), "203.0.113.7", "127.0.0.1:9090")
     assert found.verdict == "denied"
+
+
+def test_without_a_policy_dockers_nat_leads_neighbours_to_a_port_of_127_0_0_1() -> None:
+    local = inventory(
+        network("front", "172.18.0.0/16"),
+        container("web", "front 172.18.0.2", published="127.0.0.1:9090:80"),
+    )
+
+    def row(tables: tuple[ForeignTable, ...]) -> Row:
+        asked = ("203.0.113.7@eth0", "127.0.0.1:9090")
+        found = open_to_all(local, facts("203.0.113.1"), *asked, tables)
+        assert isinstance(found, Explanation)
+        (row,) = found.rows
+        assert row.path == "published 127.0.0.1:9090 → web:80 (DNAT), from a neighbour"
+        assert (row.allowed, row.rule) == (True, None)
+        return row
+
+    assert row(docker()).others == ()
+    refused = row(user("-m conntrack --ctorigdstport 9090 --ctdir ORIGINAL -j DROP")).others
+    assert [text.partition("`")[2].partition(" -j")[0] for text in refused] == [
+        "-m conntrack --ctorigdstport 9090 --ctdir ORIGINAL"
+    ]
 
 
 def test_without_a_policy_every_port_of_a_container_is_listed() -> None:
