@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from dockerfw.errors import UsageError
-from dockerfw.model.host import HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.operations.check import RECORDED
@@ -14,7 +13,7 @@ from dockerfw.operations.lan_networks import with_networks
 from dockerfw.operations.policy_in_force import NOTHING_APPLIED, read_policy_in_force
 from dockerfw.operations.reconcile import fitted, with_foreign_ports
 from dockerfw.operations.session import Session
-from dockerfw.operations.standing import chains_stand
+from dockerfw.operations.standing import refuse_chains_of_nobody
 from dockerfw.policy.files import collect
 from dockerfw.report import explain as report
 
@@ -36,7 +35,7 @@ def explain(
         facts, foreign = RECORDED, ()
     policy = _policy(session, config, on_this_host=inventory is None)
     if policy is None:
-        _refuse_chains_of_nobody(session, facts)
+        refuse_chains_of_nobody(session.kernel, facts)
         running = session.inventory(Policy())
         facts = fitted(facts, running)
         running = with_foreign_ports(running, facts)
@@ -47,14 +46,6 @@ def explain(
     inventory = with_foreign_ports(inventory, facts)
     policy = policy.without_ended(session.clock.time())
     return report.answer(policy, inventory, facts, source, target, foreign)
-
-
-def _refuse_chains_of_nobody(session: Session, facts: HostFacts) -> None:
-    if chains_stand(session.kernel.read(facts)):
-        raise UsageError(
-            f"{NOTHING_APPLIED}, and chains of dockerfw stand all the same, that filter by nobody's"
-            " policy: run dockerfw apply, or dockerfw remove"
-        )
 
 
 def _policy(session: Session, config: Path | None, *, on_this_host: bool) -> Policy | None:

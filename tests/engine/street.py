@@ -63,3 +63,10 @@ class Street:
     def audit(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.host.dockerfw("audit", "--json").stdout)
         return found
+
+    def probe(self) -> dict[str, Any]:
+        """What the packets of a probe find, whether that agrees or not."""
+        found: dict[str, Any] = json.loads(
+            self.host.dockerfw("probe", "--json", check=False).stdout
+        )
+        return found

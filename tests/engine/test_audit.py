@@ -1,30 +1,30 @@
 """What ``audit`` calls reachable is reached by packets, and what it calls closed is not.
 
 Each row of an audit is asked by packets from an office and from a stranger, on real engines, with
-no policy, observing and enforcing, and with rules of others beside Docker's. Where dockerfw is in
-force ``explain`` has to agree.
+no policy, observing and enforcing, and with rules of others beside Docker's. ``probe`` with its own
+packets, and ``explain``, have to agree with each row, too.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
 
 import pytest
 
-from tests.engine.scene import OFFICE, STRANGER, apply, source_for
-from tests.engine.street import POLICY, UNPUBLISHED, Street
-from tests.json_documents import ports_text
+from tests.engine.audit_rows import (
+    wrong_by_explain,
+    wrong_by_packets,
+    wrong_by_probe,
+)
+from tests.engine.scene import apply
+from tests.engine.street import POLICY, Street
 from tests.lab.engine import Engine, Version
 from tests.lab.firewalld import Firewalld
-from tests.lab.host import HOST_V4, HOST_V6, Host
-from tests.lab.place import Probe, patient
+from tests.lab.host import Host
 from tests.lab.sets import saved_sets
-from tests.lab.wait import becomes_true
 from tests.paths import FIXTURES
 
 _AUDIT_OF_ALL = ("web", "dns", "range", "bound", "local", "hidden", "six", "multi", "hostnet")
@@ -33,10 +33,7 @@ _AUDIT_OF_ALL = ("web", "dns", "range", "bound", "local", "hidden", "six", "mult
 # --- what runs -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(
-    scope="module",
-    params=["20.10", pytest.param("28.5", marks=pytest.mark.slow)],
-)
+@pytest.fixture(scope="module", params=["20.10", "28.5"])
 def street(request: pytest.FixtureRequest) -> Iterator[Street]:
     version: Version = request.param
     with Host() as host, Engine(host, version) as engine:
@@ -56,146 +53,7 @@ def rules_kept(street: Street) -> Iterator[None]:
         host.run([f"{program}-restore"], stdin=text)
 
 
-# --- what is asked -------------------------------------------------------------------------------
-
-
-class Question(NamedTuple):
-    """One packet that a row is about: to this address and port."""
-
-    row: Mapping[str, Any]
-    protocol: Literal["tcp", "udp"]
-    address: str
-    port: int
-
-    @property
-    def answer_may_be_lost(self) -> bool:
-        """Older engines answer by docker-proxy from another address than was asked. A container on
-        two networks answers through one of them, and a filter of the way back may drop that.
-        """
-        if self.row["path"] == "docker-proxy":
-            return self.protocol == "udp"
-        return (self.row["path"], self.row["container"]) == ("direct", "multi")
-
-    @property
-    def target(self) -> str:
-        """As ``explain`` takes it."""
-        if self.row["path"] == "macvlan":
-            return f"{self.row['container']}:{self.port}/{self.protocol}"
-        where = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{where}:{self.port}/{self.protocol}"
-
-
-def questions(row: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Iterator[Question]:
-    """Yield the packets of a row: each port at which somebody listens, and that no other of these
-    rows lists for that address.
-    """
-    host = {4: HOST_V4, 6: HOST_V6}
-    listed = {
-        one
-        for other in rows
-        if row["port"].startswith("all") and other is not row and other["at"] == row["at"]
-        for one in _ports(other)
-    }
-    for family in row["families"]:
-        address = row["at"] or host[family]
-        for protocol, port in _ports(row):
-            if (protocol, port) not in listed:
-                yield Question(row, protocol, address, port)
-
-
-def _ports(row: Mapping[str, Any]) -> Iterator[tuple[Literal["tcp", "udp"], int]]:
-    text = ports_text(row)
-    if text.startswith("all"):
-        if row["path"] != "macvlan":
-            if "udp ports" not in text:
-                yield "tcp", UNPUBLISHED
-            if "tcp ports" not in text:
-                yield "udp", UNPUBLISHED
-        if text == "all ports" and row["container"] not in ("dns", "range"):
-            yield "tcp", 80
-        return
-    for part in text.split(", "):
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?/(tcp|udp)", part)
-        assert found, row
-        for number in filter(None, found.groups()[:2]):
-            yield ("tcp" if found[3] == "tcp" else "udp"), int(number)
-
-
-EXPECTED = {
-    # reach: (is the office let in, is the stranger)
-    "anyone": (True, True),
-    "neighbours": (True, True),
-    "some": (True, False),
-    "nobody": (False, False),
-}
-
-
-def wrong_rows(street: Street, found: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each packet with which a row does not agree."""
-    table: list[tuple[Probe, bool]] = []
-    by_hand: list[str] = []
-    for row in found["ways"]:
-        for asked in questions(row, found["ways"]) if row["reach"] != "unknown" else ():
-            for caller, open_ in zip((OFFICE, STRANGER), EXPECTED[row["reach"]], strict=True):
-                source = source_for(caller, asked.address)
-                if row["path"] == "loopback":
-                    by_hand += _by_syn(street, asked, source, open_)
-                elif asked.answer_may_be_lost:
-                    if asked.protocol == "udp":
-                        by_hand += _by_datagram(street, asked, source, open_)
-                elif caller is STRANGER or row["path"] != "macvlan":
-                    outside, protocol = street.host.outside, asked.protocol
-                    one = Probe(outside, protocol, asked.address, asked.port, source)
-                    table.append((one, open_))
-    answers = zip(table, patient(table), strict=True)
-    # Without docker-proxy older engines hold its ports themselves, and let nobody in.
-    wrong = [
-        f"{one}: {answer}, but should be {open_}"
-        for (one, open_), answer in answers
-        if (answer.outcome == "answered") != open_
-    ]
-    return [*wrong, *by_hand]
-
-
-def _by_syn(street: Street, asked: Question, source: str, open_: bool) -> Iterator[str]:
-    """To 127.0.0.1 of the host, as only a neighbour can send it."""
-    patience = 3.0 if open_ else 0.3
-    outside = street.host.outside
-    if outside.syn(asked.address, asked.port, source=source, patience=patience) != open_:
-        yield f"{source} to {asked.target} should be {open_}"
-
-
-def _by_datagram(street: Street, asked: Question, source: str, open_: bool) -> Iterator[str]:
-    """Whether it is heard, whatever becomes of the answer."""
-    listening = street.containers[asked.row["container"]]
-    listening.received()
-    street.host.outside.udp(asked.address, asked.port, source=source, patience=0.2)
-    came = becomes_true(lambda: bool(listening.received()), 3.0 if open_ else 0.3)
-    if came != open_:
-        yield f"{source} to {asked.target} should be {open_}"
-
-
-def disagreeing_with_explain(street: Street, found: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each row of which ``explain`` gives another answer for a stranger."""
-    wrong = []
-    for row in found["ways"]:
-        asked = next(questions(row, found["ways"]), None)
-        if asked is None or row["path"] == "macvlan":
-            continue
-        source = f"{source_for(STRANGER, asked.address)}@eth0"
-        answer = street.host.dockerfw("explain", "--json", source, asked.target, check=False)
-        explained = json.loads(answer.stdout)
-        verdict = explained["verdict"]
-        if row["enforced"] is not None:
-            open_ = row["enforced"] in ("open to anyone", "open to neighbours")
-        else:
-            open_ = row["reach"] in ("anyone", "neighbours")
-        others = any(path["others"] for path in explained["paths"])
-        if (verdict == "allowed") != open_ and not (others and not open_):
-            wrong.append(f"{asked.target}: {row}: {explained}")
-    return wrong
-
-
+@pytest.mark.quick_where(holds=lambda street: street == "20.10")
 def test_it_writes_nothing_and_tells_a_script_what_is_open(street: Street) -> None:
     host = street.host
 
@@ -236,13 +94,15 @@ def test_it_writes_nothing_and_tells_a_script_what_is_open(street: Street) -> No
 class Situation:
     """Something done to a host, and what an audit has to find then at least.
 
-    ``unknown`` are paths of which it may say that it does not know.
+    ``unknown`` are paths of which it may say that it does not know. ``asks_nothing``: no rule but
+    Docker's asks for connections of IPv6; engine 20.10 has none there.
     """
 
     name: str
     begin: Callable[[Street], None]
     in_force: str = "no"
     unknown: frozenset[str] = frozenset()
+    asks_nothing: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -271,9 +131,14 @@ def ufw(street: Street) -> None:
         street.host.run([f"{program}-restore", "--noflush"], stdin=text)
 
 
-def ufw_and_enforcing(street: Street) -> None:
-    ufw(street)
-    enforcing(street)
+def both(
+    one: Callable[[Street], None], other: Callable[[Street], None]
+) -> Callable[[Street], None]:
+    def begin(street: Street) -> None:
+        one(street)
+        other(street)
+
+    return begin
 
 
 def drop_in_docker_user(street: Street) -> None:
@@ -320,45 +185,55 @@ def nat_of_others(street: Street) -> None:
     street.host.run(["iptables", *rule.split()])
 
 
-SITUATIONS = [
-    Situation("no policy", nothing),
+MODES = (
+    Situation("no policy", nothing, asks_nothing=True),
+    Situation("observing", observing, "observing"),
     Situation("enforcing", enforcing, "enforcing"),
+)
+QUICK = ("20.10", "ufw")
+"""Besides the modes, in the quick ring."""
+SITUATIONS = [
+    *MODES,
     Situation("ufw", ufw),
-    *(
-        pytest.param(situation, marks=pytest.mark.slow)
-        for situation in (
-            Situation("observing", observing, "observing"),
-            Situation("lockdown", locked_down, "enforcing"),
-            Situation("DROP in DOCKER-USER", drop_in_docker_user),
-            Situation("by the original port", by_original_port),
-            Situation("FORWARD drops", policy_of_forward),
-            Situation("nft of others", nft_of_others),
-            Situation(
-                "a rule that nobody can read",
-                unreadable,
-                unknown=frozenset({"published", "direct", "loopback", "routed"}),
-            ),
-            Situation("NAT of others", nat_of_others),
-            Situation("ufw and enforcing", ufw_and_enforcing, "enforcing"),
-        )
+    Situation("lockdown", locked_down, "enforcing"),
+    Situation("DROP in DOCKER-USER", drop_in_docker_user, asks_nothing=True),
+    Situation("by the original port", by_original_port, asks_nothing=True),
+    Situation("FORWARD drops", policy_of_forward, asks_nothing=True),
+    Situation("nft of others", nft_of_others),
+    Situation(
+        "a rule that nobody can read",
+        unreadable,
+        unknown=frozenset({"published", "direct", "loopback", "routed"}),
+        asks_nothing=True,
     ),
+    Situation("NAT of others", nat_of_others, asks_nothing=True),
+    Situation("ufw and observing", both(ufw, observing), "observing"),
+    Situation("ufw and enforcing", both(ufw, enforcing), "enforcing"),
+    Situation("a DROP, and observing", both(by_original_port, observing), "observing"),
+    Situation("a DROP, and enforcing", both(by_original_port, enforcing), "enforcing"),
 ]
 
 
 @pytest.mark.usefixtures("rules_kept")
+@pytest.mark.quick_where(
+    holds=lambda street, situation: situation in MODES or (street, situation.name) == QUICK
+)
 @pytest.mark.parametrize("situation", SITUATIONS, ids=str)
 def test_each_row_is_what_becomes_of_its_packets(street: Street, situation: Situation) -> None:
     situation.begin(street)
 
     found = street.audit()
 
+    rows = found["ways"]
     assert found["in_force"] == situation.in_force
-    named = {row["container"] for row in found["ways"]}
-    assert named >= set(_AUDIT_OF_ALL), found
-    unknown = {row["path"] for row in found["ways"] if row["reach"] == "unknown"}
+    assert {row["container"] for row in rows} >= set(_AUDIT_OF_ALL), found
+    unknown = {row["path"] for row in rows if row["reach"] == "unknown"}
     assert unknown <= situation.unknown, found
     assert unknown or not situation.unknown
-    assert wrong_rows(street, found) == []
+    assert wrong_by_packets(street, rows) == []
+    blind = situation.asks_nothing and street.engine.version == "20.10"
+    assert wrong_by_probe(rows, street.probe(), frozenset({6} if blind else ())) == []
+    assert wrong_by_explain(street, rows) == []
 
 
 def without_docker_proxy(stack: ExitStack) -> tuple[Host, Engine]:
@@ -407,19 +282,13 @@ def test_on_a_host_that_is_set_up_otherwise_the_same_holds(
 ) -> None:
     with ExitStack() as stack:
         street = Street(*make(stack))
-        found = street.audit()
-        assert not [row for row in found["ways"] if row["reach"] == "unknown"], found
-        assert wrong_rows(street, found) == []
-
-
-@pytest.mark.usefixtures("rules_kept")
-@pytest.mark.parametrize(
-    "begin",
-    [
-        pytest.param(enforcing, marks=pytest.mark.slow),
-        pytest.param(observing, marks=pytest.mark.slow),
-    ],
-)
-def test_explain_agrees(street: Street, begin: Callable[[Street], None]) -> None:
-    begin(street)
-    assert disagreeing_with_explain(street, street.audit()) == []
+        for mode in MODES:
+            mode.begin(street)
+            found = street.audit()
+            assert found["in_force"] == mode.in_force
+            rows = found["ways"]
+            assert not [row for row in rows if row["reach"] == "unknown"], found
+            assert wrong_by_packets(street, rows) == []
+            blind = mode.asks_nothing and street.engine.version == "20.10"
+            assert wrong_by_probe(rows, street.probe(), frozenset({6} if blind else ())) == []
+            assert wrong_by_explain(street, rows) == []

@@ -9,21 +9,19 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.engine.audit_rows import wrong_by_probe
 from tests.engine.scene import apply
 from tests.engine.street import POLICY, Street
-from tests.json_documents import ports_text
 from tests.lab.engine import Engine, Version
 from tests.lab.host import HOST_V4, Host
 from tests.lab.wait import becomes_true
 
 PROBE = [sys.executable, "-m", "dockerfw", "probe"]
-OPEN = {"anyone": (True, True), "neighbours": (True, True), "some": (True, False)}
-"""By what an audit says: whether the office gets in, and whether anyone does."""
 
 
 @pytest.fixture(scope="module", params=["20.10", pytest.param("28.5", marks=pytest.mark.slow)])
@@ -77,43 +75,7 @@ def test_where_the_policy_holds_it_agrees_and_every_row_of_the_audit_is_so(
     assert {one["family"] for one in tried} == {4, 6}
     paths = {one["path"] for one in tried}
     assert paths >= {"published", "direct", "docker-proxy", "host network"}
-    rows = enforcing.audit()["ways"]
-    wrong = [(one, row) for one in tried for row in _rows_about(one, rows) if not _is_so(one, row)]
-    assert wrong == []
-    assert sum(1 for one in tried for _ in _rows_about(one, rows)) >= len(tried) * 3 // 4
-    untried = " ".join(one["what"] for one in found["not_tried"])
-    assert all(what in untried for what in ("from bridge", "loopback", "macvlan")), untried
-
-
-def _rows_about(one: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Iterator[Any]:
-    for row in rows:
-        same = (row["container"], row["path"]) == (one["container"], one["path"])
-        if not same or one["family"] not in row["families"]:
-            continue
-        if row["at"] not in (None, one["address"]):
-            continue
-        if _holds(ports_text(row), one):
-            yield row
-
-
-def _holds(text: str, one: Mapping[str, Any]) -> bool:
-    """Rows about all other ports hold those alone that no row lists."""
-    if text == "all ports":
-        return True
-    if text.startswith("all other"):
-        protocols = text.removesuffix(" ports").removeprefix("all other").split() or ["tcp", "udp"]
-        return one["port"] == 1 and one["protocol"] in protocols
-    for part in text.split(", "):
-        first, _, last = part.partition("/")[0].partition("-")
-        in_range = int(first) <= one["port"] <= int(last or first)
-        if in_range and part.endswith(one["protocol"]):
-            return True
-    return False
-
-
-def _is_so(one: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    office, anyone = OPEN.get(row["reach"], (False, False))
-    return bool(one["let_in"]) == (office if one["from"] == "office" else anyone)
+    assert wrong_by_probe(enforcing.audit()["ways"], found) == []
 
 
 def test_what_it_prints_is_read_at_80_columns(enforcing: Street) -> None:
@@ -194,16 +156,6 @@ def test_apply_can_probe_what_it_has_put_in_force(enforcing: Street) -> None:
 def test_two_at_once_come_one_after_the_other(enforcing: Street) -> None:
     two = [enforcing.host.start([*PROBE, "web"]) for _ in range(2)]
     assert [one.wait(60) for one in two] == [0, 0]
-
-
-def test_without_a_policy_in_force_there_is_nothing_to_agree_with() -> None:
-    with Host() as host:
-        done = host.dockerfw("probe", check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "dockerfw: no policy is in force yet, so there is nothing to agree with: see dockerfw "
-        "audit\n"
-    )
 
 
 ROUTING = [["ip", "route"], ["ip", "-6", "route"], ["ip", "rule"], ["ip", "-6", "rule"]]

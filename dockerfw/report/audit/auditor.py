@@ -56,14 +56,18 @@ def ways_in(host: Host) -> Iterator[Way]:
         yield from ways
 
 
+def judge_of(host: Host) -> Judge:
+    """Return who says what the rules of others make of a packet, without dockerfw's."""
+    facts = host.facts
+    strangers = Strangers(host.tables, host.inventory, facts.addresses, host.around.interfaces)
+    return Judge(host.tables, strangers, Routes(facts.routes), host.around.early)
+
+
 class _Auditor:
     def __init__(self, host: Host) -> None:
         self._host = host
         inventory, facts = host.inventory, host.facts
-        strangers = Strangers(host.tables, inventory, facts.addresses, host.around.interfaces)
-        self._strangers = strangers
-        routes = Routes(facts.routes)
-        self._judge = Judge(host.tables, strangers, routes, host.around.early)
+        self._judge = judge_of(host)
         by_nat = frozenset[Family](
             family
             for family in FAMILIES
@@ -168,7 +172,7 @@ class _Auditor:
             ports = "every port" if forward.protocol is None else f"port {forward.first}"
             sent = f"what is sent to {ports} (IPv{forward.family})"
             yield f"unknown: where NAT of others leads {sent}"
-        for family, count in self._strangers.unlisted.items():
+        for family, count in self._judge.strangers.unlisted.items():
             if count:
                 yield (
                     f"IPv{family}: rules name {count + MOST_NETWORKS} networks; the widest "

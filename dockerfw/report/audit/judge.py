@@ -34,7 +34,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
     """What becomes of one stranger's packet; ``gets_in`` None: not known."""
 
     gets_in: bool | None
@@ -52,7 +52,7 @@ class Judge:
         early: Iterable[Early] = (),
     ) -> None:
         self._rules = ForeignRules(tables)
-        self._strangers = strangers
+        self.strangers = strangers
         self._world = {family: routes.way_out(address) for family, address in STRANGERS.items()}
         self._early = {one.interface: one for one in early if one.interface}
 
@@ -65,11 +65,11 @@ class Judge:
             return Verdict("unknown", f"perhaps {rest}", way.remark)
         if not way.hops:
             return Verdict("neighbours" if way.near else "anyone", rest, way.remark)
-        everybody = self._strangers.of(way.family)
-        answers = [(stranger, self._answer(way, stranger)) for stranger in everybody]
+        everybody = self.strangers.of(way.family)
+        answers = [(stranger, self.answer(way, stranger)) for stranger in everybody]
         return self._summed_up(way, answers, rest)
 
-    def _summed_up(self, way: Way, answers: list[tuple[Stranger, _Answer]], rest: str) -> Verdict:
+    def _summed_up(self, way: Way, answers: list[tuple[Stranger, Answer]], rest: str) -> Verdict:
         everybody = [stranger for stranger, _ in answers]
         let_in = [stranger for stranger, answer in answers if answer.gets_in]
         unsure = [stranger for stranger, answer in answers if answer.gets_in is None]
@@ -94,24 +94,25 @@ class Judge:
             return False
         return world is None or not stranger.interfaces or world in stranger.interfaces
 
-    def _answer(self, way: Way, stranger: Stranger) -> _Answer:
+    def answer(self, way: Way, stranger: Stranger) -> Answer:
+        """Return what becomes of one stranger's packet on a way that has hops."""
         found = [
             self._rules.ends(replace(hop, in_interface=stranger.interface, source=stranger.address))
             for hop in way.hops
         ]
         for one in found:
             if one.closing:
-                return _Answer(False, f"refused by {one.closing}")
+                return Answer(False, f"refused by {one.closing}")
         maybe = next((one.drops[0] for one in found if one.drops), None)
         if maybe is not None:
-            return _Answer(None, f"whether {maybe} holds")
+            return Answer(None, f"whether {maybe} holds")
         blind = next((self._early[n] for n in stranger.interfaces if n in self._early), None)
         if blind is not None:
             what = f"{blind.kind} on {blind.interface} sees packets before any rule"
-            return _Answer(None, f"what it does with them: {what}")
+            return Answer(None, f"what it does with them: {what}")
         if not way.known:
-            return _Answer(None, way.remark)
-        return _Answer(True, _let_in(found, way))
+            return Answer(None, way.remark)
+        return Answer(True, _let_in(found, way))
 
 
 def _let_in(found: list[Ends], way: Way) -> str:
@@ -119,6 +120,6 @@ def _let_in(found: list[Ends], way: Way) -> str:
     return f"let in by {accepts[-1]}" if accepts else way.remark or "no rule refuses it"
 
 
-def _first(answers: list[tuple[Stranger, _Answer]], among: list[Stranger]) -> str:
+def _first(answers: list[tuple[Stranger, Answer]], among: list[Stranger]) -> str:
     """Return the reason for the first of these: first come those whom no rule names."""
     return next(answer.reason for stranger, answer in answers if stranger in among)

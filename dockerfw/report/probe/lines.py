@@ -11,6 +11,8 @@ from dockerfw.report.tables import grid, table
 from dockerfw.text import counted, listed, paragraph, printable
 
 _BESIDES: tuple[Outcome, ...] = ("refused by another", "not told")
+_MOST_UNTRIED = 3
+"""Ways of one reason that are named; programs get all of them."""
 _HEAD = ("source", "target", "way", "expected", "found")
 
 
@@ -23,7 +25,7 @@ def headline(probed: Probed) -> str:
     elif wrong:
         text = f"DISAGREES: {wrong:,} of {counted(rows, 'way')} tried"
         text += " is" if wrong == 1 else " are"
-        text += " not as the policy in force says"
+        text += f" not as {'the policy in force' if probed.in_force else 'dockerfw audit'} says"
     else:
         text = f"agrees: {counted(rows, 'way')} tried"
     for outcome in _BESIDES:
@@ -31,6 +33,8 @@ def headline(probed: Probed) -> str:
         text += f", {count:,} {outcome}" if count else ""
     if probed.not_tried:
         text += f", {len(probed.not_tried):,} not tried"
+    if not probed.in_force:
+        return f"NOT PROTECTED: no policy is in force. Held against dockerfw audit: {text}"
     return f"OBSERVING, so nothing is dropped; {text}" if probed.observing else text
 
 
@@ -47,9 +51,17 @@ def lines(probed: Probed, width: int = 80) -> list[str]:
         found += paragraph(printable(reason), width=width, rest="  ")
     if probed.not_tried:
         found += ["", "not tried:"]
-        for one in probed.not_tried:
-            text = printable(f"{one.what}: {one.reason}")
+        for reason, what in _untried(probed).items():
+            text = printable(f"{listed(what, _MOST_UNTRIED)}: {reason}")
             found += paragraph(text, width=width, first="  ", rest=" " * 6)
+    return found
+
+
+def _untried(probed: Probed) -> dict[str, list[str]]:
+    """Return all that was not tried for one and the same reason."""
+    found: dict[str, list[str]] = {}
+    for one in probed.not_tried:
+        found.setdefault(one.reason, []).append(one.what)
     return found
 
 
@@ -107,7 +119,9 @@ def _why(row: Row, probed: Probed) -> str:
             return f"refused by {row.by}"
         case "not told":
             return row.by
-    return "observing drops nothing" if probed.observing else f"explain: {row.tried.reason}"
+    if probed.observing:
+        return "observing drops nothing"
+    return f"{'explain' if probed.in_force else 'audit'}: {row.tried.reason}"
 
 
 def document(probed: Probed) -> dict[str, object]:
@@ -115,6 +129,7 @@ def document(probed: Probed) -> dict[str, object]:
     return {
         "agrees": probed.agrees,
         "observing": probed.observing,
+        "in_force": probed.in_force,
         "tried": [_tried(row) for row in probed.rows],
         "not_tried": [{"what": one.what, "why": one.reason} for one in probed.not_tried],
     }

@@ -1,7 +1,8 @@
 """Which packets to send: each caller's by each way in, with what has to come of them.
 
 Takes callers, what an audit goes by, and a target; gives a `Plan`. Pure. The ways are those of an
-audit; what the policy makes of a packet is asked of `explain`.
+audit; what the policy makes of a packet is asked of `explain`, and where none is in force an audit
+says what the rules of others do.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from dockerfw.model.inventory import Inventory
 from dockerfw.model.knock import Knock
 from dockerfw.model.policy import Policy, PortKeyword
 from dockerfw.model.routes import Route
-from dockerfw.report.audit.auditor import Host, ways_in
+from dockerfw.report.audit.auditor import Host, judge_of, ways_in
+from dockerfw.report.audit.judge import Judge
+from dockerfw.report.audit.strangers import Stranger
 from dockerfw.report.audit.way import Way
 from dockerfw.report.explain.explainer import Explainer
 from dockerfw.report.explain.explanation import Explanation
@@ -40,6 +43,10 @@ _WHY_NOT = {
 }
 
 
+NO_POLICY = Policy(baseline=())
+"""Stands for one that is not in force: no rule speaks of anybody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``tries`` are to be made, ``not_tried`` cannot be."""
@@ -49,13 +56,14 @@ class Plan:
 
 
 def plan(
-    policy: Policy,
+    policy: Policy | None,
     host: Host,
     callers: Iterable[Caller],
     target: str | None = None,
     most: int = MOST_TRIES,
 ) -> Plan:
-    """Return what to try, so many tries at ``most``; ``target`` None: everything.
+    """Return what to try, so many tries at ``most``; ``policy`` None: none is in force; ``target``
+    None: everything.
 
     Raises `UsageError` as `explain` does.
     """
@@ -63,9 +71,13 @@ def plan(
 
 
 class _Planner:
-    def __init__(self, policy: Policy, host: Host, callers: tuple[Caller, ...], most: int) -> None:
+    def __init__(
+        self, in_force: Policy | None, host: Host, callers: tuple[Caller, ...], most: int
+    ) -> None:
         self._most = most
+        policy = in_force or NO_POLICY
         self._policy = policy
+        self._judge: Judge | None = judge_of(host) if in_force is None else None
         self._host = host
         self._callers = callers
         facts = _with_probe(host.facts, callers)
@@ -89,7 +101,7 @@ class _Planner:
                 tries.append(found)
             else:
                 without.setdefault(found, {})[_named(way)] = None
-        not_tried = [NotTried(listed(list(what), 3), why) for why, what in without.items()]
+        not_tried = [NotTried(one, why) for why, what in without.items() for one in what]
         left_out = len(both) - self._most
         if left_out > 0:
             why = f"a probe makes {self._most} at most: name a container"
@@ -134,16 +146,33 @@ class _Planner:
         packet = way.route.packet
         address, number = packet.host_port or (packet.destination, packet.port)
         protocol: Literal["tcp", "udp"] = "udp" if packet.protocol == "udp" else "tcp"
-        source = f"{caller.address}@{PROBE_LINK}"
-        to = f"{bracketed(address)}:{number}/{protocol}"
-        explained = self._explainer.explain(source, to)
+        if self._judge is None:
+            expected = self._by_policy(caller, way, f"{bracketed(address)}:{number}/{protocol}")
+        else:
+            expected = self._by_audit(self._judge, caller, way)
+        if isinstance(expected, str):
+            return expected
+        allowed, reason = expected
+        knock = Knock(caller.address, protocol, address, number, _OPEN if allowed else _CLOSED)
+        return Try(caller.whom, way, knock, allowed, reason)
+
+    def _by_policy(self, caller: Caller, way: Way, to: str) -> tuple[bool, str] | str:
+        """Return what has to come of it, and by which line; or why that cannot be said."""
+        explained = self._explainer.explain(f"{caller.address}@{PROBE_LINK}", to)
         if explained.verdict == "mixed":
             return "dockerfw explain has two answers: NAT of others decides"
         if way.path == "host network" and _is_nobodys(explained):
             return "no rule names that port, so it is the host's own"
         allowed = explained.verdict == "allowed" or explained.observing
-        knock = Knock(caller.address, protocol, address, number, _OPEN if allowed else _CLOSED)
-        return Try(caller.whom, way, knock, allowed, explained.rows[0].reason)
+        return allowed, explained.rows[0].reason
+
+    @staticmethod
+    def _by_audit(judge: Judge, caller: Caller, way: Way) -> tuple[bool, str] | str:
+        """Return the same where no policy is in force."""
+        answer = judge.answer(way, Stranger((PROBE_LINK,), caller.address))
+        if answer.gets_in is None:
+            return f"dockerfw audit does not know {answer.reason}"
+        return answer.gets_in, answer.reason
 
     def _ways(self, target: str | None) -> list[Way]:
         """Return the ways to the target: a container, or anything that `explain` takes.

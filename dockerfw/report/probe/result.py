@@ -20,7 +20,7 @@ OUTCOMES: tuple[Outcome, ...] = ("disagrees", "not told", "refused by another", 
 
 @dataclass(frozen=True, slots=True)
 class NotTried:
-    """What was not tried, and why."""
+    """One thing that was not tried, and why."""
 
     what: str
     reason: str
@@ -61,11 +61,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """``rows`` are the tries, the worst first."""
+    """``rows`` are the tries, the worst first. ``in_force`` False: no policy is, so that they are
+    held against an audit.
+    """
 
     rows: tuple[Row, ...]
     not_tried: tuple[NotTried, ...]
     observing: bool = False
+    in_force: bool = True
 
     def count(self, outcome: Outcome) -> int:
         return sum(row.outcome == outcome for row in self.rows)
@@ -83,11 +86,12 @@ def judged(
     *,
     on_deny: OnDeny = "drop",
     observing: bool = False,
+    in_force: bool = True,
 ) -> Probed:
     """Return what came of the tries; ``tables`` are the rules of others."""
     rows = [_row(*both, tables, on_deny) for both in zip(tries, heard, strict=True)]
     rows.sort(key=lambda row: (OUTCOMES.index(row.outcome), row.tried.way.container.name))
-    return Probed(tuple(rows), tuple(not_tried), observing)
+    return Probed(tuple(rows), tuple(not_tried), observing, in_force)
 
 
 def _row(tried: Try, heard: Heard, tables: Sequence[ForeignTable], on_deny: OnDeny) -> Row:

@@ -24,12 +24,5 @@ def test_only_root_probes(session: Session, outside: Outside) -> None:
         probe(replace(session, user=lambda: 1000), outside)
 
 
-def test_without_a_policy_in_force_nothing_is_read_nor_sent(
-    session: Session, outside: Outside
-) -> None:
-    with pytest.raises(Failed, match="no policy is in force yet, so there is nothing to agree"):
-        probe(session, outside)
-
-
 def test_nothing_is_made_for_nobody(outside: Outside) -> None:
     assert outside.knock(()) == ()

@@ -78,6 +78,20 @@ def test_observing_is_said_first() -> None:
     )
 
 
+def test_without_a_policy_it_is_held_against_an_audit_and_says_so() -> None:
+    host = shop(tables=docker(forward="ACCEPT"))
+    tries = plan(None, host, CALLERS[:1]).tries
+    heard = [OUT, *[IN] * (len(tries) - 1)]
+    found = judged(tries, heard, (), host.tables, in_force=False)
+    text = " ".join(" ".join(lines(found)).split())
+    assert text.startswith(
+        "NOT PROTECTED: no policy is in force. Held against dockerfw audit: DISAGREES: 1 of 4 ways "
+        "tried is not as dockerfw audit says"
+    )
+    assert "web:80, published 8080: audit: let in by `-d 172.18.0.2/32 ! -i br-front" in text
+    assert (document(found)["in_force"], found.agrees) == (False, False)
+
+
 def test_that_nothing_was_tried_is_no_agreement() -> None:
     assert lines(Probed((), ()))[0] == "NOTHING TRIED"
 

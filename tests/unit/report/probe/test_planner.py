@@ -90,9 +90,8 @@ def test_what_no_packet_of_this_host_can_try_is_listed_with_the_reason() -> None
     assert {one.what: one.reason for one in found.not_tried} == {
         "camera, all ports macvlan 192.0.2.7": "no packet of this host gets there",
         "web:80 loopback 127.0.0.1:9090": "only a neighbour can send such packets, on its own link",
-        "sctp:5000/sctp published 203.0.113.1:5000/sctp, sctp:5000/sctp direct 172.18.0.3": (
-            "a probe sends TCP and UDP alone"
-        ),
+        "sctp:5000/sctp published 203.0.113.1:5000/sctp": "a probe sends TCP and UDP alone",
+        "sctp:5000/sctp direct 172.18.0.3": "a probe sends TCP and UDP alone",
         "ping": "a probe sends TCP and UDP alone",
     }
 
@@ -100,6 +99,31 @@ def test_what_no_packet_of_this_host_can_try_is_listed_with_the_reason() -> None
 def test_rules_of_others_for_an_interface_are_named_since_a_probe_does_not_meet_them() -> None:
     found = planned(ANYONE, host=shop(tables=user("-i eth0 -j DROP")))
     assert "rules of others for eth0" in [one.what for one in found.not_tried]
+
+
+def test_without_a_policy_an_audit_says_what_has_to_come_of_it() -> None:
+    rule = "-p tcp -m tcp --dport 80 -j DROP"
+    found = plan(None, shop(tables=user(rule)), (ANYONE,))
+    assert {(one.way.path, one.knock.port): (one.allowed, one.reason) for one in found.tries} == {
+        ("published", 8080): (False, f"refused by `{rule}` in filter DOCKER-USER of iptables-nft"),
+        ("direct", 80): (False, f"refused by `{rule}` in filter DOCKER-USER of iptables-nft"),
+        ("direct", 1): (False, "refused by the policy (drop) of filter FORWARD of iptables-nft"),
+    }
+    open_ = plan(None, shop(), (ANYONE,), "web:80").tries
+    assert [one.allowed for one in open_] == [True, True]
+
+
+def test_what_an_audit_does_not_know_is_not_tried() -> None:
+    rule = "-m mark --mark 0x7 -j DROP"
+    found = plan(None, shop(tables=user(rule)), (ANYONE,), "web:80")
+    assert found.tries == ()
+    why = (
+        f"dockerfw audit does not know whether `{rule}` in filter DOCKER-USER of iptables-nft holds"
+    )
+    assert {one.what: one.reason for one in found.not_tried} == {
+        "web:80 published 8080": why,
+        "web:80 direct 172.18.0.2": why,
+    }
 
 
 def test_there_is_an_end_to_it() -> None:
