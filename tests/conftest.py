@@ -12,7 +12,7 @@ from hypothesis import settings
 from dockerfw.kernel.runner import Completed, SystemRunner
 from tests.lab.host import Host
 
-_MARKS = {"packets": "lab", "engine": "engine"}
+_MARKS = {"packets": "lab", "browser": "lab", "engine": "engine"}
 _FIREWALL = frozenset(
     f"{family}tables{flavour}{part}"
     for family in ("ip", "ip6")

@@ -25,9 +25,10 @@ _END = 560
 """Where lines end, and their labels begin."""
 _MOST_LINES = 40
 """Lines in one picture, unless one container alone has more."""
-_MOST_WORDS = 34
+_MOST_WORDS = 28
 _MOST_LABEL = 52
-_MOST_NAME = 28
+_MOST_NAME = 24
+"""Characters that fit beside the lines in a wide font."""
 CLASSES: Mapping[Reach, str] = {
     "anyone": "open",
     "unknown": "unknown",
@@ -47,8 +48,16 @@ class _Line:
     y: int
 
 
-def pictures(audit: Audit) -> Iterator[str]:
-    """Yield ``svg`` elements, each of as many containers as stay near to their sources."""
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """``svg`` is the element, of so many ``containers``."""
+
+    svg: str
+    containers: int
+
+
+def pictures(audit: Audit) -> Iterator[Picture]:
+    """Yield pictures, each of as many containers as stay near to their sources."""
     groups: dict[str, list[Row]] = {}
     for row in audit.rows:
         groups.setdefault(names(row), []).append(row)
@@ -62,7 +71,7 @@ def pictures(audit: Audit) -> Iterator[str]:
         yield _picture(held)
 
 
-def _picture(groups: Mapping[str, Sequence[Row]]) -> str:
+def _picture(groups: Mapping[str, Sequence[Row]]) -> Picture:
     lines, boxes, bottom = _laid_out(groups)
     sources = _sources(lines, bottom)
     bottom = max(bottom, max(sources.values()) + _SLOT)
@@ -74,7 +83,7 @@ def _picture(groups: Mapping[str, Sequence[Row]]) -> str:
         *(_box(name, first, last) for name, first, last in boxes),
         "</svg>",
     ]
-    return "\n".join(parts)
+    return Picture("\n".join(parts), len(groups))
 
 
 def _laid_out(
@@ -157,8 +166,10 @@ def _text(text: str, most: int | None = None) -> str:
     return escape(plain)
 
 
-def legend() -> Iterator[str]:
-    """Yield what the ends of lines mean, each as a small picture with its words."""
+def legend(audit: Audit) -> Iterator[str]:
+    """Yield what the ends of lines mean, each as a small picture with its words, and how many there
+    are.
+    """
     words: Mapping[Reach, str] = {
         "anyone": "open to anyone",
         "some": "open to some",
@@ -172,5 +183,5 @@ def legend() -> Iterator[str]:
         mark = mark.replace(f'x="{_END - 12}"', 'x="47"')
         yield (
             f'<span><svg class="key" viewBox="0 0 60 20" aria-hidden="true"><g class="{kind}">'
-            f'<path class="way" d="M2 10H46"/>{mark}</g></svg>{text}</span>'
+            f'<path class="way" d="M2 10H46"/>{mark}</g></svg>{text}: {audit.count(reach):,}</span>'
         )
