@@ -13,6 +13,7 @@ from dockerfw.model.docker_names import NFTABLES_TABLE, is_docker_chain
 from dockerfw.model.foreign import ForeignTable
 from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import FAMILIES, Address, Family, family_of
+from dockerfw.report.docker_nat import DockerNat
 from dockerfw.report.foreign_walk import ForeignRules, Traveller
 from dockerfw.text import listed, short_port
 
@@ -37,6 +38,7 @@ def published_obstacles(tables: Iterable[ForeignTable], inventory: Inventory) ->
     tables = tuple(tables)
     rules = ForeignRules(tables)
     by_nat = {family: docker_writes(tables, family) for family in FAMILIES}
+    nat = DockerNat(tables, inventory)
     ports: dict[str, dict[str, None]] = {}
     for container in inventory.containers:
         for binding in container.ports:
@@ -44,7 +46,7 @@ def published_obstacles(tables: Iterable[ForeignTable], inventory: Inventory) ->
                 continue
             name = f"{container.name}:{short_port(binding.container_port, binding.protocol)}"
             home = container if by_nat[family_of(binding.host_address)] else None
-            for rule in rules.ends(_to_binding(inventory, home, binding)).drops:
+            for rule in rules.ends(_to_binding(nat, home, binding)).drops:
                 ports.setdefault(rule, {})[name] = None
     return tuple(
         f"{rule} may drop what dockerfw lets pass to {listed(list(names))}"
@@ -52,29 +54,27 @@ def published_obstacles(tables: Iterable[ForeignTable], inventory: Inventory) ->
     )
 
 
-def _to_binding(
-    inventory: Inventory, container: Container | None, binding: PublishedPort
-) -> Traveller:
+def _to_binding(nat: DockerNat, container: Container | None, binding: PublishedPort) -> Traveller:
     """Return a packet of a stranger to a published port: by DNAT where the container has an address
     of that family, else (``container`` None: in any case) to docker-proxy.
     """
     stranger = STRANGERS[family_of(binding.host_address)]
     sent_to = stranger if binding.wildcard else binding.host_address
-    for endpoint in inventory.endpoints(container) if container else ():
-        network = inventory.network(endpoint.network_id)
-        for address in endpoint.addresses:
-            if network is not None and address.version == stranger.version:
-                return Traveller(
-                    "forward",
-                    None,
-                    network.bridge,
-                    stranger,
-                    address,
-                    binding.protocol,
-                    binding.container_port,
-                    dnat=True,
-                    sent_to=(sent_to, binding.host_port),
-                )
+    family, port = family_of(stranger), binding.container_port
+    led_to = nat.leads_to(container, family, binding.protocol, port) if container else ()
+    for address, network in led_to:
+        if network is not None:
+            return Traveller(
+                "forward",
+                None,
+                network.bridge,
+                stranger,
+                address,
+                binding.protocol,
+                port,
+                dnat=True,
+                sent_to=(sent_to, binding.host_port),
+            )
     return Traveller(
         "input", None, None, stranger, sent_to, binding.protocol, binding.host_port, local=True
     )

@@ -45,7 +45,7 @@ class Question(NamedTuple):
         """
         if self.row["path"] == "docker-proxy":
             return self.protocol == "udp"
-        return (self.row["path"], self.row["container"]) == ("direct", "multi")
+        return self.row["path"] == "direct" and self.row["container"] in ("multi", "far")
 
     @property
     def target(self) -> str:

@@ -44,6 +44,11 @@ class Street:
         self._run("multi", "--network", "dual", "-p", "8090:80")
         engine.docker("network", "connect", "world", "multi")
         self.containers["multi"] = engine.refresh("multi")
+        # Engine 28 publishes it on the network that is not the first one by name.
+        self._run("far", "--network", "world", "-p", "8091:80")
+        engine.docker("network", "connect", "dual", "far")
+        self.containers["far"] = engine.refresh("far")
+        self._run("sixth", "--network", "dual", "-p", "[::]:8092:80")
         self._run("camera", "--network", "lan")
         self._run("hostnet", "--network", "host", port="8088")
         if engine.version == "28.5":

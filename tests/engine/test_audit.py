@@ -27,7 +27,10 @@ from tests.lab.host import Host
 from tests.lab.sets import saved_sets
 from tests.paths import FIXTURES
 
-_AUDIT_OF_ALL = ("web", "dns", "range", "bound", "local", "hidden", "six", "multi", "hostnet")
+_AUDIT_OF_ALL = (
+    *("web", "dns", "range", "bound", "local", "hidden", "six", "multi", "far", "sixth"),
+    *("hostnet", "camera"),
+)
 
 
 # --- what runs -----------------------------------------------------------------------------------

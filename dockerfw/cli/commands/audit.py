@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @click.command(
     "audit",
     epilog="""\b
-dockerfw audit                  the worst way in comes first
-dockerfw audit --fail-on open   for scripts
-dockerfw audit --html out.html  as a page for a browser, too
-Status: 0; with --fail-on open 3 if something is, or may be, open to anyone""",
+dockerfw audit                    who reaches what on this host
+dockerfw audit --fail-on open     in a script, or CI
+dockerfw audit --html audit.html  to show it to somebody
+Status: 0; 3 with --fail-on open if something is open to anyone, or may be""",
 )
 @docker_host_option
 @json_option
@@ -45,6 +45,8 @@ def command(docker_host: str | None, as_json: bool, fail_on: str | None, html: P
     from dockerfw.operations.audit import audit
     from dockerfw.report.audit import document, lines
 
+    if html is not None:
+        _refuse_what_is_no_file(html)
     session = open_session(docker_host, quiet=as_json)
     found = audit(session)
     if html is not None:
@@ -56,6 +58,14 @@ def command(docker_host: str | None, as_json: bool, fail_on: str | None, html: P
     if html is not None:
         print_remark(f"Wrote {html}")
     return ExitStatus.NO if fail_on and found.may_be_open else ExitStatus.OK
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """Raise `UsageError` for what must not be replaced, such as a device."""
+    if str(path) == "-":
+        raise UsageError("--html takes the name of a file: `-` is none")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"cannot write {path}: it is there, and no file")
 
 
 def _write_page(path: Path, found: Audit, now: float) -> None:

@@ -11,10 +11,11 @@ from ipaddress import IPv4Address, IPv6Address
 
 from dockerfw.model.foreign import ForeignTable, rules_of
 from dockerfw.model.host import HostFacts, PortForward
-from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
+from dockerfw.model.inventory import Container, Inventory, PublishedPort
 from dockerfw.model.net import Address, Family, IPNetwork, Port, family_of
 from dockerfw.model.surroundings import Listener, Surroundings
 from dockerfw.report.audit.way import ALL_PORTS, Way, hop, is_near, only
+from dockerfw.report.docker_nat import DockerNat
 from dockerfw.report.explain.routes import ANY_HOST, OUTSIDE, Route
 from dockerfw.report.obstacles import STRANGERS
 from dockerfw.report.open_ports import Ports, Range
@@ -43,6 +44,8 @@ class HostWays:
         self.around = around
         self.by_nat = by_nat
         self._named = named
+        tables = tuple(tables)
+        self._nat = DockerNat(tables, inventory)
         self._proxies: dict[Port, list[Listener]] = {}
         for listener in around.listeners or ():
             if listener.program in (DOCKER_PROXY, ""):
@@ -66,8 +69,8 @@ class HostWays:
             only(binding.protocol, binding.container_port),
             Range(binding.protocol, binding.host_port, binding.host_port),
         )
-        inner, network = self._behind(container, family)
-        by_nat = inner is not None and family in self.by_nat
+        inners = self._nat.leads_to(container, family, binding.protocol, binding.container_port)
+        by_nat = bool(inners) and family in self.by_nat
         # NAT comes before the kernel looks whose address that is; of ::1 it has looked already.
         if bound.is_loopback and (family == 6 or not by_nat):
             why = f"the kernel takes no packet for {bound} from elsewhere"
@@ -76,11 +79,12 @@ class HostWays:
         port = Port(binding.protocol, binding.host_port)
         for at, host in self._host_addresses(bound):
             here = replace(way, at=at, near=at is not None and is_near(at))
-            if inner is not None and network is not None and by_nat:
-                behind = (inner, binding.container_port, network.bridge)
-                yield self._led_on(here, host, port, behind)
-            else:
+            if not by_nat:
                 yield self._by_proxy(here, host, port, binding)
+                continue
+            for inner, network in inners:
+                bridge = None if network is None else network.bridge
+                yield self._led_on(here, host, port, (inner, binding.container_port, bridge))
 
     def forwarded(
         self, container: Container, forward: PortForward, inner: Address, bridge: str
@@ -154,16 +158,6 @@ class HostWays:
             host_port=(host, port.number),
         )  # fmt: skip
         return replace(way, hops=hops, route=Route("", "input", packet))
-
-    def _behind(
-        self, container: Container, family: Family
-    ) -> tuple[Address | None, Network | None]:
-        """Return where Docker's NAT leads this family; Docker takes the first network by name."""
-        for endpoint in sorted(self.inventory.endpoints(container), key=lambda e: e.network):
-            for address in endpoint.addresses:
-                if address.version == family:
-                    return address, self.inventory.network(endpoint.network_id)
-        return None, None
 
     def _host_addresses(self, bound: Address) -> list[tuple[Address | None, Address]]:
         """Return the addresses of this host that strangers send to: the first one stands for all

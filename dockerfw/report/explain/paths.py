@@ -15,6 +15,7 @@ from dockerfw.model.host import HostFacts, PortForward
 from dockerfw.model.inventory import Container, Inventory, Network, PublishedPort
 from dockerfw.model.net import Address, Family, Port, family_of
 from dockerfw.model.policy import Policy
+from dockerfw.report.docker_nat import DockerNat
 from dockerfw.report.explain.explanation import Row
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_of
 from dockerfw.report.explain.reasons import Decision, Reasons
@@ -58,6 +59,7 @@ class Paths:
         self.facts = facts
         self.local = local
         self.reasons = Reasons(policy, inventory, facts, local, foreign)
+        self.nat = DockerNat(foreign, inventory)
 
     def rows(self, source: ParsedSource, target: ParsedTarget) -> Iterator[Row]:
         """Yield the rows of every sender; none if there is no path. A row may come twice."""
@@ -236,10 +238,10 @@ class Paths:
         if self.in_force or not docker_writes(self.reasons.foreign, 4):
             return
         for container in self.inventory.containers:
-            inner = self._behind(container, sender)
-            for binding in container.ports if inner and not sender.bridge else ():
+            for binding in () if sender.bridge else container.ports:
+                inner = self._behind(container, sender, binding)
                 asked = (binding.host_address, binding.host_port, binding.protocol)
-                if asked != (target.address, target.port, target.protocol) or sender.family == 6:
+                if asked != (target.address, target.port, target.protocol) or inner is None:
                     continue
                 at = f"{binding.host_address}:{short_port(binding.host_port, binding.protocol)}"
                 behind = f"{container.name}:{binding.container_port}"
@@ -289,7 +291,7 @@ class Paths:
             return
         if not binding.wildcard and target.address not in (None, bound):
             return
-        inner = self._behind(container, sender)
+        inner = self._behind(container, sender, binding)
         number = short_port(binding.host_port, binding.protocol)
         at = f"{bracketed(bound)}:{number}"
         behind = f"{container.name}:" if target.host_port else ""
@@ -310,17 +312,18 @@ class Paths:
         near = any(e.network_id == bridge.id for e in self.inventory.endpoints(container))
         return "same bridge" if near else "other bridge"
 
-    def _behind(self, container: Container, sender: Sender) -> Address | None:
+    def _behind(
+        self, container: Container, sender: Sender, binding: PublishedPort
+    ) -> Address | None:
         """Return where Docker's NAT sends this family; None: docker-proxy answers on the host.
 
-        Docker publishes on one network, mostly the first by name; its DNAT leaves out link-local
-        IPv6 sources (moby: DNAT rules have ``! -s fe80::/10``).
+        Its DNAT leaves out link-local IPv6 sources (moby: DNAT rules have ``! -s fe80::/10``).
         """
         if sender.family == 6 and sender.address.is_link_local:
             return None
-        by_name = sorted(self.inventory.endpoints(container), key=lambda e: e.network)
-        addresses = (a for e in by_name for a in e.addresses if a.version == sender.family)
-        return next(addresses, None)
+        port = binding.container_port
+        found = self.nat.leads_to(container, sender.family, binding.protocol, port)
+        return found[0][0] if found else None
 
     def _unpublished(
         self, sender: Sender, target: ParsedTarget, own: str, but_at: Collection[Address | None]
