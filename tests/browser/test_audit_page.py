@@ -83,7 +83,7 @@ def _column(browser: Browser, number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("width", [1280, 1040, 400])
 def test_all_of_it_is_seen_and_readable_without_scrolling_sideways(
     browser: Browser, page: Path, width: int, dark: bool
 ) -> None:

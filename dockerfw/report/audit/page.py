@@ -59,7 +59,8 @@ th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 td:first-child { white-space: nowrap; font-weight: 600; }
 td { min-width: 6.5rem; max-width: 16rem; }
 h1, .verdict { overflow-wrap: anywhere; }
-td.why { font: 12px/1.5 ui-monospace, monospace; min-width: 18rem; max-width: none; }
+td.why { font: 12px/1.5 ui-monospace, monospace; min-width: 14rem; max-width: none; }
+@media screen { td:nth-child(4) { min-width: 12rem; } td:nth-child(5) { min-width: 10.5rem; } }
 td span { display: block; color: var(--soft); }
 th button { font: inherit; color: inherit; background: none; border: 0; padding: 0;
   cursor: pointer; }
@@ -70,17 +71,16 @@ th[aria-sort=descending] button::after { content: " ↓"; opacity: 1; }
 .search input { font: inherit; flex: 0 1 26rem; padding: .3rem .5rem; color: var(--text);
   background: var(--page); border: 1px solid var(--soft); border-radius: 4px; }
 .search input::placeholder { color: var(--soft); opacity: 1; }
-@media (min-width: 72rem) { td:nth-child(4) { min-width: 12rem; }
-  td:nth-child(5) { min-width: 10.5rem; } }
-@media screen and (max-width: 52rem) { .pictures { display: none; }
+@media screen and (max-width: 64rem) { .pictures { display: none; }
   table, tbody, tbody tr, td { display: block; } thead tr { display: flex; flex-wrap: wrap; }
   tbody tr { padding: .6rem 0; border-bottom: 1px solid var(--line); }
-  th, td, td.why { border: 0; min-width: 0; max-width: none; padding: .1rem 0; }
+  th, td:nth-child(n) { border: 0; min-width: 0; max-width: none; padding: .1rem 0; }
   th { padding-right: .9rem; } td:nth-child(2) { font-weight: 600; }
   td:nth-child(5)::before { content: "to whom: "; color: var(--soft); } }
 @media print { :root { color-scheme: light; --page: #fff; --text: #000; --soft: #444; --line: #bbb;
   --open: #b3261e; --unknown: #8a5a00; --some: #0b57b0; --near: #5b3fa8; --closed: #595959; }
-  body { padding: 0; font-size: 10px; } td.why { font-size: 8px; } td, td.why { min-width: 0; }
+  body { padding: 0; font-size: 10px; } td.why { font-size: 8px; }
+  td:nth-child(n) { min-width: 4.2rem; }
   th, td { padding: .25rem .3rem; } .scroll { overflow: visible; }
   .search, th button::after, details { display: none; }
   tr, svg { break-inside: avoid; } thead { display: table-header-group; } }
