@@ -155,8 +155,7 @@ def wrong_by_probe(
     """Return a sentence for each row that the packets of a probe do not bear out, and for each that
     it did not try, or says that it did not, but for those that may not be tried.
 
-    ``untold``: families of whose connections the kernel keeps no account, since no rule asks for
-    it: there an answer alone tells.
+    ``untold``: families of whose connections the kernel keeps no account.
     """
     outcomes = {"agrees", "refused by another"}
     wrong = [
@@ -171,7 +170,7 @@ def wrong_by_probe(
             wrong += [f"{one}: {row}" for one in of_row if not _bears_out(one, row, untold)]
             if "anyone" in {one["from"] for one in of_row}:
                 continue
-            why = _NEVER_TRIED.get(row["path"]) or _unknowable(row)
+            why = _NEVER_TRIED.get(row["path"]) or _why_not(row)
             said = {one for one in untried if _names(one[0], row) and one[1] == why}
             wrong += [] if said else [f"not tried, by IPv{family}: {row}"]
     explained = {one for one in untried for row in rows if _names(one[0], row)}
@@ -179,10 +178,14 @@ def wrong_by_probe(
     return wrong + [f"not tried: {what}" for what in others if not what.startswith("from bridge")]
 
 
-def _unknowable(row: Row) -> str | None:
+_NO_PROXY = "no NAT of Docker's is there, and no docker-proxy listens"
+
+
+def _why_not(row: Row) -> str | None:
+    """The reason for a single row of a path that is tried otherwise."""
     if row["reach"] == "unknown":
         return f"dockerfw audit does not know {row['reason']}"
-    return None
+    return _NO_PROXY if (row["path"], row["reason"]) == ("docker-proxy", _NO_PROXY) else None
 
 
 def _names(what: str, row: Row) -> bool:
@@ -241,11 +244,14 @@ for line in sys.stdin:
 
 
 def wrong_by_explain(street: Street, rows: list[Row]) -> list[str]:
-    """Return a sentence for each row of which ``explain`` gives another answer for a stranger."""
+    """Return a sentence for each row of which ``explain`` gives another answer for a stranger.
+
+    It goes by rules, and does not ask whether a docker-proxy listens.
+    """
     asked = [
         (row, next(questions(row, rows), None))
         for row in rows
-        if row["path"] != "macvlan" and row["reach"] != "unknown"
+        if row["path"] != "macvlan" and row["reach"] != "unknown" and row["reason"] != _NO_PROXY
     ]
     about = [(row, question) for row, question in asked if question is not None]
     lines = [f"{source_for(STRANGER, one.address)}@eth0 {one.target}\n" for _, one in about]
