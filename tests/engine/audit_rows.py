@@ -185,6 +185,8 @@ def _why_not(row: Row) -> str | None:
     """The reason for a single row of a path that is tried otherwise."""
     if row["reach"] == "unknown":
         return f"dockerfw audit does not know {row['reason']}"
+    if row["path"] == "host network" and row["reason"].startswith("allowed: no rule guards"):
+        return "no rule names that port, so it is the host's own"
     return _NO_PROXY if (row["path"], row["reason"]) == ("docker-proxy", _NO_PROXY) else None
 
 
