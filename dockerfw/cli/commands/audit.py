@@ -11,7 +11,7 @@ import click
 from dockerfw.cli.options import docker_host_option, json_option
 from dockerfw.cli.output import print_json, print_lines, print_remark
 from dockerfw.cli.screen import width
-from dockerfw.errors import Failed
+from dockerfw.errors import Failed, UsageError
 from dockerfw.exit_status import ExitStatus
 
 if TYPE_CHECKING:
