@@ -20,10 +20,11 @@ from dockerfw.model.policy import Policy
 from dockerfw.model.surroundings import Surroundings
 from dockerfw.report import audit, explain, probe
 from dockerfw.report.access import access_by_policy, access_without_policy
-from dockerfw.report.denied import Reader as DenialReader, Sort, since
+from dockerfw.report.denied import Sort, since
 from dockerfw.report.denied_text import Denied
 from dockerfw.report.diff import Diff, diff
 from dockerfw.report.last_denied import with_last_denied
+from dockerfw.report.let_in import Reader as DenialReader
 from dockerfw.report.status import Health, LastDenied, Status
 from dockerfw.report.traffic import Traffic
 from dockerfw.rules.compiler import compile_ruleset

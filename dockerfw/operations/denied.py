@@ -13,8 +13,9 @@ from dockerfw.model.denial import Denial
 from dockerfw.operations.policy_in_force import NOTHING_APPLIED, read_policy_in_force
 from dockerfw.operations.reconcile import fitted, with_foreign_ports
 from dockerfw.operations.session import Session
-from dockerfw.report.denied import Reader, Row, Sort, since
+from dockerfw.report.denied import Row, Sort, since
 from dockerfw.report.denied_text import Denied, newer
+from dockerfw.report.let_in import Reader
 from dockerfw.rules.names import phase_of
 from dockerfw.rules.ruleset import RECORDED_FOR
 

@@ -1,33 +1,29 @@
-"""Who was denied lately, by names, and the lines of a policy that would let them in.
+"""Who was denied lately, by the names of now.
 
-Pure. Takes `Denial`s that others read, the policy in force and what runs; gives `Row`s. The verdict
-of now is asked of `explain`: the policy may be another one than when a packet was denied.
+Pure. Takes `Denial`s that others read, the policy in force and what runs; gives `Row`s. What the
+policy of now makes of them is for ``report/let_in.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Literal, TypeAlias
 
-from dockerfw.errors import UsageError
 from dockerfw.model.denial import Denial
 from dockerfw.model.host import HostFacts
 from dockerfw.model.intervals import Intervals, interval_of
 from dockerfw.model.inventory import Container, Inventory
 from dockerfw.model.net import Address, IPNetwork, Port, family_of
 from dockerfw.model.policy import Policy, outside_networks
-from dockerfw.report.explain.explainer import Explainer
 from dockerfw.report.explain.reader import network_of
-from dockerfw.report.explain.reasons import NOTHING_ALLOWS
-from dockerfw.report.explain.remedy import lines_for, word_for
 from dockerfw.report.labels import Labels
-from dockerfw.text import bracketed, network_text, port_text, printable, short_port
+from dockerfw.text import bracketed, network_text, port_text, printable
 
 Sort: TypeAlias = Literal["newest", "noisiest"]
-ALLOWED_NOW = "the policy allows it now"
-GONE = "no container has this address now"
-_BY_PORT = ("tcp", "udp", "sctp", "icmp")
+_TO_ALL = ip_address("255.255.255.255")
+_NOTHING_KNOWN = HostFacts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +35,8 @@ class Row:
     port       the container's; where that is not known, the host's
     host_port  of this host, where docker-proxy or the host's network was asked; else empty
     own        the port of the container, where that is known
-    reason     of a denial of now: the line that denies it, or that nothing allows it; empty where
-               that was not asked
+    reason     what the policy of now says of it, and why no rule is proposed; empty where that was
+               not asked
     remedy     the lines of an ``[[allow]]`` that would let it in; none where none would
     """
 
@@ -81,10 +77,13 @@ def since(denials: Iterable[Denial], moment: float, sort: Sort) -> tuple[Denial,
 
 
 class Names:
-    """Puts names to denials, by the lists of one policy and by what runs now."""
+    """Puts names to denials, by the lists of one policy, by what runs now and by this host."""
 
-    def __init__(self, policy: Policy, inventory: Inventory) -> None:
+    def __init__(
+        self, policy: Policy, inventory: Inventory, facts: HostFacts = _NOTHING_KNOWN
+    ) -> None:
         self._inventory = inventory
+        self._facts = facts
         self._labels = Labels(inventory)
         self._lists = {
             name: [network for source in sources for network in outside_networks(source)]
@@ -96,7 +95,7 @@ class Names:
         """Return the denial with its names alone."""
         names = self._names(denial.source)
         at, port = self.at(denial), denial.port
-        if network_of(self._inventory, denial.destination) is not None:
+        if not self._to_this_host(denial):
             name = "" if at is None else self._labels.label_at(denial.destination)
             return Row(denial, names, name, _port(port), "", own=port)
         name, own = self._behind(denial) if at is None else (printable(at.name), port)
@@ -106,9 +105,21 @@ class Names:
         """Return the container that packets were for; None where they were for a host port that
         Docker publishes, or for nobody who is there now.
         """
-        if network_of(self._inventory, denial.destination) is None:
+        if self._to_this_host(denial):
             return self._host_network(denial)
         return self._at(denial.destination)
+
+    def _to_this_host(self, denial: Denial) -> bool:
+        """Return True if it was for an address of this host, or for all on a link of it: not for
+        a container's, nor for what was one's in a network that is gone.
+        """
+        to, facts = denial.destination, self._facts
+        if network_of(self._inventory, to) is not None:
+            return to in facts.addresses
+        if not facts.addresses or to in facts.addresses:
+            return True
+        to_all = to.is_multicast or to == _TO_ALL
+        return to_all or any(to == route.network.broadcast_address for route in facts.routes)
 
     def _host_network(self, denial: Denial) -> Container | None:
         """Return the one container on the host's network, where nobody publishes that port."""
@@ -151,61 +162,6 @@ class Names:
             alike = (n for n in self._lists[name] if n.version == source.version)
             self._intervals[key] = Intervals(map(interval_of, alike))
         return self._intervals[key].holds(interval_of(source))
-
-
-class Reader:
-    """Puts names to denials, and asks the policy of now about them."""
-
-    def __init__(self, policy: Policy, inventory: Inventory, facts: HostFacts) -> None:
-        self._inventory = inventory
-        self._names = Names(policy, inventory)
-        self._explainer = Explainer(policy, inventory, facts)
-
-    def row(self, denial: Denial) -> Row:
-        """Return the denial with its names, and what the policy of now says of it."""
-        row = self._names.row(denial)
-        reason, remedy = self._now(row, self._names.at(denial))
-        return replace(row, reason=reason, remedy=remedy)
-
-    def _now(self, row: Row, at: Container | None) -> tuple[str, tuple[str, ...]]:
-        """Return why it is denied now, and what would allow it."""
-        denial, port = row.denial, row.denial.port
-        if port.protocol not in _BY_PORT:
-            return f"{NOTHING_ALLOWS}, and only `all` would", ()
-        if at is None and not row.host_port:
-            return GONE, ()
-        where = "" if at is None else at.name
-        number = "icmp" if port.protocol == "icmp" else short_port(port.number, port.protocol)
-        source, target = self._word(denial.source), f"{where}:{number}"
-        try:
-            rows = self._explainer.explain(source, target).rows
-        except UsageError as error:
-            return str(error), ()
-        denied = [row.reason for row in rows if not row.allowed]
-        if not denied:
-            return ALLOWED_NOW, ()
-        if NOTHING_ALLOWS not in denied:
-            return denied[0], ()
-        return NOTHING_ALLOWS, self._remedy(denial.source, source, target)
-
-    def _word(self, source: IPNetwork) -> str:
-        """Return one address of the source as a question to `explain`. What was not spoofed came in
-        on its own bridge.
-        """
-        inside = network_of(self._inventory, source.network_address)
-        at = f"@{inside.bridge}" if inside is not None else ""
-        return f"{source.network_address}{at}"
-
-    def _remedy(self, source: IPNetwork, word: str, target: str) -> tuple[str, ...]:
-        reader, inventory = self._explainer.reader, self._inventory
-        inside = network_of(inventory, source.network_address)
-        who: str | None
-        if source.prefixlen < source.max_prefixlen:
-            who = str(source) if inside is None else f"network:{inside.name}"
-        else:
-            who = word_for(word, reader.source(word), inventory)
-        what = lines_for(reader.target(target), inventory)
-        return ("[[allow]]", *what, f'from  = ["{who}"]') if who is not None and what else ()
 
 
 def packets(denials: Sequence[Denial]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from dockerfw.cli.options import docker_host_option, json_option, seconds_of
@@ -16,17 +18,15 @@ from dockerfw.exit_status import ExitStatus
 dockerfw denied                           the newest of the last day
 dockerfw denied --since 1h --sort noisiest
 dockerfw denied --follow                  what is denied from now on
-An IPv6 source is shown as its /64. Any source may be forged; most of those
-are dropped before they are recorded
+A denial is kept for a day, an IPv6 source as its /64. A source is what a packet
+claims: see "What denied knows" in docs/commands.md
 Status: 0""",
 )
 @click.option("--since", metavar="TIME", help="No longer ago than this: 10m, 1h or 1d.")
 @click.option(
     "--sort",
     type=click.Choice(("newest", "noisiest")),
-    default="newest",
-    show_default=True,
-    help="What comes first.",
+    help="What comes first: the newest, if you do not say.",
 )
 @click.option("-f", "--follow", is_flag=True, help="What is denied from now on, as it comes.")
 @click.option("-v", "--verbose", is_flag=True, help="All rows, not the first ten alone.")
@@ -34,7 +34,7 @@ Status: 0""",
 @json_option
 def command(
     since: str | None,
-    sort: str,
+    sort: str | None,
     follow: bool,
     verbose: bool,
     docker_host: str | None,
@@ -43,13 +43,12 @@ def command(
     """Who was turned away lately, and what would let them in."""
     from dockerfw.cli.session import open_session
     from dockerfw.operations.denied import Question, read_denied
-    from dockerfw.rules.ruleset import RECORDED_FOR
 
     if follow:
-        return _follow(docker_host, since, as_json=as_json)
-    seconds = RECORDED_FOR if since is None else min(seconds_of("--since", since), RECORDED_FOR)
+        _refuse({"--since": since, "--sort": sort, "--verbose": verbose})
+        return _follow(docker_host, as_json=as_json)
     asked = Question(
-        seconds, "noisiest" if sort == "noisiest" else "newest", all=verbose or as_json
+        _seconds(since), "noisiest" if sort == "noisiest" else "newest", all=verbose or as_json
     )
     found = read_denied(open_session(docker_host), asked)
     if as_json:
@@ -59,15 +58,37 @@ def command(
     return ExitStatus.OK
 
 
-def _follow(docker_host: str | None, since: str | None, *, as_json: bool) -> int:
-    from dockerfw.cli.session import open_session
+def _seconds(since: str | None) -> int:
+    """Return how far to look back. Raises `UsageError` for longer than denials are kept."""
     from dockerfw.errors import UsageError
+    from dockerfw.rules.ruleset import RECORDED_FOR
+
+    if since is None:
+        return RECORDED_FOR
+    seconds = seconds_of("--since", since)
+    if seconds > RECORDED_FOR:
+        raise UsageError(f'--since "{since}": a denial is kept for a day: write 1d or less')
+    return seconds
+
+
+def _refuse(options: Mapping[str, str | bool | None]) -> None:
+    """Raise `UsageError` if one of these, which mean nothing with ``--follow``, is given."""
+    from dockerfw.errors import UsageError
+
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise UsageError(
+            f"--follow shows what is denied from now on, as it comes: leave {' and '.join(given)} "
+            "out"
+        )
+
+
+def _follow(docker_host: str | None, *, as_json: bool) -> int:
+    from dockerfw.cli.session import open_session
     from dockerfw.operations import denied
     from dockerfw.report.denied_text import follow_head, follow_json, row_lines
     from dockerfw.text import iso_moment
 
-    if since is not None:
-        raise UsageError("--follow shows what is denied from now on: leave --since out")
     session = open_session(docker_host)
     rows = denied.follow(session)
     observing = denied.observing(session)

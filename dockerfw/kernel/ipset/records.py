@@ -20,6 +20,7 @@ from dockerfw.rules.ruleset import RECORDED_FOR
 
 _LEFT = re.compile(r" timeout (\d+)")
 _PREFIX = 64
+_KIND = re.compile(r"[a-z-]+|\d+/\d+", re.ASCII)
 _Key: TypeAlias = tuple[Address, Port, IPNetwork]
 
 
@@ -55,7 +56,7 @@ def denials(
 
 
 def _together(one: Denial, other: Denial) -> Denial:
-    """Kinds of ICMP, and IPv6 addresses of one /64, are told apart in the kernel alone."""
+    """IPv6 addresses of one /64 are told apart in the kernel alone, while its record is full."""
     return Denial(
         one.source,
         one.destination,
@@ -86,9 +87,15 @@ def _key(entry: str, family: Family) -> _Key:
     destination, port, source = entry.split(",")
     protocol, _, number = port.partition(":")
     name = canonical_protocol(protocol)
-    ping = name in ("icmp", "ipv6-icmp")
-    where = Port("icmp", 0) if ping else Port(name, int(number))
+    where = _icmp(number) if name in ("icmp", "ipv6-icmp") else Port(name, int(number))
     if family == 4:
         return IPv4Address(destination), where, ip_network(source)
     begin = IPv6Network(source).network_address
     return IPv6Address(destination), where, IPv6Network((begin, _PREFIX), strict=False)
+
+
+def _icmp(kind: str) -> Port:
+    """Ping is a port of its own; no rule names any other kind."""
+    if not _KIND.fullmatch(kind):
+        raise ValueError(kind)
+    return Port("icmp" if kind == "echo-request" else f"icmp-{kind}", 0)

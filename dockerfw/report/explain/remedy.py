@@ -7,9 +7,10 @@ where a deny decides, where the source is spoofed, where no packet comes this wa
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_network
 
 from dockerfw.model.inventory import Inventory
-from dockerfw.model.net import Address
+from dockerfw.model.net import Address, IPNetwork
 from dockerfw.report.explain.explanation import Row
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget, network_of
 from dockerfw.report.explain.reasons import NOTHING_ALLOWS
@@ -73,5 +74,29 @@ def word_for(word: str, source: ParsedSource, inventory: Inventory) -> str | Non
         name = _at(inside[0].address, inventory)
         return None if name is None else f"container:{name}"
     address = source.senders[0].address if source.senders else None
-    spoofed = address is not None and network_of(inventory, address) is not None
-    return None if address is None or spoofed else str(address)
+    if address is None or nobody_in_particular(ip_network(address)):
+        return None
+    return None if network_of(inventory, address) is not None else str(address)
+
+
+_NO_ONES = tuple(
+    (ip_network(text), f"{text} is {what}, so no rule is proposed for it")
+    for text, what in (
+        ("0.0.0.0/8", "no sender's address"),
+        ("127.0.0.0/8", "this host's loopback"),
+        ("224.0.0.0/4", "multicast, which nobody sends from"),
+        ("240.0.0.0/4", "reserved, and broadcast"),
+        ("::/64", "loopback, and no sender's address"),
+        ("100::/64", "for packets to throw away"),
+        ("fe80::/10", "link-local, which any neighbour may be"),
+        ("ff00::/8", "multicast, which nobody sends from"),
+    )
+)
+
+
+def nobody_in_particular(source: IPNetwork) -> str:
+    """Return why no rule can be meant for an address, or a /64; empty where one can."""
+    for network, why in _NO_ONES:
+        if network.version == source.version and network.overlaps(ip_network(source)):
+            return why
+    return ""

@@ -11,7 +11,13 @@ from tests.unit.cli.terminal import Terminal
     "options, words",
     [
         (("--since", "yesterday"), '--since "yesterday": write a number with m, h or d'),
-        (("--follow", "--since", "1h"), "--follow shows what is denied from now on"),
+        (("--since", "30d"), '--since "30d": a denial is kept for a day: write 1d or less'),
+        (("--since", "25h"), '--since "25h": a denial is kept for a day: write 1d or less'),
+        (("--follow", "--since", "1h"), "--follow shows what is denied from now on, as it comes"),
+        (("--follow", "--sort", "noisiest"), "as it comes: leave --sort out"),
+        (("--follow", "--sort", "newest"), "as it comes: leave --sort out"),
+        (("-f", "-v"), "as it comes: leave --verbose out"),
+        (("-f", "-v", "--since", "1h"), "as it comes: leave --since and --verbose out"),
         (("--sort", "loudest"), "loudest"),
     ],
 )

@@ -48,15 +48,22 @@ def test_whole_addresses_of_ipv6_are_one_source_with_their_network() -> None:
     assert (one.first, one.last) == (NOW - 9, NOW - 5)
 
 
-def test_all_icmp_is_one_and_what_has_no_name_has_a_number() -> None:
+def test_ping_is_told_from_other_icmp_and_what_has_no_name_has_a_number() -> None:
     lines = [
         line("dockerfw-denied4", "172.18.0.2,icmp:echo-request,203.0.113.9", DAY, 2),
         line("dockerfw-denied4", "172.18.0.2,icmp:timestamp-request,203.0.113.9", DAY, 1),
         line("dockerfw-denied4", "172.18.0.2,47:0,203.0.113.9", DAY, 1),
+        line("dockerfw-denied4", "172.18.0.2,icmp:40/3,203.0.113.9", DAY, 1),
+        line("dockerfw-denied4", "172.18.0.2,icmp:\x1b,203.0.113.9", DAY, 1),
         line("dockerfw-denied4", "not an entry", DAY),
     ]
     found = {(d.port, d.packets) for d in denials(lines, [], 4, NOW)}
-    assert found == {(Port("icmp", 0), 3), (Port("47", 0), 1)}
+    assert found == {
+        (Port("icmp", 0), 2),
+        (Port("icmp-timestamp-request", 0), 1),
+        (Port("icmp-40/3", 0), 1),
+        (Port("47", 0), 1),
+    }
 
 
 def test_sets_that_do_not_stand_are_not_asked_for() -> None:
