@@ -441,15 +441,17 @@ class Skeleton:
         count = Rule(
             (InSet(topology_set("target", family), ("dst",)),), NoTarget(), "denied, counted"
         )
-        record = (count, *record_rules(family, log=self.log))
+        ends: tuple[Rule, ...] = (Rule((), Drop(), "denied"),)
         if self.observe:
-            # It goes on, and meets these chains again where a jump stands twice.
-            judged = Rule((Marked(self._both, self._both),), Goto(OK), "counted before")
-            return (judged, *record, Rule((), Goto(OK), "observe: would be denied"))
-        if self.on_deny == "drop":
-            return (*record, Rule((), Drop(), "denied"))
-        reset = Rule((DestPorts("tcp", 0, 65535),), Reject(tcp_reset=True), "denied")
-        return (*record, reset, Rule((), Reject(), "denied"))
+            ends = (Rule((), Goto(OK), "observe: would be denied"),)
+        elif self.on_deny == "reject":
+            reset = Rule((DestPorts("tcp", 0, 65535),), Reject(tcp_reset=True), "denied")
+            ends = (reset, Rule((), Reject(), "denied"))
+        denied = (count, *record_rules(family, ends, log=self.log), *ends)
+        if not self.observe:
+            return denied
+        # It goes on, and meets these chains again where a jump stands twice.
+        return (Rule((Marked(self._both, self._both),), Goto(OK), "counted before"), *denied)
 
 
 def _rules(

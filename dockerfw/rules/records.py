@@ -5,18 +5,21 @@ than `RECORDS`, and what costs more than a look is done for `RECORDS_A_SECOND` p
 full set a new record takes the place of another one.
 
 Most spoofed packets are dropped before `DENY` and not recorded; one that is denied for another
-reason is recorded as what it claims to be. IPv6 sources are recorded as a /64, since that is what
+reason is recorded as what it claims to be. What a probe sends is nobody's attempt, and not
+recorded. IPv6 sources are recorded as a /64, since that is what
 one host has to choose from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Literal
 
 from dockerfw.model.net import Family, Port
-from dockerfw.rules.names import Record, record_set
-from dockerfw.rules.rule import AddToSet, InSet, Limit, Log, Rule
+from dockerfw.rules.names import PROBE_LINK, Record, record_set
+from dockerfw.rules.rule import AddToSet, InInterface, InSet, Limit, Log, Rule
 from dockerfw.rules.ruleset import Element, IPSet
 
 RECORDS_A_SECOND = 100
@@ -40,8 +43,9 @@ def record_sets(family: Family) -> list[IPSet]:
     ]
 
 
-def record_rules(family: Family, *, log: bool) -> tuple[Rule, ...]:
-    """Return the rules that record a packet and let it go on; ``log``: in the kernel's log, too.
+def record_rules(family: Family, ends: Iterable[Rule], *, log: bool) -> tuple[Rule, ...]:
+    """Return the rules that record a packet and let it go on to ``ends``, as a probe's does at
+    once; ``log``: in the kernel's log, too.
 
     Adding what is there would set its counter back, so the first and the last time are in two sets.
     """
@@ -50,7 +54,9 @@ def record_rules(family: Family, *, log: bool) -> tuple[Rule, ...]:
     known = InSet(denied, _DIRECTIONS)
     new = InSet(denied, _DIRECTIONS, negated=True)
     lines = (Limit(_LINES_A_SECOND, _LINES_AT_ONCE),)
+    by_probe = InInterface(PROBE_LINK)
     return (
+        *(replace(end, matches=(by_probe, *end.matches)) for end in ends),
         # The look counts: also where the limit then keeps the rule from more.
         Rule((known, limit), AddToSet(again, _DIRECTIONS, again=True), "denied again"),
         Rule((new, limit), AddToSet(denied, _DIRECTIONS), "denied, recorded"),

@@ -146,6 +146,35 @@ def test_a_family_that_new_interfaces_do_not_get_is_not_tried(enforcing: Street)
     assert "IPv6" in [one["what"] for one in found["not_tried"]]
 
 
+def denied(street: Street) -> dict[tuple[str, str], int]:
+    """How many packets of each source to each port are recorded."""
+    rows = json.loads(street.host.dockerfw("denied", "--json").stdout)["denied"]
+    return {(row["source"], f"{row['address']}:{row['port']}"): row["packets"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    "firewall",
+    [
+        "",
+        pytest.param('mode = "observe"', marks=pytest.mark.slow),
+        pytest.param('on_deny = "reject"', marks=pytest.mark.slow),
+    ],
+)
+def test_what_it_sends_is_nobodys_attempt(enforcing: Street, firewall: str) -> None:
+    host, hidden = enforcing.host, enforcing.containers["hidden"].address
+    apply(host, f"[firewall]\n{firewall}\n", *POLICY)
+    before = denied(enforcing)
+    tried = probed(enforcing, "hidden")["tried"]
+    assert any(one["reason"].startswith("denied: ") for one in tried)
+    if not firewall:
+        assert watched(host, host.start([*BY_ID, *PROBE]), kill=True)
+    assert denied(enforcing) == before
+    host.outside.tcp(hidden, 81, source="192.0.2.7", patience=0.5)
+    assert denied(enforcing).keys() - before.keys() <= {("192.0.2.7", f"{hidden}:81/tcp")}
+    assert ("192.0.2.7", f"{hidden}:81/tcp") in denied(enforcing)
+    assert not {one["source"] for one in tried} & set(host.dockerfw("init").stdout.split())
+
+
 def test_apply_can_probe_what_it_has_put_in_force(enforcing: Street) -> None:
     done = enforcing.host.dockerfw("apply", "--yes", "--probe")
     assert "agrees: " in done.stdout
