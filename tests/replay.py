@@ -46,8 +46,8 @@ from dockerfw.plan.steps import (
     WriteSets,
 )
 from dockerfw.rules.names import INPUT, MAIN, PRE, is_our_chain, phase_of
-from dockerfw.rules.rule import TABLES, Chain, InSet, Rule, Table
-from dockerfw.rules.ruleset import Element, IPSet, Ruleset, Seal, _SetIndex
+from dockerfw.rules.rule import TABLES, AddToSet, Chain, InSet, Rule, Table
+from dockerfw.rules.ruleset import RECORDED_FOR, Element, IPSet, Ruleset, Seal, _SetIndex
 
 Tables = dict[Table, dict[str, list[LiveRule]]]
 
@@ -75,6 +75,7 @@ class _LiveSet:
     timeout: bool = False
     elements: set[LiveElement] = field(default_factory=set)
     index: _SetIndex | None = None
+    lasts: int = 0
 
 
 class Replay:
@@ -131,6 +132,7 @@ class Replay:
                 len(s.elements),
                 None if phase_of(name) == "record" else frozenset(s.elements),
                 timeout=s.timeout,
+                lasts=s.lasts,
             )
             for name, s in self.sets.items()
         }
@@ -239,7 +241,8 @@ class Replay:
     def _create_set(self, write: CreateSet) -> None:
         if len(write.name) > _NAME_LENGTH:
             raise Refused(f"name too long: {write}")
-        made = _LiveSet(write.type, write.family, write.maxelem, write.timeout)
+        lasts = RECORDED_FOR if phase_of(write.name) == "record" else 0
+        made = _LiveSet(write.type, write.family, write.maxelem, write.timeout, lasts=lasts)
         self.sets.setdefault(write.name, made)
 
     def _change_set(self, live: _LiveSet, write: SetWrite) -> None:
@@ -264,8 +267,8 @@ class Replay:
             for rules in chains.values()
             for live in rules
             if (rule := self._rules.get((family, live.text))) is not None
-            for match in rule.matches
-            if isinstance(match, InSet)
+            for match in (*rule.matches, rule.target)
+            if isinstance(match, InSet | AddToSet)
         }
 
     def _write_table(self, family: Family, table: Table, writes: list[RuleWrite]) -> None:

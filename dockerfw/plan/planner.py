@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from dockerfw.model.docker_names import DOCKER_USER
 from dockerfw.model.host import HostFacts
 from dockerfw.model.net import Family
-from dockerfw.plan import jumps, order
+from dockerfw.plan import jumps, odd_records, order
 from dockerfw.plan.closed import close, is_closed
 from dockerfw.plan.order import Turns
 from dockerfw.plan.seal import SealUpdate, update_seal
@@ -57,6 +57,7 @@ from dockerfw.plan.steps import (
     WriteSets,
 )
 from dockerfw.rules.names import (
+    DENY,
     MAIN,
     PRE_INSIDE,
     SealFamily,
@@ -224,6 +225,7 @@ class _Planner:
         for family, state in self.tables.items():
             if is_closed(state, self.identity):
                 self.tables[family] = _without_our_chains(state)
+        self._put_records_right()
         broken = [
             name
             for name, state in self.states.items()
@@ -245,6 +247,37 @@ class _Planner:
         self.draft.sets(map(DestroySet, broken), "sets of the wrong type")
         for name in broken:
             del self.live_sets[name]
+
+    def _put_records_right(self) -> None:
+        odd = {
+            name: state
+            for name, state in self.states.items()
+            if self.sets[name].phase == "record" and name in self.live_sets
+            if odd_records.is_odd(self.live_sets[name], state)
+        }
+        for name, state in odd.items():
+            self.draft.notes.append(Note("set", f"set {name} was not of our making: made anew"))
+            if odd_records.can_swap(self.live_sets[name], state):
+                writes = odd_records.swapped(state, self.sets[name])
+                self.draft.sets(writes, "records as they should be")
+                self.live_sets[name] = state
+            else:
+                self._without_records(state.family)
+                self.draft.sets([DestroySet(name)], "records of the wrong type")
+                del self.live_sets[name]
+
+    def _without_records(self, family: Family) -> None:
+        """Have `DENY` use no set, where it stands."""
+        state = self.tables[family]
+        if state.chain("filter", DENY) is None:
+            return
+        chain = next(c for c in self.wanted.chains if (c.family, c.name) == (family, DENY))
+        rules = odd_records.without_sets(chain)
+        write = ReplaceChain("filter", DENY, rules)
+        self.draft.rules(family, [write], "nothing recorded while records are replaced")
+        live = ChainState("-", odd_records.as_live(rules, chain, self.identity))
+        filter_table = {**state.tables["filter"], DENY: live}
+        self.tables[family] = TablesState(family, {**state.tables, "filter": filter_table})
 
     def _lists_of(self, names: Iterable[str]) -> list[str]:
         return [

@@ -14,7 +14,7 @@ from dockerfw.model.net import Address, Family, Port
 from dockerfw.model.policy import PortRange
 from dockerfw.rules.names import GUARDING_SETS, SealFamily, SealSet, end_of
 from dockerfw.rules.rule import Rule, Table
-from dockerfw.rules.ruleset import DEFAULT_MAXELEM, RECORDS, Element, IPSet, Seal
+from dockerfw.rules.ruleset import DEFAULT_MAXELEM, RECORDED_FOR, RECORDS, Element, IPSet, Seal
 
 # --- sets ----------------------------------------------------------------------------------------
 
@@ -41,7 +41,8 @@ class SetState:
 
     ``elements`` is None when only the header was read: ``count`` then says how many there are.
     ``timeout``: its elements end by themselves. How long each has left is not in here: as long as
-    it stands it means the same.
+    it stands it means the same. ``lasts``: how many seconds elements stand whose end nobody
+    writes, 0: for ever.
     """
 
     name: str
@@ -52,6 +53,7 @@ class SetState:
     elements: frozenset[LiveElement] | None
     counters: bool = True
     timeout: bool = False
+    lasts: int = 0
 
 
 def wanted_set(ipset: IPSet) -> SetState:
@@ -69,6 +71,7 @@ def wanted_set(ipset: IPSet) -> SetState:
         count=count,
         elements=None if record else ipset.elements,
         timeout=record or end_of(ipset.name) is not None,
+        lasts=RECORDED_FOR if record else 0,
     )
 
 

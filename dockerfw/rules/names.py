@@ -144,7 +144,7 @@ _LAST_END = 0xFFFFFFFF
 _ENDS = "(?:-u([0-9a-f]{8}))?"
 BRIDGE_SETS = 8
 _TOPIC_NAME = compile_regex(rf"dockerfw-({'|'.join(get_args(Topic))})([46])")
-_RECORD_NAME = compile_regex(rf"dockerfw-({'|'.join(get_args(Record))})([46])")
+_RECORD_NAME = compile_regex(rf"dockerfw-({'|'.join(get_args(Record))})([46])(?:-swap)?")
 _BRIDGE_NAME = compile_regex(rf"dockerfw-bridge([46])-[0-{BRIDGE_SETS - 1}]")
 _LIST_NAME = compile_regex(r"dockerfw-list-[0-9a-f]+-([46])")
 _KEYED_NAME = compile_regex(rf"dockerfw-(in-)?(?:(deny-)?(port|addr)|(allow|deny))([46]){_ENDS}")
@@ -316,7 +316,9 @@ def term_set(
 
 
 def swap_set(name: str) -> str:
-    """Name the larger set that takes the place of ``name``; no rule ever uses this one."""
+    """Name the set that takes the place of ``name``; no rule ever uses this one."""
+    if phase_of(name) == "record":
+        return f"{name}-swap"
     return ending(f"{_PREFIX}swap", end_of(name))
 
 

@@ -338,6 +338,28 @@ def test_a_set_of_the_wrong_type_that_nobody_uses_yet_is_made_anew() -> None:
         assert scene.commit(POLICY).steps == 0
 
 
+@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize(
+    "form", ["hash:ip,port,net family inet maxelem 1 timeout 5", "hash:net,port family inet"]
+)
+def test_a_record_of_another_form_is_made_anew(scene: Scene, form: str, used: bool) -> None:
+    """``used``: the rules refer to it already, so that it cannot be destroyed."""
+    name = "dockerfw-denied4"
+    before = ours(scene)
+    scene.iptables(4, "-F", "DOCKERFW-DENY")
+    scene.host.run(["ipset", "destroy", name])
+    scene.host.run(["ipset", "create", name, *form.split()])
+    if used:
+        scene.iptables(4, "-A", "DOCKERFW-DENY", "-j", "SET", "--add-set", name, "dst,dst,src")
+    result = scene.commit(POLICY)
+    assert f"set {name} was not of our making: made anew" in result.notes
+    assert ours(scene) == before
+    assert disagreements(packets(scene)) == []
+    assert scene.commit(POLICY).steps == 0
+    header = scene.host.run(["ipset", "list", "-t", name]).stdout
+    assert "maxelem 4096 timeout 86400 counters" in header
+
+
 @pytest.mark.parametrize("left", ["hash:ip", "hash:ip,port,net family inet maxelem 2 counters"])
 def test_what_an_apply_left_that_was_killed_while_it_enlarged_a_set_is_taken_away(
     left: str,

@@ -83,6 +83,7 @@ def _header(found: Mapping[int, bytes]) -> SetState:
         elements=None,
         counters=bool(_number(about.get(_FLAGS, b"")) & _WITH_COUNTERS),
         timeout=_TIMEOUT in about,
+        lasts=_number(about.get(_TIMEOUT, b"")),
     )
 
 

@@ -56,6 +56,7 @@ def _header(fields: Mapping[str, str], count: int) -> SetState:
         elements=None,
         counters="counters" in words,
         timeout="timeout" in words,
+        lasts=int(values.get("timeout", "0")),
     )
 
 
