@@ -4,22 +4,23 @@ Pure. No daemon is needed, and a flood neither fills memory nor slows dropping: 
 than `RECORDS`, and what costs more than a look is done for `RECORDS_A_SECOND` packets at most. In a
 full set a new record takes the place of another one.
 
-Most spoofed packets are dropped before `DENY` and not recorded; one that is denied for another
-reason is recorded as what it claims to be. What a probe sends is nobody's attempt, and not
-recorded. IPv6 sources are recorded as a /64, since that is what
-one host has to choose from.
+What claims an address of a Docker network from elsewhere is not recorded, if it gets as far as
+`DENY`: by a host port it does, and no record shows by which interface it came. Any other source is
+recorded as what it claims to be. What a probe sends is nobody's attempt, and not recorded. IPv6
+sources are recorded as a /64, since that is what one host has to choose from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Literal
 
 from dockerfw.model.net import Family, Port
+from dockerfw.rules.matches import claimed, own
 from dockerfw.rules.names import PROBE_LINK, Record, record_set
-from dockerfw.rules.rule import AddToSet, InInterface, InSet, Limit, Log, Rule
+from dockerfw.rules.rule import AddToSet, InInterface, InSet, Limit, Log, Match, Rule
 from dockerfw.rules.ruleset import Element, IPSet
 
 RECORDS_A_SECOND = 100
@@ -43,9 +44,9 @@ def record_sets(family: Family) -> list[IPSet]:
     ]
 
 
-def record_rules(family: Family, ends: Iterable[Rule], *, log: bool) -> tuple[Rule, ...]:
-    """Return the rules that record a packet and let it go on to ``ends``, as a probe's does at
-    once; ``log``: in the kernel's log, too.
+def record_rules(family: Family, ends: Sequence[Rule], *, log: bool) -> tuple[Rule, ...]:
+    """Return the rules that record a packet and let it go on to ``ends``, as one that is not to be
+    recorded does at once; ``log``: in the kernel's log, too.
 
     Adding what is there would set its counter back, so the first and the last time are in two sets.
     """
@@ -54,9 +55,12 @@ def record_rules(family: Family, ends: Iterable[Rule], *, log: bool) -> tuple[Ru
     known = InSet(denied, _DIRECTIONS)
     new = InSet(denied, _DIRECTIONS, negated=True)
     lines = (Limit(_LINES_A_SECOND, _LINES_AT_ONCE),)
-    by_probe = InInterface(PROBE_LINK)
+    unrecorded: tuple[tuple[Match, ...], ...] = (
+        (InInterface(PROBE_LINK),),
+        (claimed(family), own(family, negated=True)),
+    )
     return (
-        *(replace(end, matches=(by_probe, *end.matches)) for end in ends),
+        *(replace(e, matches=(*about, *e.matches)) for about in unrecorded for e in ends),
         # The look counts: also where the limit then keeps the rule from more.
         Rule((known, limit), AddToSet(again, _DIRECTIONS, again=True), "denied again"),
         Rule((new, limit), AddToSet(denied, _DIRECTIONS), "denied, recorded"),

@@ -89,11 +89,23 @@ def test_a_flow_that_is_denied_anew_is_recorded_at_its_last_packet(scene: Scene)
 
 def test_spoofed_packets_are_not_recorded(scene: Scene) -> None:
     """What claims to come from a container tells nothing about who sent it."""
-    scene.commit(POLICY)
-    packet = Packet("udp", at("cache", 4), at("web", 4), port=53)
-    scene.outside.forge(packet)
-    assert not udp(scene, STRANGER[4], at("web", 4), 53)
-    assert recorded(scene) == {("203.0.113.9/32", at("web", 4), Port("udp", 53), 1)}
+    anyone = policy(allow("any", to="web", ports=(80, "53/udp")), baseline=())
+    claimed = {4: "172.19.0.99", 6: "fd00:19::99"}
+    for rules in (POLICY, anyone, OBSERVING):
+        scene.commit(rules)
+        for family in FAMILIES:
+            for address, port in ((at("web", family), 53), (HOST[family], 5353)):
+                scene.outside.forge(Packet("udp", claimed[family], address, port=port))
+                if rules != OBSERVING:  # else its own answers are on record
+                    web = at("web", family)
+                    scene.outside.forge(Packet("udp", web, at("db", family), port=port))
+                    scene.outside.forge(Packet("udp", HOST[family], address, port=port))
+    # What comes after them tells that they were dealt with.
+    assert udp(scene, STRANGER[4], at("db", 4), 5432)
+    sources = {source for source, *_ in recorded(scene)}
+    assert f"{STRANGER[4]}/32" in sources
+    # In observe mode web answers them.
+    assert sources <= {f"{STRANGER[4]}/32", f"{at('web', 4)}/32", "fd00:18::/64"}
 
 
 def test_what_would_be_denied_is_recorded_and_counted_once(scene: Scene) -> None:

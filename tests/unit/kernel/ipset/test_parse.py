@@ -111,7 +111,15 @@ def test_headers_are_ours_alone_and_the_entries_of_others_are_counted() -> None:
     assert parse_headers(text) == (
         {
             "dockerfw-own6": SetState(
-                "dockerfw-own6", "hash:net,iface", 6, 70000, 2, None, counters=True, timeout=True
+                "dockerfw-own6",
+                "hash:net,iface",
+                6,
+                70000,
+                2,
+                None,
+                counters=True,
+                timeout=True,
+                lasts=1,
             )
         },
         7,
