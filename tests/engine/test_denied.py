@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.lab.engine import Engine
+from tests.lab.daemon import Daemon
+from tests.lab.engine import Engine, Version
 from tests.lab.host import HOST_V4, HOST_V6, Host
+from tests.lab.packet import Packet
+from tests.lab.wait import becomes_true
 
 CONFIG = "/etc/dockerfw/config.toml"
 GUEST, STRANGER = "198.51.100.7", "203.0.113.9"
@@ -79,3 +82,59 @@ def test_who_is_denied_is_shown_and_the_lines_let_them_in(
         host.dockerfw("remove", "--yes")
         assert "dockerfw" not in host.run(["ipset", "list", "-n"]).stdout
         assert host.dockerfw("denied", check=False).returncode == 1
+
+
+METRICS = "127.0.0.1:9567"
+ONLY_OFFICE = f"""\
+[sources]
+office = ["{GUEST}"]
+[daemon]
+metrics = "{METRICS}"
+[[allow]]
+to = ["web", "six", "hostnet"]
+ports = [9, "8088/udp"]
+from = "office"
+"""
+
+
+@pytest.mark.parametrize("version", ["20.10", pytest.param("28.5", marks=pytest.mark.slow)])
+def test_one_dropped_packet_is_one_in_each_count(version: Version) -> None:
+    """Engine 28 drops itself what is sent straight to a container."""
+    with Host() as host, Engine(host, version) as engine:
+        engine.docker("network", "create", "--ipv6", "--subnet", "fd00:6::/64", "dual")
+        web = engine.container("web", "-p", "5353:53/udp")
+        six = engine.container("six", "--network", "dual", "-p", "5354:53/udp")
+        engine.container("hostnet", "--network", "host", env={"PORT": "8088"})
+        host.run(["mkdir", "-p", "/etc/dockerfw"])
+        host.write(CONFIG, ONLY_OFFICE, 0o600)
+        host.dockerfw("apply", "--yes")
+        with Daemon(host):
+            before = counts(host)
+            sent = {
+                (HOST_V4, 5353): 1,
+                (web.address, 54): version == "20.10",
+                (HOST_V6, 5353): 1,
+                (HOST_V6, 5354): 1,
+                (six.ipv6[0], 54): version == "20.10",
+                (HOST_V4, 8088): 1,
+            }
+            for address, port in sent:
+                source = "2001:db8:1::9" if ":" in address else STRANGER
+                host.outside.forge(Packet("udp", source, address, port=port))
+            wanted = {name: number + sum(sent.values()) for name, number in before.items()}
+            assert becomes_true(lambda: counts(host) == wanted), (counts(host), wanted)
+        rows = json.loads(host.dockerfw("denied", "--json").stdout)["denied"]
+        assert [row["packets"] for row in rows] == [1] * sum(sent.values())
+
+
+def counts(host: Host) -> dict[str, int]:
+    """All denied packets, by each that counts them."""
+    status = json.loads(host.dockerfw("status", "--json", check=False).stdout)
+    records = json.loads(host.dockerfw("denied", "--json").stdout)
+    exposed = host.run(["busybox", "wget", "-qO-", f"http://{METRICS}/metrics"]).stdout
+    lines = [line for line in exposed.splitlines() if line.startswith("dockerfw_denied_packets_t")]
+    return {
+        "status": sum(row["packets"] for row in status["denied"]),
+        "denied": sum(row["packets"] for row in records["denied"]),
+        "metrics": sum(int(float(line.rpartition(" ")[2])) for line in lines),
+    }
