@@ -24,7 +24,7 @@ from dockerfw.kernel.conntrack import Flow, NewFlows, have_connections
 from dockerfw.kernel.runner import Runner, require
 from dockerfw.kernel.words import address_text, word
 from dockerfw.model.knock import Answer, Heard, Knock
-from dockerfw.model.net import Address, Family, family_of
+from dockerfw.model.net import FAMILIES, Address, Family, family_of
 from dockerfw.rules.names import PROBE_LINK
 
 _AT_ONCE = 200
@@ -39,6 +39,13 @@ _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NEW_FORWARDS = "/proc/sys/net/ipv4/conf/default/forwarding"
 _ALL_FORWARD = "/proc/sys/net/ipv4/conf/all/forwarding"
 _NEW_WITHOUT_IPV6 = "/proc/sys/net/ipv6/conf/default/disable_ipv6"
+_NOT_FORWARDING = (
+    "a new interface would not forward as others do (net.ipv4.conf.default.forwarding)"
+)
+_WITHOUT_IPV6 = "a new interface would have none (net.ipv6.conf.default.disable_ipv6)"
+_ANOTHER_TABLE = (
+    "this host does not ask the table local first (ip rule), so answers might not come back"
+)
 _RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"  # struct linger: on, 0 seconds
 _ANSWERS: dict[int, Answer] = {0: "answered", errno.ECONNREFUSED: "refused"}
 _GRACE = 0.3
@@ -55,11 +62,28 @@ class Outside:
         self._runner = runner
         self._now = monotonic
 
-    def families(self) -> tuple[Family, ...]:
-        """Return the families in which a new interface of this host takes part as others do."""
+    def not_played(self) -> Mapping[Family, str]:
+        """Return the families in which nobody can be played on this host, each with the reason.
+
+        Raises `Failed`.
+        """
         read = self._runner.read_file
-        found: list[Family] = [4] if read(_NEW_FORWARDS) == read(_ALL_FORWARD) else []
-        return (*found, 6) if (read(_NEW_WITHOUT_IPV6) or "").strip() == "0" else tuple(found)
+        found: dict[Family, str] = {}
+        if read(_NEW_FORWARDS) != read(_ALL_FORWARD):
+            found[4] = _NOT_FORWARDING
+        if (read(_NEW_WITHOUT_IPV6) or "").strip() != "0":
+            found[6] = _WITHOUT_IPV6
+        for family in FAMILIES:
+            if family not in found and not self._local_comes_first(family):
+                found[family] = _ANOTHER_TABLE
+        return found
+
+    def _local_comes_first(self, family: Family) -> bool:
+        """Return False where the table of the ways back is not the first to be asked (VRF, some
+        VPNs): answers might go to whoever has that address in truth.
+        """
+        rules = require(self._runner, ["ip", f"-{family}", "rule", "show"]).splitlines()
+        return bool(rules) and rules[0].split() == ["0:", "from", "all", "lookup", "local"]
 
     def in_use(self, addresses: Iterable[Address]) -> frozenset[Address]:
         """Return those of the addresses that this host has to do with: by a connection, or as a

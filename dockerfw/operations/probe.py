@@ -19,11 +19,6 @@ from dockerfw.operations.session import Session
 from dockerfw.operations.standing import refuse_chains_of_nobody
 from dockerfw.report import audit, probe as report
 
-_UNLIKE = {
-    4: "a new interface would not forward as others do (net.ipv4.conf.default.forwarding)",
-    6: "a new interface would have none (net.ipv6.conf.default.disable_ipv6)",
-}
-
 
 def probe(
     session: Session, outside: Outside, target: str | None = None, sources: Sequence[str] = ()
@@ -89,12 +84,12 @@ class _Probing:
     def _choose(self, policy: Policy, host: audit.Host) -> None:
         """Decide whom to play: once, since what was sent leaves connections of theirs behind."""
         found, without = report.candidates(policy, host.inventory, host.facts, self._sources)
-        playable = self._outside.families()
-        unlike = {one.family for one in found if one.family not in playable}
-        found = tuple(one for one in found if one.family in playable)
+        without_family = self._outside.not_played()
+        unlike = {one.family for one in found if one.family in without_family}
+        found = tuple(one for one in found if one.family not in without_family)
         in_use = self._outside.in_use([a for one in found for a in one.addresses])
         self._callers, busy = report.chosen(found, in_use)
-        left_out = (report.NotTried(f"IPv{f}", _UNLIKE[f]) for f in sorted(unlike))
+        left_out = (report.NotTried(f"IPv{f}", without_family[f]) for f in sorted(unlike))
         self._nobody = (*without, *left_out, *busy)
 
 

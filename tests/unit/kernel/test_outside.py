@@ -8,6 +8,16 @@ from dockerfw.kernel.outside import Outside
 from tests.clock import FakeClock
 from tests.unit.kernel.fake_runner import FakeRunner
 
+RULES = {
+    f"ip -{family} rule show": "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n"
+    for family in (4, 6)
+}
+FILES = {
+    "/proc/sys/net/ipv4/conf/default/forwarding": "1\n",
+    "/proc/sys/net/ipv4/conf/all/forwarding": "1\n",
+    "/proc/sys/net/ipv6/conf/default/disable_ipv6": "0\n",
+}
+
 
 @pytest.mark.parametrize(
     ("of_new_ones", "of_all", "without_ipv6", "families"),
@@ -28,4 +38,13 @@ def test_a_new_interface_has_to_be_as_the_others(
     }
     if without_ipv6 is not None:
         files["/proc/sys/net/ipv6/conf/default/disable_ipv6"] = f"{without_ipv6}\n"
-    assert Outside(FakeRunner(files=files), FakeClock().monotonic).families() == families
+    found = Outside(FakeRunner(RULES, files=files), FakeClock().monotonic).not_played()
+    assert tuple(family for family in (4, 6) if family not in found) == families
+
+
+def test_where_another_table_is_asked_before_local_nobody_is_played() -> None:
+    """Answers would go to whoever has the address in truth, and a closed port seem to be so."""
+    moved = {"ip -4 rule show": "50:\tfrom all lookup 77\n100:\tfrom all lookup local\n"}
+    outside = Outside(FakeRunner(RULES | moved, files=FILES), FakeClock().monotonic)
+    (reason,) = outside.not_played().values()
+    assert "does not ask the table local first (ip rule)" in reason
