@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Hashable, Iterator
 
 from dockerfw.report.audit.way import Way
+from dockerfw.report.probe.neighbours import together
 from dockerfw.report.probe.result import Outcome, Probed, Row
 from dockerfw.report.probe.words import target_words, way_words
 from dockerfw.report.tables import grid, table
@@ -66,22 +67,24 @@ def _untried(probed: Probed) -> dict[str, list[str]]:
 
 
 def _cells(probed: Probed) -> Iterator[tuple[str, ...]]:
-    """Yield a row of the table for all tries that differ in their source or family alone."""
+    """Yield a row of the table for all tries that differ in source, family or port alone."""
     addresses: dict[tuple[str, int], set[object]] = {}
     for way in (row.tried.way for row in probed.rows if row.tried.way.host_ports is None):
         addresses.setdefault((way.container.id, way.family), set()).add(way.at)
     several = {at for at, held in addresses.items() if len(held) > 1}
-    groups: dict[tuple[str, ...], tuple[dict[str, None], set[int]]] = {}
-    for row in probed.rows:
-        way = row.tried.way
-        expected = "open" if row.tried.allowed else "closed"
-        key = (target_words(way), _path(way, several), expected, _found(row))
-        whom, families = groups.setdefault(key, ({}, set()))
-        whom[printable(row.tried.whom)] = None
-        families.add(way.family)
-    for (target, path, expected, found), (whom, families) in groups.items():
-        by = "".join(f" v{family}" for family in sorted(families))
-        yield listed(list(whom)), target, f"{path}{by}", expected, found
+    for group in together(_told_apart(row, several) for row in probed.rows):
+        by = "".join(f" v{family}" for family in sorted(group.families))
+        path = _path(group.way, several)
+        whom = listed([printable(whom) for whom in group.whom])
+        yield whom, target_words(group.way), f"{path}{by}", *group.found
+
+
+def _told_apart(
+    row: Row, several: Collection[tuple[str, int]]
+) -> tuple[Row, tuple[str, ...], Hashable]:
+    way = row.tried.way
+    shown = way.at if way.host_ports is not None or (way.container.id, way.family) in several else 0
+    return row, ("open" if row.tried.allowed else "closed", _found(row)), shown
 
 
 def _path(way: Way, several: Collection[tuple[str, int]]) -> str:
