@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 dockerfw audit                    who reaches what on this host
 dockerfw audit --fail-on open     in a script, or CI
 dockerfw audit --html audit.html  to show it to somebody
-Status: 0; 3 with --fail-on open if something is open to anyone, or may be""",
+Status: 0; with --fail-on open 3 if something is, or may be, open to anyone""",
 )
 @docker_host_option
 @json_option

@@ -18,8 +18,8 @@ from dockerfw.exit_status import ExitStatus
 dockerfw denied                           the newest of the last day
 dockerfw denied --since 1h --sort noisiest
 dockerfw denied --follow                  what is denied from now on
-A denial is kept for a day, an IPv6 source as its /64. A source is what a packet
-claims: see "What denied knows" in docs/commands.md
+A denial is kept for a day, an IPv6 source as its /64. A source is what a
+packet claims: see "What denied knows" in docs/commands.md
 Status: 0""",
 )
 @click.option("--since", metavar="TIME", help="No longer ago than this: 10m, 1h or 1d.")
