@@ -19,6 +19,7 @@ from tests.lab import process
 from tests.lab.guard import LabError
 from tests.lab.host import Host
 from tests.lab.process import Namespaces
+from tests.paths import REPOSITORY
 
 ENGINES = {"26.1": "trixie", "28.5": "forky"}
 FIREWALLDS = {"2.3": "trixie-firewalld"}
@@ -40,6 +41,16 @@ _BUILD = (
 )
 # What Ansible finds on a host that it comes to by ssh.
 _SSH = "openssh-server,sudo,python3-apt"
+_DOCKERFILE = REPOSITORY / "packaging" / "docker" / "Dockerfile"
+
+
+def _of_the_image() -> str:
+    """What the Dockerfile installs, so that its build finds all of it there, and nothing else."""
+    text = _DOCKERFILE.read_text(encoding="utf-8").replace("\\\n", " ")
+    listed = text.partition("--no-install-recommends")[2].partition("&&")[0]
+    return ",".join(listed.split())
+
+
 _PACKAGES = {
     "trixie": _ENGINE,
     "forky": _ENGINE,
@@ -50,6 +61,8 @@ _PACKAGES = {
     "trixie-ssh": f"{_BOOT},docker-cli,{_SSH}",
     "bookworm-build": _BUILD,
     "trixie-build": _BUILD,
+    "trixie-image": _of_the_image(),
+    "trixie-compose": "docker-compose",
 }
 _KEYRING = "usr/share/keyrings/debian-archive-keyring.gpg"
 
