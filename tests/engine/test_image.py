@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from tests.engine.containers_page import blocks, follow
 from tests.engine.scene import (
     CONFIG,
     OFFICE,
@@ -37,12 +38,11 @@ def reached(host: Host, caller: tuple[str, str]) -> list[bool]:
 
 
 class Scene:
-    """A host whose engine has the image, and a database that everybody may reach so far."""
+    """A host whose engine has a database that everybody may reach so far."""
 
     def __init__(self, host: Host, engine: Engine) -> None:
         self.host = host
         self.engine = engine
-        image.build(engine)
         self.db = engine.container("db", "-p", "5432:5432", env={"PORT": "5432"})
 
     def write(self, policy: str) -> None:
@@ -52,29 +52,47 @@ class Scene:
 @pytest.fixture(scope="module", params=["20.10", pytest.param("28.5", marks=pytest.mark.slow)])
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     with Host() as host, SlicedEngine(host, request.param, cgroups_of_its_own(host)) as engine:
+        image.import_base(engine)
         yield Scene(host, engine)
 
 
-def test_it_closes_follows_the_policy_and_leaves_the_rules_when_it_stops(scene: Scene) -> None:
+def test_the_page_leads_from_nothing_to_a_closed_host_and_back(scene: Scene) -> None:
+    """Also: the container is restarted, taken away and put back under a hammer."""
     host, engine = scene.host, scene.engine
     assert reached(host, STRANGER) == [True, True], "all is open without it"
     scene.write(FOR_OFFICE)
+    (build,) = blocks("dockerfw as a container")
+    up, _legacy, away = blocks("One host")
+
+    follow(host, build)
+    assert "PROTECTED" in follow(host, up)
+    assert reached(host, STRANGER) == [False, False]
+    assert reached(host, OFFICE) == [True, True]
+    name = engine.docker("ps", "--filter", "ancestor=dockerfw", "--format", "{{.Names}}")
+    stop, remove, down = away.splitlines()
+    with host.outside.hammer(*strangers_ways(scene.db)) as hammer:
+        follow(host, f"docker restart {name}")
+        follow(host, up)
+        follow(host, down.removesuffix(" --volumes"))
+        assert hammer.go_on(1000).accepted == {}
+        follow(host, up)
+        assert hammer.go_on(1000).accepted == {}
+
+    follow(host, f"{stop}\n{remove}\n{down}")
+    assert reached(host, STRANGER) == [True, True]
+    left = host.run(["sh", "-c", "iptables-save; ip6tables-save; nft list tables; ipset list -n"])
+    assert "dockerfw" not in left.stdout.lower()
+    assert "dockerfw" not in engine.docker("volume", "ls")
+
+
+def test_a_policy_is_followed_and_one_that_is_refused_changes_nothing(scene: Scene) -> None:
+    host, engine = scene.host, scene.engine
+    scene.write(FOR_OFFICE)
 
     with Composed(engine) as container:
-        until(container.healthy, "the container to be healthy", 60)
-        assert reached(host, STRANGER) == [False, False]
-        assert reached(host, OFFICE) == [True, True]
+        until(container.well, "the container to be well", 60)
         status = json.loads(container.dockerfw("status", "--json"))
         assert status["docker_proxy_first_packet"] == "closed", "it sees the host's dockerd"
-
-        with host.outside.hammer(*strangers_ways(scene.db)) as hammer:
-            engine.docker("restart", container.name)
-            until(container.well, "the container to be back", 60)
-            container.compose("down")
-            assert hammer.go_on(1000).accepted == {}
-            container.compose("up", "-d")
-            until(container.well, "the container to be back", 60)
-            assert hammer.go_on(1000).accepted == {}
 
         scene.write(FOR_OFFICE + "[[allow]]\nto = 5\n")
         until(lambda: f"{CONFIG}:9: " in container.said(), "the mistake to be named", 60)
@@ -92,11 +110,9 @@ def test_it_closes_follows_the_policy_and_leaves_the_rules_when_it_stops(scene: 
         assert reached(host, OFFICE) == [False, False], "a restart does not end it"
         container.dockerfw("apply", "--yes")
         until(container.well, "the container to be well again", 60)
-
         container.compose("stop")
         alone = ("run", "--rm", "--entrypoint", "dockerfw", "dockerfw")
         container.compose(*alone, "remove", "--yes")
-        assert "dockerfw" not in host.run(["nft", "list", "ruleset"]).stdout.lower()
 
 
 MOUNTS = (
@@ -169,6 +185,7 @@ def test_it_takes_iptables_legacy_where_docker_does_also_without_nf_tables() -> 
         Host(flavour="legacy") as host,
         SlicedEngine(host, "20.10", cgroups_of_its_own(host)) as engine,
     ):
+        image.build(engine)
         scene = Scene(host, engine)
         scene.write(FOR_OFFICE)
         # As on a kernel without it: nft fails, whatever it is asked.

@@ -20,19 +20,28 @@ from tests.paths import REPOSITORY
 FOLDER = REPOSITORY / "packaging" / "docker"
 NAME = "dockerfw"
 _DOCKERFILE = FOLDER / "Dockerfile"
-_PROGRAM = "usr/libexec/docker/cli-plugins/docker-compose"
 
 
-def build(engine: Engine) -> None:
-    """Build it in this engine, as ``docker build`` would anywhere."""
+def compose_program() -> Path:
+    """``docker compose`` of Debian 13, which the machine's docker command takes as a plugin."""
+    return root("trixie-compose") / "usr/libexec/docker/cli-plugins/docker-compose"
+
+
+def import_base(engine: Engine) -> None:
+    """Give the name after ``FROM`` to a root that has all that the Dockerfile installs."""
     text = _DOCKERFILE.read_text(encoding="utf-8")
     base = re.search(r"^FROM (\S+)$", text, re.MULTILINE)
     assert base is not None
     script = 'tar -C "$1" --exclude=\'./etc/apt/sources.list*\' -c . | docker import - "$2"'
-    run = engine.host.run  # the machine's docker command: it sees the machine's folders
-    run(["sh", "-c", script, "sh", str(root("trixie-image")), base[1]], timeout=300)
+    # By the machine's docker command, which sees the machine's folders.
+    engine.host.run(["sh", "-c", script, "sh", str(root("trixie-image")), base[1]], timeout=300)
+
+
+def build(engine: Engine) -> None:
+    """Build it in this engine, as ``docker build`` would anywhere."""
+    import_base(engine)
     argv = ["docker", "build", "-q", "-f", str(_DOCKERFILE), "-t", NAME, str(REPOSITORY)]
-    run(argv, timeout=300, env={"DOCKER_BUILDKIT": "0"})
+    engine.host.run(argv, timeout=300, env={"DOCKER_BUILDKIT": "0"})
 
 
 def cgroups_of_its_own(host: Host) -> str:
@@ -55,7 +64,7 @@ class Composed(Closable):
         self.name = f"{project}-dockerfw-1"
         last = f"/run/lab/{project}.yaml"
         engine.host.write(last, f"services: {{dockerfw: {{{override}}}}}")
-        self._argv = [str(root("trixie-compose") / _PROGRAM), "--project-name", project]
+        self._argv = [str(compose_program()), "--project-name", project]
         for file in (FOLDER / "compose.yaml", *files, last):
             self._argv += ["-f", str(file)]
         self.compose("up", "-d")
