@@ -88,6 +88,9 @@ machine's own; "2.3" runs in a root of its own. Start it before the engine that 
   ``restart()``; ``stopped``; ``reload()``, ``complete_reload()``; ``cmd("--get-active-zones")`` is
   ``firewall-cmd``; ``knows(interface)``; ``log()``.
 
+**Composed** (`image.py`) is the image of ``packaging/docker``, by its compose file; ``build`` makes
+that image in an engine.
+
 **Daemon** (`daemon.py`) is ``dockerfw daemon`` in a host; **SlicedEngine** (`cgroups.py`) is an
 engine in ``dockerd.slice``, as the drop-in of the units has it; **Machine** (`boot.py`) is a Debian
 that boots with systemd as its PID 1; **Controller** (`controller.py`) is the host from which
