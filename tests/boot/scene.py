@@ -6,6 +6,7 @@ import json
 
 from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow
 from tests.lab.boot import Machine
+from tests.lab.engine import IMAGE
 from tests.lab.guard import LabError
 from tests.lab.host import HOST_V4, HOST_V6
 from tests.lab.place import Blows, Hammer, Probe, patient
@@ -46,6 +47,17 @@ def start_containers(machine: Machine) -> None:
     machine.import_image()
     machine.container("web", "-p", f"{WEB}:80")
     machine.container("db", "-p", f"{DATABASE}:{DATABASE}", env={"PORT": str(DATABASE)})
+
+
+def furnish_images(machine: Machine) -> None:
+    """The lab's image under the names that the pages for users have; `postgres` serves 5432."""
+    machine.import_image()
+    for name, port in (("nginx", 80), ("postgres", DATABASE)):
+        # Its shell, as process 1, would let Docker wait for ten seconds.
+        options = ["--env", f"PORT={port}", "--stop-signal", "SIGKILL"]
+        made = machine.docker("create", *options, IMAGE)
+        machine.docker("commit", made, name)
+        machine.docker("rm", made)
 
 
 def put_in_force(machine: Machine, policy: str = POLICY) -> None:

@@ -1,13 +1,11 @@
-"""docs/operations.md, word by word: every ``sh`` block of it, in its order, on a real machine."""
+"""docs/operations.md, word by word: all commands that name this file, in order, on a machine."""
 
 from __future__ import annotations
-
-import re
-from collections.abc import Iterator
 
 import pytest
 
 from tests.boot.scene import by_port, everywhere, furnish, served
+from tests.documents import commands
 from tests.engine.scene import OFFICE, STRANGER
 from tests.lab.boot import Machine
 from tests.lab.wait import until
@@ -21,12 +19,10 @@ REBOOT = "systemctl reboot"
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
 
 
-def blocks(title: str = "") -> Iterator[str]:
+def blocks(title: str = "") -> list[str]:
     """The commands below the headings that begin with ``title``, one block after the other."""
-    text = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
-    for section in re.split(r"^## ", text, flags=re.MULTILINE):
-        if section.startswith(title):
-            yield from re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    found = commands("docs/operations.md", "tests/boot/test_manual.py")
+    return [block.text for block in found if block.heading.startswith(title)]
 
 
 def follow(machine: Machine, block: str) -> None:
@@ -40,9 +36,9 @@ def follow(machine: Machine, block: str) -> None:
 def test_the_manual_leads_from_nothing_to_a_host_that_never_was_open_and_back(
     machine: Machine,
 ) -> None:
-    commands = list(blocks())
-    before, after = commands[: commands.index(f"{REBOOT}\n")], commands
-    after = commands[len(before) + 1 :]
+    every = blocks()
+    before = every[: every.index(f"{REBOOT}\n")]
+    after = every[len(before) + 1 :]
     furnish(machine)
     machine.copy(REPOSITORY, CHECKOUT)
     for block in before:
@@ -53,7 +49,7 @@ def test_the_manual_leads_from_nothing_to_a_host_that_never_was_open_and_back(
     machine.boot()
     web = by_port(OFFICE)[::2]
     served(machine.outside.hammer(*web), web)
-    removal = list(blocks("Removal"))
+    removal = blocks("Removal")
     for block in after[: -len(removal)]:
         follow(machine, block)
     assert stranger.go_on(3000, seconds=60).accepted == {}
