@@ -164,3 +164,37 @@ def test_the_commands_of_other_pages_can_be_run(enforcing: Machine) -> None:
         for block in commands(page, HERE):
             follow(machine, block)
     assert machine.dockerfw("status").returncode == 0
+
+
+# What ufw-docker is about, in our own words: forwarded packets are for ufw's route rules to decide.
+AFTER = """
+# BEGIN UFW AND DOCKER
+*filter
+:ufw{six}-user-forward - [0:0]
+:DOCKER-USER - [0:0]
+-A DOCKER-USER -j ufw{six}-user-forward
+-A DOCKER-USER -s {private} -j RETURN
+-A DOCKER-USER -m conntrack --ctstate NEW -d {private} -j DROP
+COMMIT
+# END UFW AND DOCKER
+"""
+
+
+def test_ufws_rules_for_docker_go_and_the_policy_stays(enforcing: Machine) -> None:
+    machine = enforcing
+    for number, private in (("", "172.16.0.0/12"), ("6", "fd00::/8")):
+        path = f"/etc/ufw/after{number}.rules"
+        block = AFTER.format(six=number, private=private)
+        machine.write(path, machine.read(path) + block, 0o640)
+    for arguments in ("allow 8080/tcp", "allow 5432/tcp", "--force enable"):
+        machine.run(["ufw", *arguments.split()])
+    by_nat = Probe(machine.outside, "tcp", HOST_V4, WEB, STRANGER[0])
+    assert disagreements([(by_nat, False)]) == [], "a packet has to pass both"
+
+    (block,) = commands("docs/recipes.md", HERE)
+    assert "PROTECTED" in follow(machine, block)
+
+    assert_open(machine, *AS_SAID)
+    rules = machine.run(["iptables", "-S", "DOCKER-USER"]).stdout
+    assert rules == "-N DOCKER-USER\n-A DOCKER-USER -j DOCKERFW\n"
+    machine.run(["ufw", "--force", "disable"])
