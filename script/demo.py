@@ -1,13 +1,15 @@
 """A small shop on a real Docker engine, seen from outside, before dockerfw and after.
 
 Everything lives in network namespaces that end with this program. Exit status 1 when what the
-outside could reach afterwards is not what config.example.toml says.
+outside could reach afterwards is not what config.example.toml says, or README.md shows a screen
+that is not one of these.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,12 @@ from tests.lab.engine import Engine, EngineContainer
 from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.place import Probe, probe
 
-CONFIG = Path(__file__).resolve().parents[1] / "config.example.toml"
+TOP = Path(__file__).resolve().parents[1]
+CONFIG = TOP / "config.example.toml"
+# In README.md: what a command printed here, with … for lines that are left out.
+SCREEN = re.compile(r"^<!-- demo: ([^>\n]*) -->\n```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# What is another number each time.
+COUNTED = re.compile(r"\d+ (s ago|packets?\b|set entries) *")
 PROJECT = "shop"
 SERVICES = {
     # service: what it publishes, and where it listens itself
@@ -119,7 +126,8 @@ def table(
 
 def start_shop(engine: Engine) -> dict[str, EngineContainer]:
     network = f"{PROJECT}_default"
-    engine.docker("network", "create", network)
+    named = ("-o", f"com.docker.network.bridge.name=br-{PROJECT}")
+    engine.docker("network", "create", *named, network)
     containers = {}
     for service, (published, port) in SERVICES.items():
         labels = [f"com.docker.compose.project={PROJECT}", f"com.docker.compose.service={service}"]
@@ -133,13 +141,36 @@ def start_shop(engine: Engine) -> dict[str, EngineContainer]:
     return containers
 
 
-def act(host: Host, *arguments: str, statuses: tuple[int, ...]) -> bool:
-    """Run dockerfw and show what it says; whether it left with one of these statuses."""
+def act(host: Host, *arguments: str) -> tuple[int, str]:
+    """Run dockerfw and show what it says; its exit status, and what it printed."""
     print(f"\n$ dockerfw {' '.join(arguments)}")
     sys.stdout.flush()
     done = host.dockerfw(*arguments, check=False)
     print((done.stdout + done.stderr).rstrip())
-    return done.returncode in statuses
+    return done.returncode, done.stdout
+
+
+def shows(screen: str, printed: str) -> bool:
+    """Return True if the lines of a screen are among those printed, in order, cut at each …."""
+    shown, lines = (COUNTED.sub(r"N \1", text).splitlines() for text in (screen, printed))
+    at = 0
+    for part in _parts(shown):
+        starts = range(at, len(lines) - len(part) + 1)
+        found = next((n for n in starts if lines[n : n + len(part)] == part), None)
+        if found is None:
+            return False
+        at = found + len(part)
+    return True
+
+
+def _parts(lines: Sequence[str]) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        if line.strip() == "…":
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    return parts
 
 
 def main() -> int:
@@ -153,15 +184,28 @@ def main() -> int:
         all_ways = ways({service: container.address for service, container in shop.items()})
         before = look(host, all_ways)
         host.write("/etc/dockerfw/config.toml", CONFIG.read_text(encoding="utf-8"), 0o600)
-        went_well = act(host, "plan", statuses=(3,))
-        went_well &= act(host, "apply", "--yes", statuses=(0,))
+        acts = {"audit": 0, "plan": 3, "apply --yes": 0}
+        done = {command: act(host, *command.split()) for command in acts}
         after = look(host, all_ways)
+        acts["denied"] = 0
+        done["denied"] = act(host, "denied")
     print()
     print("\n".join(table(all_ways, before, after)))
-    wrong = [way for way, seen in zip(all_ways, after, strict=True) if seen != way.expected]
-    for way in wrong:
-        print(f"wrong: {way.service} by {way.words}", file=sys.stderr)
-    return 0 if went_well and not wrong else 1
+    wrong = [
+        f"{way.service} by {way.words}"
+        for way, seen in zip(all_ways, after, strict=True)
+        if seen != way.expected
+    ]
+    wrong += [f"dockerfw {one}" for one, status in acts.items() if done[one][0] != status]
+    readme = (TOP / "README.md").read_text(encoding="utf-8")
+    wrong += [
+        f"README.md shows another screen of `dockerfw {command}`"
+        for command, screen in SCREEN.findall(readme)
+        if not shows(screen, done[command][1])
+    ]
+    for what in wrong:
+        print(f"wrong: {what}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -184,8 +184,8 @@ def test_ufws_rules_for_docker_go_and_the_policy_stays(enforcing: Machine) -> No
     machine = enforcing
     for number, private in (("", "172.16.0.0/12"), ("6", "fd00::/8")):
         path = f"/etc/ufw/after{number}.rules"
-        block = AFTER.format(six=number, private=private)
-        machine.write(path, machine.read(path) + block, 0o640)
+        rules = AFTER.format(six=number, private=private)
+        machine.write(path, machine.read(path) + rules, 0o640)
     for arguments in ("allow 8080/tcp", "allow 5432/tcp", "--force enable"):
         machine.run(["ufw", *arguments.split()])
     by_nat = Probe(machine.outside, "tcp", HOST_V4, WEB, STRANGER[0])
@@ -195,6 +195,6 @@ def test_ufws_rules_for_docker_go_and_the_policy_stays(enforcing: Machine) -> No
     assert "PROTECTED" in follow(machine, block)
 
     assert_open(machine, *AS_SAID)
-    rules = machine.run(["iptables", "-S", "DOCKER-USER"]).stdout
-    assert rules == "-N DOCKER-USER\n-A DOCKER-USER -j DOCKERFW\n"
+    left = machine.run(["iptables", "-S", "DOCKER-USER"]).stdout
+    assert left == "-N DOCKER-USER\n-A DOCKER-USER -j DOCKERFW\n"
     machine.run(["ufw", "--force", "disable"])

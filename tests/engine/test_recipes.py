@@ -118,8 +118,8 @@ class Street:
             name = f"shop-{service}-1"
             self.containers[service] = engine.container(name, *options, env={"PORT": port})
         self.containers["vpn"] = engine.container("vpn", "--network=shop_default")
-        published = [word for kind in ("udp", "tcp") for word in ("-p", f"27015:27015/{kind}")]
-        self.containers["game"] = engine.container("game", *published, env={"PORT": "27015"})
+        both = [word for kind in ("udp", "tcp") for word in ("-p", f"27015:27015/{kind}")]
+        self.containers["game"] = engine.container("game", *both, env={"PORT": "27015"})
         self.containers["game"].listen("27015/udp")
         host.bridge("wg0", "10.8.0.1/24")
         self.clients: dict[str, Place] = {
@@ -238,7 +238,8 @@ def test_a_database_is_lent_and_taken_back(street: Street) -> None:
 
 
 # As fail2ban's action `nftables` writes it with the settings of the page, and CrowdSec's bouncer.
-BANS = """
+BANS = (
+    """
 table inet f2b-table {
     set addr-set-web { type ipv4_addr; flags interval; elements = { 192.0.2.7 } }
     set addr6-set-web { type ipv6_addr; flags interval; elements = { 2001:db8:20::7 } }
@@ -248,7 +249,8 @@ table inet f2b-table {
         meta l4proto { tcp } ip6 saddr @addr6-set-web drop
     }
 }
-""", """
+""",
+    """
 table ip crowdsec {
     set banned { type ipv4_addr; elements = { 192.0.2.7 } }
     chain input { type filter hook input priority -10; ip saddr @banned drop; }
@@ -259,7 +261,8 @@ table ip6 crowdsec6 {
     chain input { type filter hook input priority -10; ip6 saddr @banned drop; }
     chain forward { type filter hook forward priority -10; ip6 saddr @banned drop; }
 }
-"""
+""",
+)
 
 
 @pytest.mark.parametrize("bans", BANS, ids=["fail2ban", "CrowdSec"])

@@ -60,6 +60,26 @@ def test_every_path_in_a_document_exists(document: Path) -> None:
     assert [p for p in _PATH.findall(text) if p not in _ELSEWHERE and not exists(p)] == []
 
 
+def test_the_index_has_every_page() -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    pages = {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+
+    assert pages - set(_LINK.findall(index)) == set()
+
+
+def test_every_page_is_reachable_from_the_readme() -> None:
+    reached: set[Path] = set()
+    ahead = [REPOSITORY / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page not in reached and page.suffix == ".md":
+            reached.add(page)
+            links = _LINK.findall(page.read_text(encoding="utf-8"))
+            ahead += [(page.parent / link).resolve() for link in links]
+
+    assert set(DOCS.rglob("*.md")) - reached == set()
+
+
 def test_every_recipe_names_files_of_the_package() -> None:
     recipes = re.split(r"^### ", CONTRIBUTING.partition("## Recipes")[2], flags=re.MULTILINE)[1:]
 

@@ -9,7 +9,7 @@ import pytest
 from dockerfw.cli.app import cli
 from dockerfw.policy.document import Document
 from dockerfw.policy.parser import parse
-from script.demo import SERVICES, table, ways
+from script.demo import SCREEN, SERVICES, shows, table, ways
 from tests.paths import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -31,7 +31,8 @@ def test_every_policy_in_the_readme_is_valid(policy: str) -> None:
 
 
 def test_the_readme_shows_the_first_steps() -> None:
-    assert {"check", "plan", "apply", "status", "explain"} <= set(COMMANDS)
+    assert {"audit", "init", "check", "plan", "apply", "denied", "probe"} <= set(COMMANDS)
+    assert {"status", "explain"} <= set(COMMANDS)
     assert POLICIES
 
 
@@ -45,3 +46,38 @@ def test_the_demo_table_is_what_the_demo_prints_when_all_is_as_expected() -> Non
     before = [(True, True)] * len(all_ways)
 
     assert shown == "\n".join(table(all_ways, before, [way.expected for way in all_ways]))
+
+
+def test_the_readme_fits_three_screens() -> None:
+    lines = README.splitlines()
+
+    assert len(lines) <= 150
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_readme_says_that_ports_of_the_host_are_not_touched() -> None:
+    assert "**The host's own ports are never touched**" in README
+
+
+def test_screens_of_the_readme_are_those_that_the_demo_compares() -> None:
+    """`script/demo` holds them against what the commands print, in CI."""
+    shown = [command for command, _ in SCREEN.findall(README)]
+
+    assert shown == ["audit", "plan", "denied"]
+
+
+@pytest.mark.parametrize(
+    "screen, printed, expected",
+    [
+        ("a\nb\n", "x\na\nb\nc\n", True),
+        ("a\n…\nc\n", "a\nb\nc\n", True),
+        ("a\nc\n", "a\nb\nc\n", False),
+        ("c\n…\na\n", "a\nb\nc\n", False),
+        ("3 s ago     web, 2 packets", "12 s ago    web, 1 packet", False),
+        ("3 s ago     web, 2 packets", "12 s ago    web, 4 packets", True),
+    ],
+)
+def test_a_screen_is_shown_when_its_lines_stand_there_in_order(
+    screen: str, printed: str, expected: bool
+) -> None:
+    assert shows(screen, printed) is expected
