@@ -27,6 +27,9 @@ ANSWERS = {
     "/large-unannounced": LARGE,
     "/moved": b"elsewhere\n",
     "/missing": LIST,
+    # As the Internet has them: by family, the last line open.
+    "/ips-v4": b"198.51.100.0/24",
+    "/ips-v6": b"2001:db8:10::/48",
 }
 STATUS = {"/moved": HTTPStatus.FOUND, "/missing": HTTPStatus.NOT_FOUND}
 

@@ -11,15 +11,18 @@ import pytest
 
 from tests.boot.list_server import LIST
 from tests.boot.scene import WEB, furnish, protect, put_in_force
+from tests.documents import blocks, commands
 from tests.engine.scene import OFFICE, STRANGER, allow
 from tests.lab.boot import Machine
-from tests.lab.host import HOST_V4
+from tests.lab.host import HOST_V4, HOST_V6
 from tests.lab.wait import until
-from tests.paths import REPOSITORY
+from tests.paths import DOCS, REPOSITORY
 
 pytestmark = pytest.mark.engine
 
 SERVER, NAME = "203.0.113.2", "lists.example.org"
+ON_THE_INTERNET = "www.cloudflare.com"
+"""Whose lists the page fetches; here the server stands in for it."""
 FOLDER = "/etc/dockerfw/lists"
 FILE = f"{FOLDER}/office.netset"
 UNIT = "dockerfw-list@office.service"
@@ -35,9 +38,14 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         furnish(machine)
         machine.run(["mkdir", "-p", FOLDER])
         machine.write(FILE, OLD)
-        machine.write("/etc/hosts", f"127.0.0.1 localhost\n{SERVER} {NAME}\n")
+        machine.write("/etc/hosts", f"127.0.0.1 localhost\n{SERVER} {NAME} {ON_THE_INTERNET}\n")
         made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "9"]
-        about = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
+        about = [
+            "-subj",
+            f"/CN={NAME}",
+            "-addext",
+            f"subjectAltName=DNS:{NAME},DNS:{ON_THE_INTERNET}",
+        ]
         machine.run([*made, *about, "-keyout", "/root/key.pem", "-out", CERTIFICATE])
         put_in = tmp_path_factory.mktemp("server")
         for name, path in (("cert", CERTIFICATE), ("key", "/root/key.pem")):
@@ -68,6 +76,11 @@ def fetch(machine: Machine, path: str, *, host: str = NAME, scheme: str = "https
     machine.systemctl("reset-failed", UNIT, check=False)
     machine.systemctl("start", UNIT, check=False)
     return machine.journal(UNIT).removeprefix(before)
+
+
+def follow(machine: Machine, block: str) -> str:
+    """What these commands print."""
+    return machine.run(["bash", "-c", f"set -e\n{block}"], timeout=120).stdout
 
 
 def outcome(machine: Machine) -> str:
@@ -169,3 +182,31 @@ def test_its_sandbox_is_tight_and_the_units_are_sound(machine: Machine) -> None:
     machine.run(["systemd-analyze", "security", "--threshold=15", UNIT])
     done = machine.run(["systemd-analyze", "verify", UNIT, "dockerfw-list@office.timer"])
     assert "ockerfw" not in done.stderr
+
+
+def test_the_page_leads_from_a_url_to_a_list_that_counts_and_is_fetched_anew(
+    machine: Machine,
+) -> None:
+    name, fetch_them, another_hour = (
+        block.text for block in commands("docs/lists.md", "tests/boot/test_list.py")
+    )
+    (policy,) = (block.text for block in blocks(DOCS / "lists.md") if block.language == "toml")
+    machine.container("proxy", "-p", "443:443", env={"PORT": "443"})
+    for family in ("4", "6"):
+        unit = f"dockerfw-list@cloudflare-v{family}.service"
+        trust = f"[Service]\nEnvironment=CURL_CA_BUNDLE={CERTIFICATE}\n"
+        machine.write(f"/etc/systemd/system/{unit}.d/trust.conf", trust)
+    machine.systemctl("daemon-reload")
+
+    follow(machine, name)
+    assert follow(machine, fetch_them) == "198.51.100.0/24\n"
+    put_in_force(machine, policy)
+    for number, at in enumerate((HOST_V4, HOST_V6)):
+        assert machine.outside.tcp(at, 443, source=OFFICE[number]).reached
+        assert not machine.outside.tcp(at, 443, source=STRANGER[number]).reached
+
+    timer = "dockerfw-list@cloudflare-v4.timer"
+    assert "OnCalendar=*-*-* 00:00:00" in machine.show(timer, "TimersCalendar")
+    follow(machine, another_hour)
+    assert machine.show(timer, "TimersCalendar").count("OnCalendar=") == 1
+    assert "OnCalendar=*-*-* *:00:00" in machine.show(timer, "TimersCalendar")

@@ -1,22 +1,12 @@
-"""docs/containers.md: its ``sh`` blocks, and a host in which they can be run as they stand."""
+"""A host in which the commands of docs/containers.md can be run as they stand."""
 
 from __future__ import annotations
 
-import re
-
 from tests.lab.host import Host
 from tests.lab.image import compose_program
-from tests.paths import DOCS, REPOSITORY
+from tests.paths import REPOSITORY
 
 _CLIENT = "/run/lab/docker-client"
-
-
-def blocks(title: str) -> list[str]:
-    """The commands below this heading, block by block."""
-    text = (DOCS / "containers.md").read_text(encoding="utf-8")
-    section = re.split(r"^#+ ", text, flags=re.MULTILINE)
-    found = next(part for part in section if part.startswith(f"{title}\n"))
-    return re.findall(r"^```sh\n(.*?)^```$", found, re.MULTILINE | re.DOTALL)
 
 
 def follow(host: Host, block: str, folder: str = str(REPOSITORY)) -> str:

@@ -9,7 +9,8 @@ from functools import partial
 
 import pytest
 
-from tests.engine.containers_page import blocks, follow
+from tests.documents import commands
+from tests.engine.containers_page import follow
 from tests.engine.scene import (
     CONFIG,
     OFFICE,
@@ -27,6 +28,9 @@ from tests.lab.host import HOST_V4, HOST_V6, Host
 from tests.lab.image import FOLDER, Composed, cgroups_of_its_own
 from tests.lab.wait import until
 
+BUILD, UP, UP_WITH_LEGACY, AWAY = (
+    block.text for block in commands("docs/containers.md", "tests/engine/test_image.py")
+)
 FOR_OFFICE = SOURCES + allow('to = "db"\nports = [5432]', "office")
 FOR_ALL = FOR_OFFICE.replace('["office"]', '"any"')
 ENTRIES = [HOST_V4, HOST_V6]
@@ -61,22 +65,20 @@ def test_the_page_leads_from_nothing_to_a_closed_host_and_back(scene: Scene) -> 
     host, engine = scene.host, scene.engine
     assert reached(host, STRANGER) == [True, True], "all is open without it"
     scene.write(FOR_OFFICE)
-    (build,) = blocks("dockerfw as a container")
-    up, _legacy, away = blocks("One host")
 
-    follow(host, build)
-    assert "PROTECTED: the policy is enforced, in sync" in follow(host, up)
+    follow(host, BUILD)
+    assert "PROTECTED: the policy is enforced, in sync" in follow(host, UP)
     assert reached(host, STRANGER) == [False, False]
     assert reached(host, OFFICE) == [True, True]
     name = engine.docker("ps", "--filter", "ancestor=dockerfw", "--format", "{{.Names}}")
     status = ("exec", name, "dockerfw", "status")
-    stop, remove, down = away.splitlines()
+    stop, remove, down = AWAY.splitlines()
     with host.outside.hammer(*strangers_ways(scene.db)) as hammer:
         engine.docker("restart", name)
         until(lambda: "daemon   alive" in engine.docker(*status, check=False), "its return", 60)
         follow(host, down.removesuffix(" --volumes"))
         assert hammer.go_on(1000).accepted == {}
-        follow(host, up)
+        follow(host, UP)
         assert hammer.go_on(1000).accepted == {}
 
     follow(host, f"{stop}\n{remove}\n{down}")
@@ -205,6 +207,9 @@ def test_it_takes_iptables_legacy_where_docker_does_also_without_nf_tables() -> 
         with Composed(engine) as container:
             until(lambda: "/run/xtables.lock" in container.said(), "the lock to be asked for", 60)
             assert container.said().count("iptables-legacy") == 1
+        follow(host, UP_WITH_LEGACY)
+        assert (reached(host, STRANGER), reached(host, OFFICE)) == ([False] * 2, [True] * 2)
+        follow(host, AWAY)
         with Composed(engine, FOLDER / "compose.legacy.yaml", override=no_nf_tables) as container:
             until(container.well, "the container to be well", 60)
 

@@ -10,7 +10,8 @@ from functools import partial
 
 import pytest
 
-from tests.engine.containers_page import blocks, follow
+from tests.documents import commands
+from tests.engine.containers_page import follow
 from tests.engine.scene import OFFICE, SOURCES, STRANGER, allow
 from tests.lab import image, process
 from tests.lab.engine import Engine
@@ -23,6 +24,9 @@ pytestmark = pytest.mark.slow
 NODES = 3
 MANAGER = "198.18.1.1"
 STACK = "/run/lab/stack"
+DEPLOY, ANOTHER, AWAY = (
+    block.text for block in commands("docs/containers.md", "tests/engine/test_image_swarm.py")
+)
 FOR_OFFICE = SOURCES + allow('to = "db"\nports = [5432]', "office")
 FOR_ALL = FOR_OFFICE.replace('["office"]', '"any"')
 
@@ -54,14 +58,13 @@ class Swarm:
         host = self.nodes[0].host
         host.write(f"{STACK}/stack.yaml", (FOLDER / "stack.yaml").read_text(encoding="utf-8"))
         host.write(f"{STACK}/config.toml", policy)
-        deploy = blocks("A swarm")[0]
-        assert "POLICY_VERSION=1 " in deploy
-        follow(host, deploy.replace("=1 ", f"={self.version} "), STACK)
+        assert ANOTHER.startswith(DEPLOY.replace("VERSION=1 ", "VERSION=2 "))
+        follow(host, DEPLOY.replace("VERSION=1 ", f"VERSION={self.version} "), STACK)
 
     def update(self) -> str:
         """How far Docker is with the last one."""
-        look = blocks("A swarm")[1].splitlines()[1:]
-        return follow(self.nodes[0].host, "\n".join(look)).splitlines()[-1]
+        look = ANOTHER.partition("\n")[2]
+        return follow(self.nodes[0].host, look).splitlines()[-1]
 
     def tasks(self) -> list[int]:
         """How many each node has had."""
@@ -129,7 +132,7 @@ def test_a_new_policy_rolls_out_node_by_node_and_a_refused_one_is_taken_back(swa
     assert sorted(swarm.tasks())[:2] == [2, 2], "the other nodes have not seen it"
     until(lambda: swarm.healthy() == NODES, "all nodes to be healthy", 180)
 
-    stack, rules = blocks("A swarm")[2].split("\n", 1)
+    stack, rules = AWAY.split("\n", 1)
     follow(swarm.nodes[0].host, stack)
     for node in swarm.nodes:
         until(partial(_is_gone, node), "the task to be gone", 60)
