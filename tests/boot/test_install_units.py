@@ -1,4 +1,7 @@
-"""The wheel in an environment of its own, without a package: its units by install-units."""
+"""The wheel in an environment of its own, without a package: its units, as docs/install.md has it.
+
+pipx and uv are tried in ``tests/install``: here pip makes the environment that they would.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.boot.scene import put_in_force
+from tests.documents import commands
 from tests.install.built import build
 from tests.lab.boot import Machine
 from tests.lab.wait import until
@@ -18,6 +22,9 @@ VENV = "/opt/dockerfw"
 PROGRAM = f"{VENV}/bin/dockerfw"
 UNITS = ("dockerfw-boot.service", "dockerfw.service")
 NEXT = f"systemctl enable --now {' '.join(UNITS)}"
+FIRST, UPGRADE, UNINSTALL = (
+    block.text for block in commands("docs/install.md", "tests/boot/test_install_units.py")
+)
 
 
 def install(machine: Machine, folder: Path) -> None:
@@ -28,6 +35,11 @@ def install(machine: Machine, folder: Path) -> None:
     machine.run(["python3", "-m", "venv", "--system-site-packages", VENV])
     machine.run([f"{VENV}/bin/pip", "install", "--no-index", inside], timeout=120)
     machine.path("/usr/local/bin/dockerfw").symlink_to(PROGRAM)
+
+
+def follow(machine: Machine, block: str) -> str:
+    """What these commands print."""
+    return machine.run(["bash", "-c", f"set -e\n{block}"], timeout=120).stdout
 
 
 def in_sync(machine: Machine) -> bool:
@@ -54,22 +66,21 @@ def test_units_of_the_wheel_are_laid_at_work_and_taken_out(tmp_path: Path) -> No
         said = refused(machine, "unshare", "--mount", "sh", "-c", sealed)
         assert "cannot be written: Read-only file system" in said
 
-        laid = machine.dockerfw("install-units").stdout
+        laid = follow(machine, FIRST)
         assert "wrote     /etc/systemd/system/dockerfw.service\n" in laid
-        assert NEXT in laid
-        assert "wrote" not in machine.dockerfw("install-units").stdout
+        assert f"  {NEXT}\n" in laid
+        assert NEXT in FIRST.splitlines()
         machine.run(["systemd-analyze", "verify", *UNITS, "dockerfw-list@x.service"])
         put_in_force(machine)
-        machine.run(["sh", "-c", NEXT])
         assert PROGRAM in machine.show("dockerfw", "ExecStart")
+        until(lambda: in_sync(machine), "all to be in sync", 30)
 
+        assert "wrote" not in follow(machine, UPGRADE)
         until(lambda: in_sync(machine), "all to be in sync", 30)
         assert machine.path(f"{VENV}/share/doc/dockerfw/operations.md").exists()
 
         away = (PROGRAM, "install-units", "--remove")
         assert "systemctl disable --now dockerfw-boot.service" in refused(machine, *away)
-        machine.systemctl("disable", "--now", *UNITS)
-        machine.dockerfw("remove", "--yes")
-        assert "removed   /etc/systemd/system/dockerfw.service\n" in machine.run(away).stdout
+        assert "removed   /etc/systemd/system/dockerfw.service\n" in follow(machine, UNINSTALL)
         left = machine.run(["find", "/etc/systemd", "/etc/modules-load.d", "-name", "*dockerfw*"])
         assert left.stdout == ""
