@@ -47,7 +47,7 @@ def program_page() -> str:
     lines += [".SH EXIT STATUS", from_markdown(before), from_markdown(after), ".SH FILES"]
     for path, words in _FILES.items():
         lines += item(path, words)
-    lines += section("SEE ALSO", f"dockerfw.toml(5), docker(1), nft(8), {_MORE}/operations.md")
+    lines += section("SEE ALSO", f"dockerfw.toml(5), docker(1), nft(8), {_MORE}/docs/operations.md")
     return tidied("\n".join(lines) + "\n")
 
 

@@ -19,6 +19,7 @@ from tests.paths import DOCS, REPOSITORY
 PAGES = sorted([REPOSITORY / "README.md", *DOCS.glob("*.md")])
 _RUN_BY = re.compile(r"<!-- run by: (\S+) -->")
 _FENCE = re.compile(r"^( *)```(\w*)")
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 _HEADING = re.compile(r"^##+ (.*)")
 
 
@@ -63,6 +64,11 @@ def blocks(page: Path) -> list[Block]:
         elif title := _HEADING.match(line):
             heading = title[1]
     return found
+
+
+def links(text: str) -> list[str]:
+    """Return where the links of a page lead, without the web and without places in a page."""
+    return _LINK.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
 
 
 def commands(page: str, run_by: str) -> list[Block]:

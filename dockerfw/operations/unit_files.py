@@ -25,7 +25,8 @@ Done: TypeAlias = Literal["wrote", "replaced", "unchanged", "removed"]
 _FIRST = "# By install-units ({}): change a unit by `systemctl edit`, not here.\n"
 _MARK = re.compile(_FIRST.replace("(", r"\(").replace(")", r"\)").format("([0-9a-f]{16})"))
 _PROGRAM = "/usr/bin/dockerfw"
-_DOCS = "/usr/share/doc/dockerfw"
+_DOCS = "doc/dockerfw"
+_PAGE = "man/man1/dockerfw.1"
 _UNIT = "dockerfw.service"
 # Of a path whatever means nothing to systemd or to a shell.
 _PLAIN = re.compile(r"[\w./+@-]+", re.ASCII)
@@ -46,12 +47,12 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What was installed: the program, its Python, and the folders ``shipped`` and ``docs``."""
+    """What was installed: the program, its Python, and the folders ``shipped`` and ``share``."""
 
     program: Path
     python: Path
     shipped: Path
-    docs: Path
+    share: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,11 @@ def _wanted(folders: Folders, installation: Installation) -> dict[Path, str]:
 def _fitted(text: str, installation: Installation) -> str:
     """Return a unit that starts the program of this installation, and leads to its documents."""
     text = text.replace(_PROGRAM, str(installation.program))
-    return text.replace(_DOCS, str(installation.docs)) if installation.docs.is_dir() else text
+    docs, page = installation.share / _DOCS, installation.share / _PAGE
+    if docs.is_dir():
+        text = text.replace(f"/usr/share/{_DOCS}", str(docs))
+    # Where man does not look by itself it takes a path.
+    return text.replace("man:dockerfw(1)", f"man:{page}") if page.is_file() else text
 
 
 def _marked(text: str) -> str:

@@ -60,6 +60,17 @@ def furnish_images(machine: Machine) -> None:
         machine.docker("rm", made)
 
 
+# What man would print, where no man is: a page by its path, or by section and name.
+_MAN = """#!/bin/sh
+case $1 in /*) exec cat "$1" ;; esac
+exec zcat "/usr/share/man/man$1/$2.$1.gz"
+"""
+
+
+def furnish_man(machine: Machine) -> None:
+    machine.write("/usr/local/bin/man", _MAN, 0o755)
+
+
 def put_in_force(machine: Machine, policy: str = POLICY) -> None:
     machine.write(CONFIG, policy, 0o600)
     machine.dockerfw("apply", "--yes")

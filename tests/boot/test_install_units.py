@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.scene import put_in_force
+from tests.boot.scene import furnish_man, put_in_force
 from tests.documents import commands
 from tests.install.built import build
 from tests.lab.boot import Machine
@@ -59,6 +59,7 @@ def test_units_of_the_wheel_are_laid_at_work_and_taken_out(tmp_path: Path) -> No
     with Machine("bookworm") as machine:
         machine.boot()
         install(machine, tmp_path)
+        furnish_man(machine)
 
         nobody = ("setpriv", "--reuid=65534", "--clear-groups", PROGRAM, "install-units")
         assert "run it as root" in refused(machine, *nobody)
@@ -77,7 +78,10 @@ def test_units_of_the_wheel_are_laid_at_work_and_taken_out(tmp_path: Path) -> No
 
         assert "wrote" not in follow(machine, UPGRADE)
         until(lambda: in_sync(machine), "all to be in sync", 30)
-        assert machine.path(f"{VENV}/share/doc/dockerfw/operations.md").exists()
+        docs = f"{VENV}/share/doc/dockerfw/docs/operations.md"
+        assert machine.path(docs).exists()
+        assert f"file://{docs}" in machine.show("dockerfw", "Documentation")
+        assert ".TH DOCKERFW 1" in machine.systemctl("help", "dockerfw")
 
         away = (PROGRAM, "install-units", "--remove")
         assert "systemctl disable --now dockerfw-boot.service" in refused(machine, *away)

@@ -13,12 +13,13 @@ from tests.boot.scene import (
     assert_answered,
     by_port,
     everywhere,
+    furnish_man,
     leaks_everywhere,
     put_in_force,
     served,
     start_containers,
 )
-from tests.documents import commands
+from tests.documents import commands, links
 from tests.engine.scene import CONFIG, OFFICE, STRANGER
 from tests.lab import process
 from tests.lab.boot import Machine
@@ -28,14 +29,15 @@ from tests.paths import REPOSITORY
 
 pytestmark = pytest.mark.engine
 
-EXAMPLES = "/usr/share/doc/dockerfw/examples"
+DOCS = "/usr/share/doc/dockerfw"
+EXAMPLES = f"{DOCS}/examples"
 DROP_INS = "/etc/systemd/system/docker.service.d"
 LOWER = "0.0.9"
 UNITS = ("dockerfw.service", "dockerfw-boot.service")
 LIST_TIMER = "dockerfw-list@cdn.timer"
 BROUGHT = (
     "/usr/share/bash-completion/completions/dockerfw",
-    "/usr/share/doc/dockerfw/operations.md",
+    f"{DOCS}/docs/operations.md",
     "/usr/share/dockerfw/policy.schema.json",
     "/usr/share/fish/vendor_completions.d/dockerfw.fish",
     "/usr/share/man/man1/dockerfw.1.gz",
@@ -108,6 +110,19 @@ def verified(machine: Machine) -> str:
     return "\n".join(line for line in done.stderr.splitlines() if "ockerfw" in line)
 
 
+def links_into_nothing(machine: Machine) -> list[str]:
+    """The links of the pages that the package brings, which lead to no file of it."""
+    top = machine.path(DOCS)
+    pages = [*top.glob("*.md"), *top.glob("docs/**/*.md")]
+    assert {page.relative_to(top).as_posix() for page in pages} >= {"README.md", "docs/README.md"}
+    return [
+        f"{page.relative_to(top)}: {link}"
+        for page in pages
+        for link in links(page.read_text(encoding="utf-8"))
+        if not (page.parent / link).exists()
+    ]
+
+
 def left(machine: Machine) -> list[str]:
     """Each file, unit and rule that has our name."""
     find = f"find / /run -xdev -iname '*dockerfw*' | grep -Ev '^({NOT_OURS})'"
@@ -145,6 +160,9 @@ def installed_before_docker_it_waits(machine: Machine, package: Path) -> None:
         assert machine.systemctl("is-active", unit) == "active"
     assert "a package brings the units" in machine.dockerfw("install-units", check=False).stderr
     assert [path for path in BROUGHT if not machine.path(path).exists()] == []
+    assert links_into_nothing(machine) == []
+    furnish_man(machine)
+    assert ".TH DOCKERFW 1" in machine.systemctl("help", "dockerfw")
     assert verified(machine) == ""
     machine.run(["systemd-analyze", "security", "--threshold=30", *UNITS])
 

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 from tests.install.built import Built, build
-from tests.paths import EXAMPLE, REPOSITORY
+from tests.paths import DOCS, EXAMPLE, REPOSITORY
 
 PACKAGING = REPOSITORY / "packaging"
 SHIPPED = "dockerfw/shipped"
@@ -56,6 +56,13 @@ def test_the_wheel_has_every_unit_and_what_else_a_package_lays(built: Built) -> 
         "bash-completion/completions/dockerfw",
         "zsh/site-functions/_dockerfw",
         "fish/vendor_completions.d/dockerfw.fish",
-        "doc/dockerfw/operations.md",
     ):
         assert inside[f"{share}/{name}"]
+
+
+def test_the_pages_in_the_wheel_lie_as_they_do_here(built: Built) -> None:
+    share = "dockerfw-0.1.0.data/data/share/doc/dockerfw"
+    with zipfile.ZipFile(built.wheel) as archive:
+        for page in [*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")]:
+            inside = f"{share}/{page.relative_to(REPOSITORY)}"
+            assert archive.read(inside) == page.read_bytes()

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from dockerfw.model.policy import Source
+from tests.documents import links
 from tests.paths import DOCS, PACKAGE, REPOSITORY
 
 DOCUMENTS = sorted(
@@ -19,8 +20,6 @@ GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
 CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 # `folder/`, `folder/file.py`, `file.md`; NAME and ROOM stand for any name.
 _PATH = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:json|md|py|toml|txt)))`")
-# [text](target), without the web
-_LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 # Files of hosts, users and other programs, not of this repository.
 _ELSEWHERE = {"daemon.json"}
 
@@ -47,9 +46,8 @@ def rooms() -> dict[str, set[str]]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_to_a_file(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    targets = _LINK.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
 
-    assert [target for target in targets if not (document.parent / target).exists()] == []
+    assert [target for target in links(text) if not (document.parent / target).exists()] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -64,7 +62,7 @@ def test_the_index_has_every_page() -> None:
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     pages = {path.name for path in DOCS.glob("*.md")} - {"README.md"}
 
-    assert pages - set(_LINK.findall(index)) == set()
+    assert pages - set(links(index)) == set()
 
 
 def test_every_page_is_reachable_from_the_readme() -> None:
@@ -74,8 +72,8 @@ def test_every_page_is_reachable_from_the_readme() -> None:
         page = ahead.pop()
         if page not in reached and page.suffix == ".md":
             reached.add(page)
-            links = _LINK.findall(page.read_text(encoding="utf-8"))
-            ahead += [(page.parent / link).resolve() for link in links]
+            text = page.read_text(encoding="utf-8")
+            ahead += [(page.parent / link).resolve() for link in links(text)]
 
     assert set(DOCS.rglob("*.md")) - reached == set()
 

@@ -68,4 +68,4 @@ def _installation() -> Installation:
     if not shipped.is_dir() or program.name != beside.name:
         raise Failed("this is no installation, so it has no units to lay: install the wheel first")
     python = Path(sys.executable).resolve()
-    return Installation(program, python, shipped, Path(sys.prefix) / "share" / "doc" / "dockerfw")
+    return Installation(program, python, shipped, Path(sys.prefix) / "share")

@@ -44,7 +44,7 @@ def folders(tmp_path: Path) -> Folders:
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
-    return Installation(PROGRAM, PROGRAM, REPOSITORY / "packaging", tmp_path / "docs")
+    return Installation(PROGRAM, PROGRAM, REPOSITORY / "packaging", tmp_path / "share")
 
 
 def done(laid: list[Laid]) -> set[str]:
@@ -73,10 +73,13 @@ def test_the_units_start_this_program_and_lead_to_its_documents(
     for name in ("dockerfw.service", "dockerfw-boot.service", "dockerfw-list@.service"):
         assert str(PROGRAM) in text(folders, name)
         assert "/usr/bin/dockerfw" not in text(folders, name)
-    assert "file:///usr/share/doc/dockerfw/operations.md" in text(folders)
-    installation.docs.mkdir()
+    assert "man:dockerfw(1) file:///usr/share/doc/dockerfw/docs/operations.md\n" in text(folders)
+    docs, page = installation.share / "doc/dockerfw", installation.share / "man/man1/dockerfw.1"
+    for path in (docs, page.parent):
+        path.mkdir(parents=True)
+    page.touch()
     assert done(lay(folders, installation)) == {"replaced", "unchanged"}
-    assert f"file://{installation.docs}/operations.md" in text(folders)
+    assert f"man:{page} file://{docs}/docs/operations.md\n" in text(folders)
 
 
 def test_what_an_earlier_version_wrote_is_replaced(
@@ -84,7 +87,7 @@ def test_what_an_earlier_version_wrote_is_replaced(
 ) -> None:
     lay(folders, installation)
     before = text(folders)
-    lay(folders, Installation(Path("/bin/true"), PROGRAM, installation.shipped, installation.docs))
+    lay(folders, Installation(Path("/bin/true"), PROGRAM, installation.shipped, installation.share))
     assert text(folders) != before
     assert "replaced" in done(lay(folders, installation))
     assert text(folders) == before
@@ -138,14 +141,14 @@ def test_what_the_units_do_not_see_they_cannot_run(
     hidden = Path(folder) / "dockerfw"
     program, python = (hidden, PROGRAM) if what == "program" else (PROGRAM, hidden)
     with pytest.raises(Failed, match=f"neither /home nor /root nor /tmp, and {hidden} is there"):
-        lay(folders, Installation(program, python, installation.shipped, installation.docs))
+        lay(folders, Installation(program, python, installation.shipped, installation.share))
 
 
 @pytest.mark.parametrize("name", ["a b", "a$b", "100%", "a\nb"])
 def test_a_path_that_means_something_to_systemd_is_refused(
     folders: Folders, installation: Installation, name: str
 ) -> None:
-    odd = Installation(Path("/opt") / name, PROGRAM, installation.shipped, installation.docs)
+    odd = Installation(Path("/opt") / name, PROGRAM, installation.shipped, installation.share)
     with pytest.raises(Failed, match="cannot stand in a unit"):
         lay(folders, odd)
 
@@ -156,7 +159,7 @@ def test_a_program_that_others_could_replace_is_not_run_as_root(
     # Not below /tmp, which the units do not see.
     with TemporaryDirectory(dir="/dev/shm") as folder:
         program = Path(folder) / "dockerfw"
-        loose = Installation(program, PROGRAM, installation.shipped, installation.docs)
+        loose = Installation(program, PROGRAM, installation.shipped, installation.share)
         with pytest.raises(Failed, match=f"{program} cannot be read: No such file"):
             lay(folders, loose)
         program.touch()
