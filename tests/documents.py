@@ -16,7 +16,11 @@ from pathlib import Path
 
 from tests.paths import DOCS, REPOSITORY
 
-PAGES = sorted([REPOSITORY / "README.md", *DOCS.glob("*.md")])
+PAGES = [
+    REPOSITORY / "README.md",
+    *sorted(DOCS.glob("*.md")),
+    *sorted((REPOSITORY / "packaging").rglob("README.md")),
+]
 _RUN_BY = re.compile(r"<!-- run by: (\S+) -->")
 _FENCE = re.compile(r"^( *)```(\w*)")
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
@@ -25,8 +29,9 @@ _HEADING = re.compile(r"^##+ (.*)")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What stands between two fences; ``run_by`` is a path from the top, empty where none is named.
+    """What stands between two fences.
 
+    ``page`` and ``run_by`` are paths from the top; ``run_by`` is empty where none is named.
     ``heading`` is the last one above it, ``line`` that of the upper fence.
     """
 
@@ -44,6 +49,7 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """Return every fenced block of a page, in its order."""
     found: list[Block] = []
+    name = page.relative_to(REPOSITORY).as_posix()
     heading = run_by = ""
     inside: tuple[int, str, str] | None = None
     body: list[str] = []
@@ -55,7 +61,7 @@ def blocks(page: Path) -> list[Block]:
                 body.append(line.removeprefix(indent))
                 continue
             text = "".join(f"{one}\n" for one in body)
-            found.append(Block(page.name, heading, start, language, run_by, text))
+            found.append(Block(name, heading, start, language, run_by, text))
             inside, body = None, []
         elif fence is not None:
             inside = (number, fence[1], fence[2])
@@ -72,5 +78,5 @@ def links(text: str) -> list[str]:
 
 
 def commands(page: str, run_by: str) -> list[Block]:
-    """Return the blocks of commands of a page, ``docs/NAME.md``, that this file is to run."""
+    """Return the blocks of commands of a page, ``docs/install.md``, that this file is to run."""
     return [b for b in blocks(REPOSITORY / page) if b.language == "sh" and b.run_by == run_by]

@@ -18,6 +18,7 @@ from tests.boot.fleet import (
     comes_in,
     fleet as a_fleet,
 )
+from tests.documents import commands
 from tests.engine.scene import CONFIG, allow
 from tests.lab.controller import run_on_collection as run
 from tests.paths import REPOSITORY
@@ -219,6 +220,12 @@ def test_the_page_is_followed(fleet: Fleet) -> None:
 
 
 # --- the collection by itself --------------------------------------------------------------------
+
+
+def test_its_readme_installs_it_as_the_page_does_that_is_followed_above() -> None:
+    here = "tests/boot/test_ansible.py"
+    (install,) = commands("packaging/ansible/README.md", here)
+    assert install.text == commands("docs/fleet.md", here)[0].text
 
 
 def test_the_collection_passes_the_linter_of_ansible(tmp_path: Path) -> None:
