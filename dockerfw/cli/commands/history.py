@@ -24,7 +24,10 @@ def command(as_json: bool) -> int:
     from dockerfw.operations.go_back import read_history
     from dockerfw.report import history
 
-    kept = read_history(open_session())
+    session = open_session()
+    kept = read_history(session)
+    if session.store.policy.locked_down():
+        session.notify("warning: locked down until the next apply: none of these is in force")
     if as_json:
         print_json({"policies": history.to_json(kept.entries, kept.in_force)})
     else:

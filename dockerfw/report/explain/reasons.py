@@ -28,6 +28,7 @@ from dockerfw.rules.walk import Packet, WalkResult, walk
 from dockerfw.text import moment
 
 NOTHING_ALLOWS = "denied: nothing allows it"
+LOCKED_DOWN = "denied: all is locked down until the next dockerfw apply"
 _Section: TypeAlias = Literal["allows", "denies", "baseline"]
 _Why: TypeAlias = tuple[str, Origin | None]
 _Part: TypeAlias = tuple[_Section, int, int | None]
@@ -155,7 +156,7 @@ class Reasons:
                 return rule.comment, None
         index = self._first("denies", len(self.policy.denies), route)
         if index is None:
-            return NOTHING_ALLOWS, None
+            return (LOCKED_DOWN if self.policy.locked_down else NOTHING_ALLOWS), None
         deny = self.policy.denies[index]
         return f"denied by {deny.origin}{self._from('denies', index, route)}", deny.origin
 

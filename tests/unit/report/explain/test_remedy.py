@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dockerfw.report.explain import Explanation, answer
+from dockerfw.report.explain.reasons import LOCKED_DOWN
 from tests.policy_text import read
 from tests.unit.report.explain.scene import BRIDGED, SHOP
 
@@ -57,3 +60,11 @@ def test_the_rule_that_is_shown_lets_it_in(
 )
 def test_where_no_rule_would_do_none_is_shown(text: str, source: str, target: str) -> None:
     assert asked(text, source, target).remedy == ()
+
+
+def test_while_all_is_locked_down_no_rule_would_do_and_the_next_step_is_told() -> None:
+    locked = replace(read(NO_BASELINE), locked_down=True)
+    found = answer(locked, SHOP, BRIDGED, "203.0.113.7", "web:80")
+    assert isinstance(found, Explanation)
+    assert {row.reason for row in found.rows} == {LOCKED_DOWN}
+    assert found.remedy == ()
