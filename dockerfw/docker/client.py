@@ -9,11 +9,13 @@ what an event touched, and no more.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from dockerfw.docker.api import GoneError
 from dockerfw.docker.connection import TIMEOUT, Connection, plain_errors
-from dockerfw.docker.containers import network_ids
+from dockerfw.docker.containers import network_ids, started_at
 from dockerfw.docker.details import Details
 from dockerfw.docker.engine import EngineInfo, decode_engine, refuse_other_engines
 from dockerfw.docker.event_stream import EventStream
@@ -88,6 +90,19 @@ class Docker:
     def container(self, container_id: str) -> Container | None:
         """Return the container as the last reading found it."""
         return self._known.containers.get(container_id)
+
+    def started(self, container_ids: Iterable[str]) -> Mapping[str, float]:
+        """Return since when these run, by id: Unix time, whole seconds. Those that are gone, or of
+        which Docker does not tell, are left out. Raises `Failed`.
+        """
+        found = {}
+        with plain_errors(self._connection.where):
+            for container_id in container_ids:
+                with suppress(GoneError):
+                    moment = started_at(as_object(self._api.inspect_container(container_id)))
+                    if moment is not None:
+                        found[container_id] = moment
+        return found
 
     def events(self, since: float) -> EventStream:
         """Return what happens from now on; ``since`` is now, in Unix time. Raises `Failed`."""

@@ -6,6 +6,7 @@ Pure. Raises `MalformedError`, except where a function says otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from dockerfw.docker.json_values import (
@@ -42,6 +43,17 @@ def decode_container(entry: Json, networks: Mapping[str, Network]) -> Container:
         host_network=mode == "host" or "host" in drivers,
         network_owner=mode.removeprefix("container:") if mode.startswith("container:") else None,
     )
+
+
+def started_at(inspected: Json) -> float | None:
+    """Return when an inspected container was started: Unix time, whole seconds; None where Docker
+    does not tell.
+    """
+    text = as_text(as_object(inspected.get("State")).get("StartedAt"))
+    try:
+        return datetime.fromisoformat(f"{text[:19]}+00:00").timestamp()
+    except ValueError:
+        return None
 
 
 def endpoint_ids(entry: Json) -> str:

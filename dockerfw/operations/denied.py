@@ -5,15 +5,17 @@ Reads everything and writes nothing. What runs is asked of Docker, or else what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dockerfw.errors import DockerfwError, Failed
 from dockerfw.model.denial import Denial
+from dockerfw.model.inventory import Inventory
 from dockerfw.operations.policy_in_force import NOTHING_APPLIED, read_policy_in_force
 from dockerfw.operations.reconcile import fitted, with_foreign_ports
 from dockerfw.operations.session import Session
-from dockerfw.report.denied import Row, Sort, since
+from dockerfw.report.denied import NOT_ASKED, Row, Sort, asked_for, since
 from dockerfw.report.denied_text import Denied, newer
 from dockerfw.report.let_in import Reader
 from dockerfw.rules.names import phase_of
@@ -40,7 +42,7 @@ def read_denied(session: Session, asked: Question) -> Denied:
     now = session.clock.time()
     found = since(session.kernel.denials(), now - asked.seconds, asked.sort)
     first = found if asked.all else found[:SHOWN]
-    reader, observing = _reader(session)
+    reader, observing = _reader(session, first)
     rows = tuple(map(reader.row, first))
     return Denied(found, rows, now, asked.seconds, asked.sort, observing=observing)
 
@@ -58,7 +60,7 @@ def _following(session: Session, before: tuple[Denial, ...]) -> Iterator[Row]:
         news = newer(before, after)
         if news:
             # Who has come or gone meanwhile is asked only where there is something to name.
-            reader, _ = _reader(session)
+            reader, _ = _reader(session, news)
             yield from map(reader.row, news)
         before = after
 
@@ -76,6 +78,18 @@ def seen_lately(session: Session) -> tuple[Denial, ...]:
         return ()
 
 
+def started(
+    session: Session, denials: Iterable[Denial], inventory: Inventory
+) -> Mapping[str, float]:
+    """Return since when the containers run that have the addresses of denials now; nothing where
+    there are none, or Docker does not tell.
+    """
+    wanted = asked_for(denials, inventory)
+    with suppress(DockerfwError):
+        return session.started(wanted) if wanted else NOT_ASKED
+    return NOT_ASKED
+
+
 def _require_records(session: Session) -> None:
     session.require_root()
     if any(phase_of(name) == "record" for name in session.kernel.read_set_headers()):
@@ -88,7 +102,7 @@ def _require_records(session: Session) -> None:
     raise Failed("no record of denials is in the kernel: run `dockerfw apply`")
 
 
-def _reader(session: Session) -> tuple[Reader, bool]:
+def _reader(session: Session, about: Iterable[Denial]) -> tuple[Reader, bool]:
     policy, _, problem = read_policy_in_force(session.store)
     if problem:
         session.notify(f"warning: {problem}")
@@ -102,4 +116,5 @@ def _reader(session: Session) -> tuple[Reader, bool]:
     facts = fitted(session.kernel.facts(), inventory)
     inventory = with_foreign_ports(inventory, facts)
     policy = policy.without_ended(session.clock.time())
-    return Reader(policy, inventory, facts), policy.mode == "observe"
+    known = started(session, about, inventory)
+    return Reader(policy, inventory, facts, known), policy.mode == "observe"

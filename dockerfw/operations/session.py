@@ -7,7 +7,7 @@ is notified. It decides nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -82,3 +82,11 @@ class Session:
         for warning in docker.warnings if warn else ():
             self.notify(f"warning: {warning}")
         return found
+
+    def started(self, container_ids: Iterable[str]) -> Mapping[str, float]:
+        """Return since when these containers run, as `Docker.started` does. Raises `Failed`."""
+        docker = Docker.connect(self.docker_host)
+        try:
+            return docker.started(container_ids)
+        finally:
+            docker.close()

@@ -20,6 +20,7 @@ from dockerfw.model.inventory import Inventory, is_interface_name
 from dockerfw.model.policy import Policy
 from dockerfw.operations.boot import without_addresses
 from dockerfw.operations.bridge_owners import ask_docker, by_record
+from dockerfw.operations.denied import started
 from dockerfw.operations.policy_in_force import NOTHING_APPLIED, InForce, read_policy_in_force
 from dockerfw.operations.reconcile import Observation, with_foreign_ports
 from dockerfw.operations.session import Session
@@ -29,6 +30,7 @@ from dockerfw.plan.steps import Plan, Step
 from dockerfw.policy.files import PolicyText, collect
 from dockerfw.report import host_warnings, status, warnings as advice
 from dockerfw.report.bypasses import bypasses
+from dockerfw.report.denied import NOT_ASKED
 from dockerfw.report.endings import ended
 from dockerfw.report.lost import lost
 from dockerfw.report.obstacles import published_obstacles
@@ -69,13 +71,16 @@ def read_status(session: Session, config: Path) -> status.Status:
         health = _health(session, in_force, found, daemon, config, daemon_alive=daemon_alive)
     ruleset = found.observation.ruleset
     with session.phase("counting packets"):
+        denials = _denials(session)
         seen = status.Counted(
             session.kernel.set_counters(counted_sets(ruleset)),
-            _denials(session),
+            denials,
             session.store.counting.since(),
             session.clock.time(),
+            NOT_ASKED if found.silent else started(session, denials, found.inventory),
         )
-    return status.build(health, seen, ruleset, in_force.policy, found.inventory)
+    facts = found.observation.facts
+    return status.build(health, seen, ruleset, in_force.policy, found.inventory, facts)
 
 
 def _denials(session: Session) -> tuple[Denial, ...]:

@@ -6,9 +6,10 @@ policy of now makes of them is for ``report/let_in.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from dockerfw.model.denial import Denial
@@ -23,7 +24,9 @@ from dockerfw.text import bracketed, network_text, port_text, printable
 
 Sort: TypeAlias = Literal["newest", "noisiest"]
 _TO_ALL = ip_address("255.255.255.255")
-_NOTHING_KNOWN = HostFacts()
+NOTHING_KNOWN = HostFacts()
+NOT_ASKED: Mapping[str, float] = MappingProxyType({})
+"""Since when containers run: of none it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,16 @@ class Names:
     """Puts names to denials, by the lists of one policy, by what runs now and by this host."""
 
     def __init__(
-        self, policy: Policy, inventory: Inventory, facts: HostFacts = _NOTHING_KNOWN
+        self,
+        policy: Policy,
+        inventory: Inventory,
+        facts: HostFacts = NOTHING_KNOWN,
+        started: Mapping[str, float] = NOT_ASKED,
     ) -> None:
+        """``started`` has since when containers run, by id: Unix time."""
         self._inventory = inventory
         self._facts = facts
+        self._started = started
         self._labels = Labels(inventory)
         self._lists = {
             name: [network for source in sources for network in outside_networks(source)]
@@ -107,7 +116,18 @@ class Names:
         """
         if self._to_this_host(denial):
             return self._host_network(denial)
-        return self._at(denial.destination)
+        return None if self.newcomer(denial) else self._at(denial.destination)
+
+    def newcomer(self, denial: Denial) -> Container | None:
+        """Return the container that has the address now and was started after the denial: Docker
+        gives addresses out anew with every start, so whose it was is not known.
+        """
+        at = self._at(denial.destination)
+        return at if at is not None and self._started.get(at.id, 0) > denial.last else None
+
+    def known(self, denial: Denial) -> bool:
+        """Return True if it was for this host, or for a container that ran then and runs now."""
+        return self._to_this_host(denial) or self.at(denial) is not None
 
     def _to_this_host(self, denial: Denial) -> bool:
         """Return True if it was for an address of this host, or for all on a link of it: not for
@@ -162,6 +182,16 @@ class Names:
             alike = (n for n in self._lists[name] if n.version == source.version)
             self._intervals[key] = Intervals(map(interval_of, alike))
         return self._intervals[key].holds(interval_of(source))
+
+
+def asked_for(denials: Iterable[Denial], inventory: Inventory) -> tuple[str, ...]:
+    """Return the ids of the containers that have the addresses of denials now."""
+    where = {denial.destination for denial in denials}
+    return tuple(
+        container.id
+        for container in inventory.containers
+        if any(where.intersection(endpoint.addresses) for endpoint in container.endpoints)
+    )
 
 
 def packets(denials: Sequence[Denial]) -> int:

@@ -9,7 +9,7 @@ particular, is never proposed: then the reason says why not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv6Network, ip_address, ip_network
@@ -23,7 +23,7 @@ from dockerfw.model.net import Address, IPNetwork
 from dockerfw.model.policy import Policy, outside_networks, parts
 from dockerfw.policy.document import Document
 from dockerfw.policy.parser import parse
-from dockerfw.report.denied import Names, Row
+from dockerfw.report.denied import NOT_ASKED, Names, Row
 from dockerfw.report.explain.explainer import Explainer
 from dockerfw.report.explain.explanation import Row as PathRow
 from dockerfw.report.explain.reader import ParsedSource, ParsedTarget
@@ -33,6 +33,7 @@ from dockerfw.report.explain.routes import Sender
 from dockerfw.text import network_text, printable
 
 ALLOWED_NOW = "the policy allows it now"
+STARTED_LATER = "{} has this address now, and was started later: whose it was is not known"
 GONE = "no container has this address now"
 NOBODY_PUBLISHES = "no container publishes this port now"
 THIS_HOST = "no rule is about this host's own addresses: it reaches its containers always"
@@ -50,10 +51,17 @@ _BY_PORT = ("tcp", "udp", "sctp")
 class Reader:
     """Puts names to denials, and asks the policy of now about them."""
 
-    def __init__(self, policy: Policy, inventory: Inventory, facts: HostFacts) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        inventory: Inventory,
+        facts: HostFacts,
+        started: Mapping[str, float] = NOT_ASKED,
+    ) -> None:
+        """``started`` as for `Names`."""
         self._policy = policy
         self._inventory = inventory
-        self._names = Names(policy, inventory, facts)
+        self._names = Names(policy, inventory, facts, started)
         self._explainer = Explainer(policy, inventory, facts)
 
     def row(self, denial: Denial) -> Row:
@@ -65,6 +73,9 @@ class Reader:
     def _now(self, row: Row, at: Container | None) -> tuple[str, tuple[str, ...]]:
         """Return why it is denied now, and what would allow it."""
         denial, port = row.denial, row.denial.port
+        later = self._names.newcomer(denial)
+        if later is not None:
+            return STARTED_LATER.format(printable(later.name)), ()
         if at is None and not row.host_port:
             return GONE, ()
         if at is None and not row.container:

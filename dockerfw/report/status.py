@@ -13,12 +13,12 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from dockerfw.exit_status import ExitStatus
 from dockerfw.model.denial import Denial
-from dockerfw.model.host import Backend, Flavour
+from dockerfw.model.host import Backend, Flavour, HostFacts
 from dockerfw.model.inventory import Inventory
 from dockerfw.model.policy import Policy
 from dockerfw.report.access import ANYONE, Access, access_by_policy, access_without_policy
 from dockerfw.report.access_table import View, access_lines
-from dockerfw.report.denied import Names, Row
+from dockerfw.report.denied import NOT_ASKED, NOTHING_KNOWN, Names, Row
 from dockerfw.report.last_denied import with_last_denied
 from dockerfw.report.remarks import remarks
 from dockerfw.report.tables import table
@@ -102,13 +102,14 @@ class Health:
 
 class Counted(NamedTuple):
     """What the kernel counted and recorded: counters of set elements ``since`` then (None: not
-    known), and ``denials``, read at ``now``. Both are Unix time.
+    known), and ``denials``, read at ``now``; ``started`` as for `Names`. All are Unix time.
     """
 
     counters: Counters = NO_COUNTERS
     denials: tuple[Denial, ...] = ()
     since: float | None = None
     now: float = 0.0
+    started: Mapping[str, float] = NOT_ASKED
 
 
 class LastDenied(NamedTuple):
@@ -328,17 +329,23 @@ def _target_text(row: Traffic) -> str:
 
 
 def build(
-    health: Health, seen: Counted, ruleset: Ruleset, policy: Policy, inventory: Inventory
+    health: Health,
+    seen: Counted,
+    ruleset: Ruleset,
+    policy: Policy,
+    inventory: Inventory,
+    facts: HostFacts = NOTHING_KNOWN,
 ) -> Status:
     """Return the status, with the counters added up as by `count_traffic`."""
+    names = Names(policy, inventory, facts, seen.started)
     counts = count_traffic(seen.counters, ruleset, inventory)
     if health.first_step is None:
         ports = access_by_policy(policy, inventory, counts.allowed, counts.denied)
-        ports = with_last_denied(ports, seen.denials, inventory)
+        ports = with_last_denied(ports, filter(names.known, seen.denials), inventory)
     else:
         ports = access_without_policy(inventory)
     last = None
     if seen.denials:
         newest = max(seen.denials, key=lambda denial: denial.last)
-        last = LastDenied(Names(policy, inventory).row(newest), seen.now - newest.last)
+        last = LastDenied(names.row(newest), seen.now - newest.last)
     return Status(health, counts.allowed, counts.denied, ports, last, seen.since, seen.now)

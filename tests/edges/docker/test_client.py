@@ -21,6 +21,8 @@ from tests.edges.docker.answers import (
     DB,
     IMAGE,
     RECORDED,
+    SIDE,
+    WEB,
     attempt,
     connected,
     container,
@@ -167,3 +169,14 @@ def test_an_engine_that_never_answers_is_one_sentence(tmp_path: Path) -> None:
         silent.listen()
         with pytest.raises(Failed, match="takes too long to answer"):
             Docker.connect(f"unix://{tmp_path}/s", timeout=0.2)
+
+
+def test_since_when_a_container_runs_is_asked_for_and_who_does_not_tell_is_left_out(
+    engine: FakeEngine,
+) -> None:
+    state = {"State": {"StartedAt": "2026-11-28T07:31:00.123456789Z"}}
+    engine.answers[f"/containers/{WEB}/json"] = state
+    engine.answers[f"/containers/{SIDE}/json"] = {"State": {"StartedAt": ""}}
+    engine.answers[f"/containers/{DB}/json"] = 404
+    with connected(engine) as docker:
+        assert docker.started([WEB, SIDE, DB]) == {WEB: 1795851060.0}

@@ -22,6 +22,7 @@ from dockerfw.report.let_in import (
     NO_SENDER,
     NOBODY_PUBLISHES,
     ONLY_ALL,
+    STARTED_LATER,
     THIS_HOST,
     TOLD_APART,
     TWO_NETWORKS,
@@ -213,3 +214,12 @@ def _denied(
     addresses = [as_address(n, question.family) for n in numbers]
     back = [a for a in addresses if comes_back(facts, question.interface, a)]
     return random.sample(back, min(6, len(back)))
+
+
+def test_of_what_was_started_later_no_denial_before_is_its_own() -> None:
+    db = next(c.id for c in SHOP.containers if c.name == "db")
+    before = denial(ip_network("203.0.113.9"), ip_address("172.18.0.3"), Port("tcp", 5432))
+    found = Reader(POLICY, SHOP, FACTS, {db: 101.0}).row(before)
+    assert found.text == "203.0.113.9 → 172.18.0.3:5432/tcp"
+    assert (found.reason, found.remedy) == (STARTED_LATER.format("db"), ())
+    assert Reader(POLICY, SHOP, FACTS, {db: 100.0}).row(before).container == "db"

@@ -323,6 +323,29 @@ def test_every_port_says_when_somebody_was_denied_there_last() -> None:
     ]
 
 
+def test_what_was_denied_before_a_container_was_started_is_not_told_as_its_own() -> None:
+    to = ip_address("172.18.0.5")
+    denial = Denial(ip_network("203.0.113.9/32"), to, Port("tcp", 80), 1, 60, 500, 1000)
+    (container,) = (c.id for c in RUNNING.containers if to in c.endpoints[0].addresses)
+    for started, told in ((1001.0, "172.18.0.5:80/tcp"), (1000.0, "proxy:80/tcp")):
+        seen = Counted(denials=(denial,), now=1200.0, started={container: started})
+        found = build(WELL, seen, RULESET, RULES, RUNNING)
+        line = f"  denied  last 3 min ago: 203.0.113.9 → {told}; see dockerfw denied"
+        assert line in found.lines()
+        assert any(port.denied_last for port in found.ports) == (started == 1000.0)
+
+
+def test_what_was_denied_at_an_address_that_is_gone_is_no_port_of_this_host() -> None:
+    denial = Denial(
+        ip_network("203.0.113.9/32"), ip_address("172.30.0.9"), Port("tcp", 8080), 1, 60, 500, 1000
+    )
+    facts = HostFacts(addresses=frozenset({ip_address("203.0.113.1")}))
+    seen = Counted(denials=(denial,), now=1200.0)
+    found = build(WELL, seen, RULESET, RULES, RUNNING, facts)
+    assert any("203.0.113.9 → 172.30.0.9:8080/tcp;" in line for line in found.lines())
+    assert not any(port.denied_last for port in found.ports)
+
+
 def test_where_docker_proxy_is_open_at_first_the_next_step_is_told() -> None:
     step = host_warnings.proxy_next_step(HostFacts())
     status = Status(replace(WELL, first_packet="open", first_packet_step=step))
