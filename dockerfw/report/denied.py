@@ -93,6 +93,11 @@ class Names:
         self._inventory = inventory
         self._facts = facts
         self._started = started
+        self._owners: dict[Address, Container] = {}
+        for container in inventory.containers:
+            for endpoint in container.endpoints:
+                for address in endpoint.addresses:
+                    self._owners.setdefault(address, container)
         self._labels = Labels(inventory)
         self._lists = {
             name: [network for source in sources for network in outside_networks(source)]
@@ -116,13 +121,13 @@ class Names:
         """
         if self._to_this_host(denial):
             return self._host_network(denial)
-        return None if self.newcomer(denial) else self._at(denial.destination)
+        return None if self.newcomer(denial) else self._owners.get(denial.destination)
 
     def newcomer(self, denial: Denial) -> Container | None:
         """Return the container that has the address now and was started after the denial: Docker
         gives addresses out anew with every start, so whose it was is not known.
         """
-        at = self._at(denial.destination)
+        at = self._owners.get(denial.destination)
         return at if at is not None and self._started.get(at.id, 0) > denial.last else None
 
     def known(self, denial: Denial) -> bool:
@@ -150,12 +155,6 @@ class Names:
     def _published(self, denial: Denial) -> tuple[tuple[str, int], ...]:
         family = family_of(denial.destination)
         return self._labels.behind(denial.destination, family, denial.port)
-
-    def _at(self, address: Address) -> Container | None:
-        for container in self._inventory.containers:
-            if any(address in endpoint.addresses for endpoint in container.endpoints):
-                return container
-        return None
 
     def _behind(self, denial: Denial) -> tuple[str, Port | None]:
         """Return what people call those behind a host port, and the container's port, where it is
