@@ -183,7 +183,17 @@ def two_lines(cell: str, width: int) -> list[str]:
 def _wrapped(cell: str, width: int) -> list[str]:
     """Return a cell as lines; a word is broken where it is longer than a whole one."""
     lines = wrap(cell, width, break_long_words=False)
-    return [line[at : at + width] for line in lines for at in range(0, len(line), width)]
+    return [piece for line in lines for piece in _pieces(line, width)]
+
+
+def _pieces(line: str, width: int) -> Iterator[str]:
+    """Yield what fits: a port that begins another line is one, half of a port is another port."""
+    while len(line) > width:
+        before_port = line.rfind(":", 0, width) + 1
+        at = before_port if before_port and len(line) - before_port <= width else width
+        yield line[:at]
+        line = line[at:]
+    yield line
 
 
 def cut(text: str, width: int) -> str:

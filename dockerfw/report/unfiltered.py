@@ -31,7 +31,8 @@ def not_filtered(policy: Policy, inventory: Inventory) -> tuple[str, ...]:
     where = "; ".join(f"{listed(sorted(names))} on {place}" for place, names in places.items())
     steps = []
     if _HOST in places:
-        steps.append(f'on {_HOST} a rule guards the ports that it writes for to = "NAME"')
+        name = min(places[_HOST])
+        steps.append(f'on {_HOST} a rule with to = "{name}" guards the ports that it names')
     if places.keys() - {_HOST}:
         steps.append("the other networks are filtered where they end")
     return (printable(f"not filtered here: {where} ({'; '.join(steps)})"),)

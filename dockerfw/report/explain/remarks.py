@@ -54,6 +54,10 @@ def remarks(target: ParsedTarget, inventory: Inventory) -> Iterator[str]:
             f"write {container.name}:{short_port(behind[0], target.protocol)} or "
             f":{short_port(target.port, target.protocol)}"
         )
+    others = sorted({b.protocol for b in bindings if b.container_port == target.port})
+    if others and target.protocol not in others:
+        port = short_port(target.port, others[0])
+        yield f"{container.name} publishes {port}: write {container.name}:{port}"
     loopback = [b for b in mine if b.container_port == target.port]
     if loopback and all(b.host_address.is_loopback for b in loopback):
         yield (

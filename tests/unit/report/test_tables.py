@@ -80,3 +80,8 @@ def test_one_long_cell_breaks_no_other_row_and_its_own_row_once(
 
 def test_of_a_name_that_is_too_long_both_ends_are_shown() -> None:
     assert two_lines("a" * 30 + "-web-12", 12) == ["a" * 12, "…aaaa-web-12"]
+
+
+def test_a_port_is_not_broken_into_two_numbers() -> None:
+    assert two_lines("127.0.0.1:6379", 13) == ["127.0.0.1:", "6379"]
+    assert two_lines("[2001:db8::1]:8080", 15) == ["[2001:db8::1]:", "8080"]

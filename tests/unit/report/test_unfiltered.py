@@ -27,8 +27,9 @@ def test_they_are_one_sentence_with_where_they_are_and_the_next_step() -> None:
     (sentence,) = not_filtered(policy(), RUNNING)
     assert sentence == (
         "not filtered here: agent, exporter on the host's network; both, camera on the macvlan "
-        "network lan; phone on the ipvlan network vlan (on the host's network a rule guards the "
-        'ports that it writes for to = "NAME"; the other networks are filtered where they end)'
+        "network lan; phone on the ipvlan network vlan (on the host's network a rule with "
+        'to = "agent" guards the ports that it names; the other networks are filtered '
+        "where they end)"
     )
 
 
