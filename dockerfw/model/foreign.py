@@ -7,11 +7,12 @@ them, ``report/bypasses.py`` asks which take it past the rules.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias, TypeVar
 
 from dockerfw.model.net import Family, IPNetwork
 
+_T = TypeVar("_T")
 Hook: TypeAlias = Literal["prerouting", "forward", "input"]
 ForeignVerdict: TypeAlias = Literal["accept", "drop", "return", "jump", "goto", "notrack", "flow"]
 """``notrack``: the packet gets no connection; ``flow``: its connection passes no rule any more."""
@@ -50,6 +51,42 @@ class Asked:
     original_ports: tuple[tuple[int, int], ...] | None = None
     destination_type: NameAsked | None = None
     unread: bool = False
+
+    def also(self, more: Asked) -> Asked:
+        """Return what both ask.
+
+        Where both ask for the same thing, one condition can stand here, and the other is unread:
+        but one that is for no packet that begins something.
+        """
+        if more.states == NEVER:
+            return replace(self, states=NEVER)
+        both = _merged(self, more)
+        return both if both == _merged(more, self) else replace(both, unread=True)
+
+
+def _merged(first: Asked, second: Asked) -> Asked:
+    """Return what both ask; the first one's condition where they ask for the same thing."""
+    return Asked(
+        _either(first.family, second.family),
+        _either(first.in_interface, second.in_interface),
+        _either(first.out_interface, second.out_interface),
+        _either(first.source, second.source),
+        _either(first.destination, second.destination),
+        _either(first.protocol, second.protocol),
+        _either(first.ports, second.ports),
+        _either(first.states, second.states),
+        _either(first.original_ports, second.original_ports),
+        _either(first.destination_type, second.destination_type),
+        first.unread or second.unread,
+    )
+
+
+def _either(first: _T | None, second: _T | None) -> _T | None:
+    return second if first is None else first
+
+
+NEVER = frozenset[str]()
+"""The states of a packet that begins nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from dockerfw.kernel.iptables.parse import interface_pattern, port_range, split_words
 from dockerfw.model.foreign import (
+    NEVER,
     Asked,
     ForeignChain,
     ForeignRule,
@@ -36,9 +37,12 @@ _VERDICTS: Mapping[str, ForeignVerdict] = {
     "FLOWOFFLOAD": "flow",
 }
 # Options that ask nothing, or what every packet in question has.
-_NOTHING = ("-m", "--comment", "--reject-with", "--notrack")
-_NEVER = frozenset[str]()
-"""The states of a packet that begins nothing."""
+_NOTHING = ("--comment", "--reject-with", "--notrack")
+# Modules that ask nothing without options of their own; all others ask by their name alone.
+_ONLY_OPTIONS = (
+    *("addrtype", "comment", "conntrack", "icmp", "icmp6", "multiport", "rpfilter", "state"),
+    *("tcp", "udp", "sctp", "dccp", "udplite"),
+)
 
 
 def foreign_tables(state: TablesState, flavour: Flavour) -> Iterator[ForeignTable]:
@@ -83,8 +87,8 @@ def _rules(
 def _asked(words: list[str], family: Family) -> Asked:
     if "rpfilter" in words and "--invert" in words:
         # The way back leads elsewhere: who claims no false source is not meant.
-        return Asked(family, states=_NEVER)
-    fields: dict[str, Any] = {}
+        return Asked(family, states=NEVER)
+    asked = Asked(family)
     rest = iter(words)
     for word in rest:
         negated = word == "!"
@@ -97,10 +101,10 @@ def _asked(words: list[str], family: Family) -> Asked:
         if option == "--tcp-flags":
             value = f"{value} {next(rest, '')}"
         try:
-            fields |= _condition(option, value, negated=negated)
+            asked = asked.also(Asked(**_condition(option, value, negated=negated)))
         except ValueError:
-            fields["unread"] = True
-    return Asked(family, **fields)
+            asked = replace(asked, unread=True)
+    return asked
 
 
 def _condition(  # noqa: C901 - one case a condition
@@ -108,6 +112,8 @@ def _condition(  # noqa: C901 - one case a condition
 ) -> dict[str, Any]:
     """Return the fields of `Asked` for one condition; `ValueError` for one that is not known."""
     match option:
+        case "-m" if value in _ONLY_OPTIONS:
+            return {}
         case "-i":
             return {"in_interface": NameAsked(interface_pattern(value), negated)}
         case "-o":
@@ -128,7 +134,7 @@ def _condition(  # noqa: C901 - one case a condition
             return {"destination_type": NameAsked(value, negated)}
         case "--ctdir" | "--tcp-flags" | "--rt-type":
             begins = _begins(option, value) != negated
-            return {} if begins else {"states": _NEVER}
+            return {} if begins else {"states": NEVER}
     raise ValueError(option)
 
 

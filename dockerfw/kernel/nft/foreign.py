@@ -14,6 +14,7 @@ from typing import Any
 
 from dockerfw.kernel.nft.printed import FAMILIES, named_elements, network, plain, port_range
 from dockerfw.model.foreign import (
+    NEVER,
     Asked,
     ForeignChain,
     ForeignRule,
@@ -39,7 +40,7 @@ _PROTOCOL = {"meta": {"key": "l4proto"}}
 _ICMP = ("icmp", "icmpv6")
 _FEW = ("inet_service", "ifname", "inet_proto")
 _DESTINATION_TYPE = {"result": "type", "flags": ["daddr"]}
-_STATEMENTS = ("counter", "log", "limit", "mangle")
+_STATEMENTS = ("counter", "log", "mangle")
 _HANDLE = re.compile(r"^\s*(.*?) # handle (\d+)$", re.MULTILINE)
 
 
@@ -184,37 +185,37 @@ def _condition(  # noqa: C901 - one case a condition
     meta = left.get("meta", {}).get("key")
     payload = left.get("payload", {})
     if meta in ("iifname", "iif") and len(values) == 1:
-        return replace(asked, in_interface=NameAsked(str(values[0]), negated))
+        return asked.also(Asked(in_interface=NameAsked(str(values[0]), negated)))
     if meta in ("oifname", "oif") and len(values) == 1:
-        return replace(asked, out_interface=NameAsked(str(values[0]), negated))
+        return asked.also(Asked(out_interface=NameAsked(str(values[0]), negated)))
     if payload.get("protocol") in FAMILIES and payload.get("field") in ("saddr", "daddr"):
         networks = NetworksAsked(tuple(map(network, values)), negated)
         family = FAMILIES[payload["protocol"]]
         if payload["field"] == "saddr":
-            return replace(asked, family=family, source=networks)
-        return replace(asked, family=family, destination=networks)
+            return asked.also(Asked(family=family, source=networks))
+        return asked.also(Asked(family=family, destination=networks))
     if left.get("fib", {}).get("result") == "oif" and values == [False] and not negated:
         # The way back leads elsewhere: who claims no false source is not meant.
-        return replace(asked, states=frozenset())
+        return asked.also(Asked(states=NEVER))
     if left.get("fib") == _DESTINATION_TYPE and len(values) == 1:
-        return replace(asked, destination_type=NameAsked(str(values[0]).upper(), negated))
+        return asked.also(Asked(destination_type=NameAsked(str(values[0]).upper(), negated)))
     if negated:
         return None
     if payload.get("field") == "dport":
         protocol = asked.protocol if payload["protocol"] == "th" else payload["protocol"]
-        return replace(asked, protocol=protocol, ports=tuple(map(port_range, values)))
+        return asked.also(Asked(protocol=protocol, ports=tuple(map(port_range, values))))
     if meta == "l4proto" and len(values) == 1:
-        return replace(asked, protocol=str(values[0]).replace("ipv6-icmp", "icmp"))
+        return asked.also(Asked(protocol=str(values[0]).replace("ipv6-icmp", "icmp")))
     if meta == "nfproto" and len(values) == 1:
-        return replace(asked, family=FAMILIES[values[0]])
+        return asked.also(Asked(family=FAMILIES[values[0]]))
     if payload.get("protocol") in _ICMP:
-        return replace(asked, protocol="icmp", unread=True)
+        return asked.also(Asked(protocol="icmp", unread=True))
     return _of_connection(asked, left.get("ct", {}), values)
 
 
 def _of_connection(asked: Asked, tracked: Any, values: list[Any]) -> Asked | None:
     if tracked.get("key") in ("state", "status"):
-        return replace(asked, states=frozenset(str(value).upper() for value in values))
+        return asked.also(Asked(states=frozenset(str(value).upper() for value in values)))
     if tracked.get("key") == "proto-dst" and tracked.get("dir") == "original":
-        return replace(asked, original_ports=tuple(map(port_range, values)))
+        return asked.also(Asked(original_ports=tuple(map(port_range, values))))
     return None

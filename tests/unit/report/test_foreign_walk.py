@@ -96,6 +96,33 @@ def test_what_recipes_ask_is_known(rule: str, packet: Traveller, passes: bool) -
     assert (not found.closing, bool(found.drops)) == (passes, not passes)
 
 
+@pytest.mark.parametrize(
+    "rule, passes, drops",
+    [
+        # Scripts end with it what is new and begins nothing: no ordinary packet.
+        ("-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW", True, False),
+        ("-p tcp -m conntrack --ctstate NEW -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN", True, False),
+        ("-m conntrack --ctstate NEW -m conntrack --ctdir REPLY", True, False),
+        ("-m conntrack --ctstate NEW -m conntrack --ctstate NEW,ESTABLISHED", True, True),
+        ("-m addrtype ! --dst-type LOCAL -m addrtype ! --dst-type UNICAST", True, True),
+        ("-p tcp -m tcp --dport 22 -m multiport --dports 80,443", True, False),
+        ("-p tcp -m multiport --dports 80,443 -m tcp --dport 22", True, True),
+    ],
+)
+def test_of_two_conditions_on_one_thing_none_is_forgotten(
+    rule: str, passes: bool, drops: bool
+) -> None:
+    found = walked(f"-A FORWARD {rule} -j DROP")
+    assert (not found.closing, bool(found.drops)) == (passes, drops)
+
+
+@pytest.mark.parametrize("match", ["frag", "hbh", "rt", "eui64", "socket", "ipv6header --soft"])
+def test_a_match_that_asks_by_its_name_alone_is_a_condition(match: str) -> None:
+    found = walked(f"-A FORWARD -m {match} -j DROP")
+    assert not found.closing
+    assert found.drops
+
+
 def test_a_program_that_is_asked_may_drop_it() -> None:
     found = walked("-A FORWARD -j NFQUEUE --queue-num 1")
     assert not found.closing

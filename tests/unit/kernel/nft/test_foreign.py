@@ -72,6 +72,37 @@ def test_a_rule_drops_what_it_asks_for(asked: dict[str, Any], expected: str) -> 
     assert fate(walked(asked, DROP)) == expected
 
 
+SADDR: Any = {"payload": {"protocol": "ip", "field": "saddr"}}
+NETS = [{"prefix": {"addr": net, "len": 24}} for net in ("203.0.113.0", "198.51.100.0")]
+
+
+@pytest.mark.parametrize(
+    "asked, expected",
+    [
+        ([match(SADDR, NETS[0], "!="), match(SADDR, NETS[1], "!=")], "passes"),
+        ([match(SADDR, NETS[1], "!="), match(SADDR, NETS[0], "!=")], "perhaps"),
+        (
+            [
+                match({"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, False),
+                match({"ct": {"key": "state"}}, "new"),
+            ],
+            "passes",
+        ),
+        ([match(DPORT, 22), match(DPORT, {"set": [80, 443]})], "passes"),
+        ([match({"meta": {"key": "l4proto"}}, "tcp"), match(DPORT, 80)], "dropped"),
+    ],
+)
+def test_of_two_conditions_on_one_thing_none_is_forgotten(
+    asked: list[dict[str, Any]], expected: str
+) -> None:
+    assert fate(walked(*asked, DROP)) == expected
+
+
+@pytest.mark.parametrize("over", [{"rate": 10, "per": "second", "inv": True}, "lasting"])
+def test_what_drops_above_a_rate_may_let_a_packet_pass(over: Any) -> None:
+    assert fate(walked({"limit": over}, DROP)) == "perhaps"
+
+
 def test_a_rule_for_what_docker_led_on_is_for_that_alone() -> None:
     led_on = replace(PACKET, dnat=True)
     assert fate(walked(match({"ct": {"key": "status"}}, "dnat"), DROP, packet=led_on)) == "dropped"
