@@ -21,6 +21,7 @@ from ipaddress import ip_address
 
 from dockerfw.errors import Failed
 from dockerfw.kernel.conntrack import Flow, NewFlows, have_connections
+from dockerfw.kernel.links import read_links
 from dockerfw.kernel.runner import Runner, require
 from dockerfw.kernel.words import address_text, word
 from dockerfw.model.knock import Answer, Heard, Knock
@@ -102,6 +103,7 @@ class Outside:
         sources = sorted({k.source for k in knocks}, key=lambda a: (a.version, int(a)))
         if not sources:
             return ()
+        _refuse_others(self._runner)
         heard: list[Heard] = []
         with _outside(self._runner, sources) as namespace:
             for at in range(0, len(knocks), _AT_ONCE):
@@ -171,6 +173,15 @@ def _outside(runner: Runner, sources: Sequence[Address]) -> Iterator[_Namespace]
             _batch(runner, _inside(sources))
         _batch(runner, _ways_back(sources))
         yield namespace
+
+
+def _refuse_others(runner: Runner) -> None:
+    """Raise `Failed` where an interface has that name and is none that a killed probe left."""
+    for link in read_links(runner, "link"):
+        if link["ifname"] == PROBE_LINK:
+            kind = link.get("linkinfo", {}).get("info_kind")
+            if kind != "veth" or link.get("address") != _HERE:
+                raise Failed(f"{PROBE_LINK} is an interface that no probe made: rename it first")
 
 
 def _delete_link(runner: Runner) -> None:

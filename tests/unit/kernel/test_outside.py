@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from ipaddress import ip_address
+from typing import Any
+
 import pytest
 
+from dockerfw.errors import Failed
 from dockerfw.kernel.outside import Outside
+from dockerfw.model.knock import Knock
 from tests.clock import FakeClock
 from tests.unit.kernel.fake_runner import FakeRunner
 
@@ -48,3 +54,22 @@ def test_where_another_table_is_asked_before_local_nobody_is_played() -> None:
     outside = Outside(FakeRunner(RULES | moved, files=FILES), FakeClock().monotonic)
     (reason,) = outside.not_played().values()
     assert "does not ask the table local first (ip rule)" in reason
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        {"address": "02:42:ac:11:00:01", "linkinfo": {"info_kind": "bridge"}},
+        {"address": "02:42:ac:11:00:01", "linkinfo": {"info_kind": "veth"}},
+        {"address": "02:64:66:77:00:01", "linkinfo": {"info_kind": "bridge"}},
+        {"address": "02:64:66:77:00:01"},
+    ],
+)
+def test_an_interface_of_that_name_that_no_probe_made_is_left_alone(link: dict[str, Any]) -> None:
+    """Docker makes bridges of any name, and deleting one cuts its containers off."""
+    runner = FakeRunner(
+        {"ip -json -details link show": json.dumps([{"ifname": "dockerfw-probe", **link}])}
+    )
+    knock = Knock(ip_address("198.18.0.77"), "tcp", ip_address("172.18.0.2"), 80, 1.0)
+    with pytest.raises(Failed, match="dockerfw-probe is an interface that no probe made"):
+        Outside(runner, FakeClock().monotonic).knock([knock])
