@@ -141,8 +141,11 @@ def test_no_history_and_no_rules_are_no_error_either(shells: Shells, shell: str)
     shells.history.joinpath("12").rmdir()
     (shells.config.parent / "conf.d" / "temporary.toml").unlink()
 
-    for tab in shells.tabs(shell, "dockerfw plan --since ", "dockerfw allow --end "):
+    typed = "dockerfw plan --since ", "dockerfw allow --end "
+    for line, tab in zip(typed, shells.tabs(shell, *typed), strict=True):
         assert not WRONG.search(tab.shown)
+        # A `*` would become the names of files, as arguments of root's.
+        assert tab.typed[:3] == line.split()[1:]
 
 
 def test_a_word_with_a_space_or_a_quote_is_one_word(shells: Shells) -> None:

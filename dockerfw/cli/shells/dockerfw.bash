@@ -22,7 +22,9 @@ _dockerfw_read() {
     local lines=() line number=0 config=${DOCKERFW_CONFIG:-@CONFIG@}
     case $1 in
         @history)
-            for line in @HISTORY@/*; do offered+=("${line##*/}"); done
+            for line in @HISTORY@/[0-9]*; do
+                [[ ${line##*/} == *[!0-9]* ]] || offered+=("${line##*/}")
+            done
             return ;;
         @temporary)
             line=@DROP_INS@
