@@ -44,7 +44,7 @@ _PROGRAM = [sys.executable, "-m", "dockerfw"]
 # Numbers of capabilities, as in linux/capability.h.
 _CAPABILITIES = {"NET_ADMIN": 12, "NET_RAW": 13}
 
-Stamp = tuple[tuple[str, int, int, int], ...]
+Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 
 def stamp(policy: Path) -> Stamp:
@@ -55,13 +55,14 @@ def stamp(policy: Path) -> Stamp:
             file = path.stat()
         except OSError:
             continue
-        found.append((str(path), file.st_ino, file.st_mtime_ns, file.st_size))
+        found.append((str(path), file.st_ino, file.st_mtime_ns, file.st_ctime_ns, file.st_size))
     return tuple(found)
 
 
 @dataclass(slots=True)
 class Watch:
-    """When to apply: once two looks agree on a policy that was not applied yet.
+    """When to apply: once two looks agree on a policy that was not applied yet, or not since
+    something was wrong: then it is not known what is in force.
 
     A file that is being written is another one at the next look.
     """
@@ -155,6 +156,8 @@ class Container:
         return 0.0
 
     def _say(self, wrong: str) -> float:
+        if wrong:
+            self._watch.applied = None
         if wrong != self._said:
             self._said = wrong
             if wrong:

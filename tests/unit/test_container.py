@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from tests.paths import REPOSITORY
 
 # By its path: the name `packaging` is that of another package.
 container = SimpleNamespace(**run_path(str(REPOSITORY / "packaging" / "docker" / "container.py")))
-ONE, OTHER = (("config.toml", 1, 1, 1),), (("config.toml", 1, 2, 7),)
+ONE, OTHER = (("config.toml", 1, 1, 1, 1),), (("config.toml", 1, 2, 2, 7),)
 
 
 def test_the_first_policy_is_applied_at_once() -> None:
@@ -63,3 +64,60 @@ def test_each_change_in_the_folder_of_the_policy_is_another_stamp(tmp_path: Path
 def test_missing_capabilities_are_named(held: str, missing: list[str]) -> None:
     status = f"Name:\tpython3\nCapPrm:\t{held}\nCapEff:\t{held}\n"
     assert container.missing_capabilities(status) == missing
+
+
+class Turning:
+    """A container that starts no process, at a policy in a folder; ``refused`` is what apply says,
+    and while there is a file ``lockdown`` all is locked down.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.policy, self.said = folder / "etc" / "config.toml", folder / "said"
+        self.lockdown = folder / "lockdown"
+        self.refused: str | None = None
+        self.policy.parent.mkdir()
+        self.policy.write_text("")
+        # Of a copy of its own of the module.
+        kind = run_path(str(REPOSITORY / "packaging" / "docker" / "container.py"))["Container"]
+        store = SimpleNamespace(policy=SimpleNamespace(locked_down=self.lockdown.exists))
+        kind.turn.__globals__.update(
+            POLICY=self.policy, SAID=self.said, Store=lambda: store, _run=lambda *_: self.refused
+        )
+        self._container = kind()
+        self._container._daemon = SimpleNamespace(poll=lambda: None)
+
+    def turns(self, number: int = 2) -> str:
+        """Return what the health check is told after so many turns."""
+        for _ in range(number):
+            self._container.turn()
+        return self.said.read_text()
+
+
+def test_a_lockdown_that_has_ended_is_not_told_for_ever(tmp_path: Path) -> None:
+    turning = Turning(tmp_path)
+    assert turning.turns() == ""
+    turning.lockdown.touch()
+    assert "locked down" in turning.turns()
+    turning.lockdown.unlink()
+    assert turning.turns() == ""
+
+
+def test_a_policy_that_is_put_back_after_a_refused_one_is_well(tmp_path: Path) -> None:
+    turning, kept = Turning(tmp_path), tmp_path / "kept"
+    assert turning.turns() == ""
+    turning.policy.rename(kept)
+    turning.policy.write_text("broken")
+    turning.refused = "config.toml:1: no"
+    assert turning.turns() == "config.toml:1: no"
+    turning.refused = None
+    kept.rename(turning.policy)
+    assert turning.turns() == ""
+
+
+def test_a_change_that_keeps_size_and_time_is_another_stamp(tmp_path: Path) -> None:
+    policy = tmp_path / "config.toml"
+    policy.write_text("from = 10")
+    before, times = container.stamp(policy), policy.stat()
+    policy.write_text("from = 11")
+    os.utime(policy, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert container.stamp(policy) != before
