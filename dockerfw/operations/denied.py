@@ -44,7 +44,15 @@ def read_denied(session: Session, asked: Question) -> Denied:
     first = found if asked.all else found[:SHOWN]
     reader, observing = _reader(session, first)
     rows = tuple(map(reader.row, first))
-    return Denied(found, rows, now, asked.seconds, asked.sort, observing=observing)
+    return Denied(
+        found,
+        rows,
+        now,
+        asked.seconds,
+        asked.sort,
+        observing=observing,
+        dropped_since=_dropped_since(session),
+    )
 
 
 def follow(session: Session) -> Iterator[Row]:
@@ -88,6 +96,25 @@ def started(
     with suppress(DockerfwError):
         return session.started(wanted) if wanted else NOT_ASKED
     return NOT_ASKED
+
+
+def _dropped_since(session: Session) -> float:
+    """Return the Unix time since when what is denied is dropped, and not only counted; 0: as long
+    as is known, or not at all.
+    """
+    applied = session.store.policy.applied()
+    number, since = (applied.number if applied else 0), 0.0
+    for entry in reversed(session.store.history.entries()):
+        if entry.number > number:
+            continue
+        try:
+            mode = session.store.history.load(entry.number).parse().mode
+        except DockerfwError:
+            return 0.0
+        if mode == "observe":
+            return since
+        since = entry.at
+    return 0.0
 
 
 def _require_records(session: Session) -> None:

@@ -25,8 +25,8 @@ _DEEP = " " * (2 + _WHEN)
 class Denied:
     """All that was denied in the last ``seconds``, in the order of ``sort``.
 
-    ``denials`` are all, ``rows`` the first of them. ``observing``: nothing is dropped. ``now`` is
-    Unix time.
+    ``denials`` are all, ``rows`` the first of them. ``observing``: nothing is dropped. ``now`` and
+    ``dropped_since`` are Unix time: what came before that was counted and let in; 0: nothing was.
     """
 
     denials: tuple[Denial, ...]
@@ -35,10 +35,15 @@ class Denied:
     seconds: int
     sort: Sort = "newest"
     observing: bool = False
+    dropped_since: float = 0
 
     def lines(self, width: int = 80) -> list[str]:
         """Return lines for a terminal; only a word longer than ``width`` makes one longer."""
         found = paragraph(self._head(), width=width, rest="  ")
+        if any(one.first < self.dropped_since for one in self.denials):
+            until = ago(self.now - self.dropped_since)
+            observed = f"Until {until} dockerfw observed: what came before was let in"
+            found += paragraph(observed, width=width, rest="  ")
         for row in self.rows:
             found += row_lines(row, ago(self.now - row.denial.last), width)
         more = len(self.denials) - len(self.rows)

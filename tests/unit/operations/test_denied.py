@@ -12,11 +12,15 @@ import pytest
 
 from dockerfw.errors import Failed
 from dockerfw.model.denial import Denial
+from dockerfw.model.history import Entry
 from dockerfw.model.host import HostFacts
 from dockerfw.model.net import Port
 from dockerfw.operations.denied import SHOWN, Question, follow, read_denied
 from dockerfw.operations.session import Session
 from dockerfw.plan.state import SetState
+from dockerfw.policy.document import Document
+from dockerfw.policy.files import PolicyText
+from dockerfw.state.stored_policy import Applied
 from tests import build
 
 SHOP = build.inventory(
@@ -68,6 +72,30 @@ def test_the_first_rows_are_for_people_and_all_for_who_asks(session: Session) ->
     assert found.lines()[-2] == "and 5 more: dockerfw denied -v"
     assert len(read_denied(host(session, many), Question(all=True)).rows) == SHOWN + 5
     assert len(read_denied(host(session, many), Question(seconds=3)).denials) == 4
+
+
+def put_in_force(session: Session, number: int, at: float, body: str) -> None:
+    config = "/etc/dockerfw/config.toml"
+    text = PolicyText((Document(config, body.encode()),), {})
+    session.store.policy.replace(text, Applied(config, at, "nft", number=number))
+    session.store.history.keep(Entry(number, at, "ann", "apply", "", 0, 0, config, number - 1))
+
+
+def test_what_came_while_the_policy_before_observed_was_let_in(session: Session) -> None:
+    now = session.clock.time()
+    seen = host(session, (denial(9, last=now - 200),))
+    for number, (ago, mode) in enumerate(((300, "observe"), (120, "enforce"), (60, "enforce")), 1):
+        put_in_force(seen, number, now - ago, f'[firewall]\nmode = "{mode}"\n# {number}\n')
+    found = read_denied(seen, Question())
+    assert found.dropped_since == now - 120
+    assert found.lines()[1] == "Until 2 min ago dockerfw observed: what came before was let in"
+
+
+def test_what_a_policy_of_no_history_dropped_is_told_as_it_is(session: Session) -> None:
+    now = session.clock.time()
+    seen = host(session, (denial(9, last=now - 200),))
+    put_in_force(seen, 7, now - 100, "")
+    assert read_denied(seen, Question()).dropped_since == 0
 
 
 def test_where_docker_is_silent_names_are_those_last_seen(
