@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dockerfw.cli.output import print_json, print_lines
+from dockerfw.cli.output import print_json, print_lines, print_remark
 from dockerfw.cli.screen import width
 from dockerfw.cli.terminal import agree, is_yes, say, somebody_is_there
 from dockerfw.clock import Clock
@@ -66,7 +66,7 @@ class Applying:
             if not self._agreement.shown:
                 print_plan(done.planned, in_sync=not done.steps)
             print_lines(["Applied."] if done.steps else [])
-        kept = done.pending is None or _is_kept(self._session, done.pending, asks=self.asks)
+        kept = done.pending is None or self._is_kept(done.pending)
         if not kept:
             raise Failed("not confirmed: rolled back to what stood before")
         found = None if probe is None else probe()
@@ -76,6 +76,23 @@ class Applying:
         elif found is not None and not (self.silent and found.agrees):
             _print_probed(found)
         return found is None or found.agrees
+
+    def _is_kept(self, pending: Pending) -> bool:
+        """Wait for the confirmation. Raises `Stopped`, with what becomes of the rules then."""
+        from dockerfw.operations.confirm import await_confirm
+
+        question = Question(self._session.clock, asks=self.asks)
+        if not (question.at_terminal or self.silent):
+            print_remark(
+                "waiting for `dockerfw confirm`, by a new connection: rolled back at "
+                f"{moment(pending.deadline)} without it"
+            )
+        try:
+            kept = await_confirm(self._session, pending, question.poll)
+        except KeyboardInterrupt:
+            raise Stopped(_left_alone(pending)) from None
+        question.end()
+        return kept
 
 
 def _as_document(found: Probed) -> dict[str, object]:
@@ -115,19 +132,6 @@ class _Agreement:
             raise Failed("not agreed: nothing was changed")
 
 
-def _is_kept(session: Session, pending: Pending, *, asks: bool) -> bool:
-    """Wait for the confirmation. Raises `Stopped`, with what becomes of the rules then."""
-    from dockerfw.operations.confirm import await_confirm
-
-    question = Question(session.clock, asks=asks)
-    try:
-        kept = await_confirm(session, pending, question.poll)
-    except KeyboardInterrupt:
-        raise Stopped(_left_alone(pending)) from None
-    question.end()
-    return kept
-
-
 def _left_alone(pending: Pending) -> str:
     return (
         f"stopped: the new rules stand, and are rolled back at {moment(pending.deadline)}; "
@@ -144,12 +148,17 @@ class Question:
         self._asked = False
         self._open_line = False
 
+    @property
+    def at_terminal(self) -> bool:
+        """True where there is somebody to ask."""
+        return self._asks and sys.stdin.isatty()
+
     def poll(self, remaining: float) -> bool | None:
         """Wait a little and return the answer, None as long as there is none.
 
         ``remaining`` is in seconds, until the answer comes too late.
         """
-        if not (self._asks and sys.stdin.isatty()):
+        if not self.at_terminal:
             self._clock.sleep(0.1)
             return None
         if not self._asked:

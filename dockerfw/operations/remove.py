@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockerfw.errors import DockerfwError, Failed
 from dockerfw.model.inventory import Inventory
-from dockerfw.operations.policy_in_force import CLOSED
+from dockerfw.operations.policy_in_force import CLOSED, read_policy_in_force
 from dockerfw.operations.session import Session
 
 
@@ -25,7 +25,13 @@ def refuse_while_daemon_runs(session: Session) -> None:
 
 
 def what_opens(session: Session) -> tuple[str, ...]:
-    """Return what `remove` opens, a line a published port; Docker silent, by what was last seen."""
+    """Return what `remove` opens, a line a published port; Docker silent, by what was last seen.
+
+    Nothing while observing: all is open already.
+    """
+    in_force = read_policy_in_force(session.store)
+    if in_force.problem is None and in_force.policy.mode == "observe":
+        return ()
     try:
         return _published(session.inventory(CLOSED))
     except DockerfwError:

@@ -7,6 +7,9 @@ import pytest
 from dockerfw.errors import Failed
 from dockerfw.operations.remove import refuse_while_daemon_runs, remove, what_opens
 from dockerfw.operations.session import Session
+from dockerfw.policy.document import Document
+from dockerfw.policy.files import PolicyText
+from dockerfw.state.stored_policy import Applied
 from tests import build
 
 
@@ -24,6 +27,17 @@ def test_with_docker_silent_what_was_last_seen_opens(session: Session) -> None:
         "port 8080/tcp (IPv4): web:80",
         "port 8080/tcp (IPv6): web:80",
     )
+
+
+def test_while_observing_nothing_opens(session: Session) -> None:
+    session.store.last_seen.remember(
+        build.inventory(build.container("web", published=("8080:80",)))
+    )
+    for mode, opens in (("observe", 0), ("enforce", 2)):
+        text = f'[firewall]\nmode = "{mode}"\n'.encode()
+        policy = PolicyText((Document("/etc/dockerfw/config.toml", text),), {})
+        session.store.policy.replace(policy, Applied("/etc/dockerfw/config.toml", 0, "nft"))
+        assert len(what_opens(session)) == opens
 
 
 def test_with_nothing_known_nothing_is_listed(session: Session) -> None:
