@@ -42,7 +42,7 @@ class Denied:
         found = paragraph(self._head(), width=width, rest="  ")
         if any(one.first < self.dropped_since for one in self.denials):
             until = ago(self.now - self.dropped_since)
-            observed = f"Until {until} dockerfw observed: what came before was let in"
+            observed = f"Until {until} the policy observed: what came before was let in"
             found += paragraph(observed, width=width, rest="  ")
         for row in self.rows:
             found += row_lines(row, ago(self.now - row.denial.last), width)

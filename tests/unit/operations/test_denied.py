@@ -88,7 +88,7 @@ def test_what_came_while_the_policy_before_observed_was_let_in(session: Session)
         put_in_force(seen, number, now - ago, f'[firewall]\nmode = "{mode}"\n# {number}\n')
     found = read_denied(seen, Question())
     assert found.dropped_since == now - 120
-    assert found.lines()[1] == "Until 2 min ago dockerfw observed: what came before was let in"
+    assert found.lines()[1] == "Until 2 min ago the policy observed: what came before was let in"
 
 
 def test_what_a_policy_of_no_history_dropped_is_told_as_it_is(session: Session) -> None:

@@ -30,9 +30,9 @@ def test_observing_stands_in_the_first_line() -> None:
 
 def test_what_was_only_observed_is_not_told_as_dropped() -> None:
     found = Denied((ONE,), (ROW,), 1200.0, 86_400, dropped_since=1140)
-    assert found.lines()[1] == "Until 1 min ago dockerfw observed: what came before was let in"
+    assert found.lines()[1] == "Until 1 min ago the policy observed: what came before was let in"
     later = Denied((ONE,), (ROW,), 1200.0, 86_400, dropped_since=900)
-    assert not any("observed" in line for line in later.lines())
+    assert not any("the policy observed" in line for line in later.lines())
 
 
 def test_what_is_hostile_in_a_name_is_not_printed() -> None:
