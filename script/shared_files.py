@@ -48,7 +48,8 @@ def write(top: Path) -> None:
     python_path = os.pathsep.join([str(top), *sys.path])
     for name, arguments in _FILES.items():
         done = subprocess.run(
-            [sys.executable, *arguments],
+            # -S: pip's own sitecustomize would take this tree away where it is installed already.
+            [sys.executable, "-S", *arguments],
             cwd=top,
             env={**clean, "PYTHONPATH": python_path},
             stdout=subprocess.PIPE,
