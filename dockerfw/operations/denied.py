@@ -51,7 +51,7 @@ def read_denied(session: Session, asked: Question) -> Denied:
         asked.seconds,
         asked.sort,
         observing=observing,
-        dropped_since=_dropped_since(session),
+        dropped_since=_dropped_since(session, found),
     )
 
 
@@ -98,10 +98,11 @@ def started(
     return NOT_ASKED
 
 
-def _dropped_since(session: Session) -> float:
-    """Return the Unix time since when what is denied is dropped, and not only counted; 0: as long
-    as is known, or not at all.
+def _dropped_since(session: Session, denials: Iterable[Denial]) -> float:
+    """Return the Unix time since when these are dropped, and not only counted; 0: all of them
+    were, as far as is known, or none is.
     """
+    oldest = min((one.first for one in denials), default=session.clock.time())
     applied = session.store.policy.applied()
     number, since = (applied.number if applied else 0), 0.0
     for entry in reversed(session.store.history.entries()):
@@ -114,6 +115,8 @@ def _dropped_since(session: Session) -> float:
         if mode == "observe":
             return since
         since = entry.at
+        if since <= oldest:  # older policies need no reading
+            break
     return 0.0
 
 
