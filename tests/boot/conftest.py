@@ -1,8 +1,10 @@
-"""The machine that each of these tests throws away."""
+"""The machine that each of these tests throws away, and what is built once for all of them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,3 +17,10 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     suite: Suite = getattr(request, "param", "trixie")
     with Machine(suite) as machine:
         yield machine
+
+
+@pytest.fixture(scope="session")
+def test_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this test run, which all its processes share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own

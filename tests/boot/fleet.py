@@ -16,16 +16,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.boot.package import built
 from tests.boot.scene import WEB
 from tests.engine.scene import CONFIG, OFFICE, SOURCES, STRANGER, allow
-from tests.lab import process
 from tests.lab.boot import Machine, Suite
 from tests.lab.controller import Controller
 from tests.lab.engine import IMAGE
 from tests.lab.host import HOST_V4
-from tests.lab.roots import root
 from tests.lab.wait import until
-from tests.paths import REPOSITORY
 
 SUITES: Mapping[str, Suite] = {"one": "bookworm", "two": "trixie", "three": "trixie"}
 ROLLOUT = "dockerfw.dockerfw.rollout"
@@ -128,10 +126,13 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path) -> Iterator[Fleet]:
-    """Debian 12, 13 and 13 with a container ``web`` each; the package is built meanwhile."""
+def fleet(run: Path) -> Iterator[Fleet]:
+    """Debian 12, 13 and 13 with a container ``web`` each; the package is built meanwhile.
+
+    ``run`` is the folder of all processes of a test run.
+    """
     with ExitStack() as stack:
-        building = stack.enter_context(ThreadPoolExecutor(1)).submit(_built, folder)
+        building = stack.enter_context(ThreadPoolExecutor(1)).submit(built, "bookworm", run)
         machines = {
             name: stack.enter_context(Machine(suite, "ssh")) for name, suite in SUITES.items()
         }
@@ -150,14 +151,6 @@ def fleet(folder: Path) -> Iterator[Fleet]:
         controller.write("inventory", "\n".join(("[dockerfw]", *hosts, "")))
         come_by_a_container(machines["two"], controller)
         yield Fleet(machines, controller, package)
-
-
-def _built(folder: Path) -> Path:
-    """The package, out of a clean root."""
-    root("bookworm-build")
-    argv = [str(REPOSITORY / "script" / "build-deb"), "bookworm", str(folder)]
-    process.run(argv, timeout=900)
-    return next(folder.glob("dockerfw_*.deb"))
 
 
 def come_by_a_container(two: Machine, controller: Controller) -> None:

@@ -45,8 +45,8 @@ NEEDS_MORE = (
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with a_fleet(tmp_path_factory.mktemp("package")) as made:
+def fleet(test_run: Path) -> Iterator[Fleet]:
+    with a_fleet(test_run) as made:
         yield made
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.boot.package import built
 from tests.boot.scene import (
     POLICY,
     WEB,
@@ -23,9 +24,7 @@ from tests.documents import commands, links
 from tests.engine.scene import CONFIG, OFFICE, STRANGER
 from tests.lab import process
 from tests.lab.boot import Machine
-from tests.lab.roots import root
 from tests.lab.wait import until
-from tests.paths import REPOSITORY
 
 pytestmark = pytest.mark.engine
 
@@ -49,17 +48,9 @@ DOCKER = ("lib/systemd/system/docker.service", "lib/systemd/system/docker.socket
 NOT_OURS = "/root|/var/cache/apt"
 
 
-def built(suite: str, folder: Path) -> Path:
-    """The package, out of a clean root; that fails where lintian finds anything."""
-    root(f"{suite}-build")
-    argv = [str(REPOSITORY / "script" / "build-deb"), suite, str(folder)]
-    process.run(argv, timeout=900)
-    return next(folder.glob("dockerfw_*.deb"))
-
-
-def lower(package: Path) -> Path:
+def lower(package: Path, folder: Path) -> Path:
     """The same package with a lower version."""
-    tree = package.parent / "lower"
+    tree = folder / "lower"
     process.run(["dpkg-deb", "--raw-extract", str(package), str(tree)])
     for name, line in (
         ("DEBIAN/control", r"^(Version: ).*$"),
@@ -68,7 +59,7 @@ def lower(package: Path) -> Path:
         text = (tree / name).read_text(encoding="utf-8")
         changed = re.sub(line, rf"\g<1>{LOWER}", text, flags=re.MULTILINE)
         (tree / name).write_text(changed, encoding="utf-8")
-    target = package.with_name("lower.deb")
+    target = folder / "lower.deb"
     process.run(["dpkg-deb", "--root-owner-group", "--build", str(tree), str(target)])
     return target
 
@@ -233,11 +224,11 @@ def removed_it_opens_and_says_so(machine: Machine) -> None:
     "machine", ["bookworm", pytest.param("trixie", marks=pytest.mark.slow)], indirect=True
 )
 def test_the_package_keeps_closed_what_it_closed_until_it_goes_and_leaves_nothing(
-    machine: Machine, tmp_path: Path
+    machine: Machine, tmp_path: Path, test_run: Path
 ) -> None:
-    package = built(machine.suite, tmp_path)
+    package = built(machine.suite, test_run)
     boot_without_docker(machine)
-    installed_before_docker_it_waits(machine, lower(package))
+    installed_before_docker_it_waits(machine, lower(package, tmp_path))
     docker_comes(machine)
     installed_it_closes_nothing(machine)
     machine.systemctl("enable", "--now", LIST_TIMER)
@@ -261,11 +252,11 @@ def test_the_package_keeps_closed_what_it_closed_until_it_goes_and_leaves_nothin
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", ["bookworm"], indirect=True)
 def test_purged_at_once_with_its_daemon_at_work_nothing_is_left(
-    machine: Machine, tmp_path: Path
+    machine: Machine, test_run: Path
 ) -> None:
     machine.boot()
     start_containers(machine)
-    install(machine, built(machine.suite, tmp_path))
+    install(machine, built(machine.suite, test_run))
     put_in_force(machine)
     machine.systemctl("enable", "--now", LIST_TIMER)
     assert machine.systemctl("is-active", "dockerfw") == "active"
